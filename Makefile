@@ -1,0 +1,33 @@
+PYTHON ?= $(shell command -v python3 || command -v python)
+RUN := .venv/bin/python
+
+.PHONY: app test check bench models env env-dev clean
+
+app: env            ## install what is needed and open the studio
+	$(RUN) -m streamlit run app.py
+
+test: env-dev       ## run all tests, the browser's included
+	$(RUN) -m pytest
+
+check: env-dev      ## what a commit has to pass: ruff, mypy, tests
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+bench: env-dev      ## measure on this machine
+	$(RUN) benchmarks/photo.py
+
+models: env         ## train the shipped models again (hours): make models DATA=fer2013.npz
+	$(RUN) -m emotion_core train vgg-s --data $(DATA) --out models/vgg-s
+	$(RUN) -m emotion_core train vgg-xs --data $(DATA) --out models/vgg-xs
+	$(RUN) -m emotion_core train se-resnet-s --data $(DATA) --out models/se-resnet-s
+
+env:
+	@$(PYTHON) scripts/bootstrap.py
+
+env-dev:
+	@$(PYTHON) scripts/bootstrap.py --dev
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

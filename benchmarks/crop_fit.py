@@ -1,0 +1,84 @@
+"""Does the crop rule fit? FER2013 faces are pasted into larger pictures, found and read again.
+
+    python benchmarks/crop_fit.py --data fer2013.npz [--split val|test] [--fit]
+
+The accuracy end to end is set beside the accuracy on the crops as given, over the faces that were
+found; misses are counted apart. `--fit` (validation only) also says which margin and shift turn
+the detector's boxes into the crops they came from.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.analysis import find_faces
+from emotion_core.crops import crop_faces
+from emotion_core.datasets.fer2013 import load_arrays, majority_labels
+from emotion_core.faces import load_detector
+from emotion_core.registry import DEFAULT_MODEL, load_model
+from emotion_core.types import Faces, Image
+
+
+def paste(
+    face: NDArray[np.uint8], random: np.random.Generator
+) -> tuple[Image, NDArray[np.float64]]:
+    """Return a picture of 320 to 640 px with the face at 96 to 200 px, and the face's box."""
+    height, width = random.integers(320, 481), random.integers(320, 641)
+    corners = random.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+    ground = cv2.resize(corners, (int(width), int(height)), interpolation=cv2.INTER_LINEAR)
+    side = int(random.integers(96, 201))
+    left, top = int(random.integers(0, width - side)), int(random.integers(0, height - side))
+    large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    ground[top : top + side, left : left + side] = large[..., None]
+    return ground, np.array([left, top, left + side, top + side], float)
+
+
+def main() -> None:
+    """Print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--split", choices=["val", "test"], default="val")
+    arguments.add_argument("--model", default=DEFAULT_MODEL)
+    arguments.add_argument("--limit", type=int, default=0)
+    arguments.add_argument("--fit", action="store_true")
+    chosen = arguments.parse_args()
+    faces = load_arrays(chosen.data).split(chosen.split)
+    faces = faces.rows(majority_labels(faces.votes) >= 0)
+    truth = majority_labels(faces.votes)
+    model, detector = load_model(chosen.model), load_detector()
+    rule = model.card.crop
+    random = np.random.default_rng(0)
+    crops, rows, ratios = [], [], []
+    limit = chosen.limit or len(faces)
+    for row in range(min(limit, len(faces))):
+        picture, box = paste(faces.images[row], random)
+        found = find_faces(picture, detector)
+        centres = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
+        inside = ((centres > box[:2]) & (centres < box[2:])).all(axis=1)
+        if not inside.any():
+            continue
+        face: Faces = found[inside][:1]
+        rows.append(row)
+        crops.append(crop_faces(picture, face, rule)[0])
+        sides = face.xyxy[0, 2:] - face.xyxy[0, :2]
+        centre = (box[:2] + box[2:]) / 2 - (face.xyxy[0, :2] + face.xyxy[0, 2:]) / 2
+        ratios.append([(box[2] - box[0]) / sides.max(), *(centre / sides.max())])
+    given = model.classify(faces.images[rows][..., None]).probs.argmax(axis=1)
+    read = model.classify(np.stack(crops)).probs.argmax(axis=1)
+    missed = 1 - len(rows) / min(limit, len(faces))
+    print(f"{chosen.split}: n {min(limit, len(faces))}, missed {missed:.1%}")
+    print(
+        f"given crops {np.mean(given == truth[rows]):.1%}, found {np.mean(read == truth[rows]):.1%}"
+    )
+    if chosen.fit:
+        margin, shift_x, shift_y = np.median(ratios, axis=0)
+        spread = np.std(ratios, axis=0)
+        print(f"margin {margin:.3f} ± {spread[0]:.3f}, shift_x {shift_x:.3f} ± {spread[1]:.3f}")
+        print(f"shift_y {shift_y:.3f} ± {spread[2]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Valence and arousal: coordinates of the emotions, and ways between them and labels.
+
+All of it is an estimate. Coordinates are conventions of the two student systems that this project
+re-creates, not measurements of people.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .types import Affect, Scores
+
+Floats = NDArray[np.floating]
+
+#: Points of seed 000, whose scale is about ±4.
+ANCHORS = MappingProxyType(
+    {
+        "anger": (-3.0, 1.0),
+        "contempt": (-3.5, -0.5),
+        "disgust": (-1.0, -1.8),
+        "fear": (-1.0, 2.8),
+        "happy": (4.0, 1.0),
+        "neutral": (0.0, 0.0),
+        "sad": (-3.5, -1.8),
+        "surprise": (3.0, 2.0),
+        "uncertain": (0.0, -2.0),
+    }
+)
+ANCHOR_SCALE = 4.0
+
+#: Ends of the rays of seed 003, on the unit circle of Russell 1980 (J. Pers. Soc. Psychol. 39).
+RAYS = MappingProxyType(
+    {
+        "anger": (-0.46, 0.89),
+        "contempt": (-0.65, 0.76),
+        "disgust": (-0.81, 0.58),
+        "fear": (-0.14, 0.99),
+        "happy": (0.98, 0.19),
+        "neutral": (0.0, 0.0),
+        "sad": (-0.90, -0.44),
+        "surprise": (0.43, 0.90),
+    }
+)
+#: Seed 003: closer to the origin is neutral, further from every ray is uncertain.
+RAY_RADIUS = 0.1
+
+#: Both systems in [-1, 1].
+COORDINATES = MappingProxyType(
+    {
+        "rays": dict(RAYS),
+        "anchors": {k: (v / ANCHOR_SCALE, a / ANCHOR_SCALE) for k, (v, a) in ANCHORS.items()},
+    }
+)
+
+
+def affect_from_scores(scores: Scores, *, system: str = "rays") -> Affect:
+    """Estimate valence and arousal as the mean of the labels' points, weighted by probability.
+
+    Args:
+        scores: Distributions over labels; a label without a point in the system pulls to the
+            origin.
+        system: `rays` (seed 003) or `anchors` (seed 000, scaled to ±1).
+    """
+    points = COORDINATES[system]
+    matrix = np.array([points.get(name, (0.0, 0.0)) for name in scores.labels], np.float32)
+    mean = scores.probs @ matrix
+    return Affect(mean[:, 0].astype(np.float32), mean[:, 1].astype(np.float32))
+
+
+def nearest_anchor(valence: float, arousal: float) -> str:
+    """Return the label of seed 000 whose anchor is nearest (Euclidean, its ±4 scale)."""
+    distances = {
+        name: float(np.hypot(valence - v, arousal - a)) for name, (v, a) in ANCHORS.items()
+    }
+    return min(distances, key=lambda name: distances[name])
+
+
+def anchor_box_label(valence: float, arousal: float, *, half_side: float = 0.4) -> str | None:
+    """Return the first label whose box of ± `half_side` holds the point, or None (seed 000)."""
+    for name, (v, a) in ANCHORS.items():
+        if abs(valence - v) <= half_side and abs(arousal - a) <= half_side:
+            return name
+    return None
+
+
+@dataclass(frozen=True)
+class RayLabel:
+    """A label read from a point.
+
+    Attributes:
+        label: A label of `RAYS` or `uncertain`.
+        confidence: 0..1, or None where seed 003 says "no data".
+    """
+
+    label: str
+    confidence: float | None
+
+
+def ray_label(valence: float, arousal: float) -> RayLabel:
+    """Return the label of the nearest ray (seed 003), its mirror fault mended.
+
+    Within `RAY_RADIUS` of the origin it is neutral, with confidence 1 - r. Otherwise the nearest
+    ray by perpendicular distance wins, with confidence cos(angle between) · r; further than
+    `RAY_RADIUS` from every ray, or outside the unit circle, it is `uncertain`. The original
+    measures to the whole line, so that a point opposite to a ray gets its label; here a ray has a
+    direction.
+    """
+    radius = float(np.hypot(valence, arousal))
+    if radius <= RAY_RADIUS:
+        return RayLabel("neutral", 1 - radius)
+    best, best_distance, best_along = "uncertain", np.inf, 0.0
+    for name, (v, a) in RAYS.items():
+        length = float(np.hypot(v, a))
+        if length == 0:
+            continue
+        along = (valence * v + arousal * a) / length
+        distance = abs(valence * a - arousal * v) / length
+        if along > 0 and distance < best_distance:
+            best, best_distance, best_along = name, distance, along
+    if best_distance > RAY_RADIUS or radius > 1:
+        return RayLabel("uncertain", None)
+    return RayLabel(best, best_along)

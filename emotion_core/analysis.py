@@ -1,0 +1,126 @@
+"""The one place where detecting, classifying and affect meet."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import limits
+from .affect import affect_from_scores
+from .classify import Recognizer
+from .committee import Vote
+from .crops import crop_faces, shrink_to
+from .faces import Detector
+from .labels import UNCERTAIN
+from .types import Faces, Image, Reading, Scores, check_image
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How pictures are read.
+
+    Attributes:
+        flip: Average over each face and its mirror image (test-time augmentation).
+        threshold: Abstain under this confidence; None takes the recogniser's own.
+        whole_if_none: Read the whole picture as one face when none is found.
+        system: Coordinates of the affect estimate, a key of `affect.COORDINATES`.
+    """
+
+    flip: bool = False
+    threshold: float | None = None
+    whole_if_none: bool = False
+    system: str = "rays"
+
+
+def read_picture(
+    image: Image,
+    detector: Detector,
+    recognizer: Recognizer,
+    *,
+    options: ReadOptions | None = None,
+) -> Reading:
+    """Find the faces of one picture and read their expressions.
+
+    Args:
+        image: uint8 RGB (height, width, 3), upright.
+        detector: Finds the faces.
+        recognizer: A model or a committee.
+        options: How to read; None takes the defaults.
+    """
+    return next(read_batches([[image]], detector, recognizer, options=options))[0]
+
+
+def read_batches(
+    batches: Iterable[Sequence[Image]],
+    detector: Detector,
+    recognizer: Recognizer,
+    *,
+    options: ReadOptions | None = None,
+) -> Iterator[list[Reading]]:
+    """Read batches of pictures; all faces of a batch go through the network together.
+
+    Yields:
+        One list per batch with a reading per picture, in order.
+    """
+    options = options or ReadOptions()
+    for images in batches:
+        found = [find_faces(check_image(image), detector) for image in images]
+        is_whole = [not len(faces) and options.whole_if_none for faces in found]
+        found = [
+            Faces.whole(image) if whole else faces
+            for image, faces, whole in zip(images, found, is_whole, strict=True)
+        ]
+        vote = _classify(images, found, recognizer, flip=options.flip)
+        yield _split_readings(vote, found, is_whole, recognizer, options)
+
+
+def find_faces(image: Image, detector: Detector) -> Faces:
+    """Detect faces on a picture that is shrunk to `limits.DETECT_MAX_SIDE_PX` where needed.
+
+    Returns:
+        Faces in px of the picture as it was given.
+    """
+    small = shrink_to(image, limits.DETECT_MAX_SIDE_PX)
+    faces = detector.detect(small)
+    if small is image:
+        return faces
+    (height, width), (small_height, small_width) = image.shape[:2], small.shape[:2]
+    ratio = np.array([width / small_width, height / small_height], np.float32)
+    points = None if faces.landmarks is None else faces.landmarks * ratio
+    xyxy = (faces.xyxy.reshape(-1, 2, 2) * ratio).reshape(-1, 4)
+    return Faces(xyxy, faces.confidence, points, faces.tracker_id)
+
+
+def _classify(
+    images: Sequence[Image], found: Sequence[Faces], recognizer: Recognizer, *, flip: bool
+) -> Vote:
+    scores: list[Scores] = []
+    for member in recognizer.members:
+        rule = member.card.crop
+        crops = [crop_faces(image, faces, rule) for image, faces in zip(images, found, strict=True)]
+        scores.append(member.classify(np.concatenate(crops), flip=flip))
+    return recognizer.fuse(scores)
+
+
+def _split_readings(
+    vote: Vote,
+    found: Sequence[Faces],
+    is_whole: Sequence[bool],
+    recognizer: Recognizer,
+    options: ReadOptions,
+) -> list[Reading]:
+    threshold = recognizer.threshold if options.threshold is None else options.threshold
+    labels = recognizer.labels
+    readings = []
+    start = 0
+    for faces, whole in zip(found, is_whole, strict=True):
+        rows = slice(start, start + len(faces))
+        start += len(faces)
+        scores = Scores(vote.scores.probs[rows], labels)
+        top = tuple(labels[int(i)] for i in vote.class_id[rows])
+        confidence = vote.confidence[rows]
+        abstained = confidence < threshold
+        label = tuple(UNCERTAIN if a else t for a, t in zip(abstained, top, strict=True))
+        affect = affect_from_scores(scores, system=options.system)
+        readings.append(Reading(faces, scores, affect, top, label, confidence, abstained, whole))
+    return readings

@@ -1,0 +1,56 @@
+"""What every classifier promises."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cards import Card
+from ..committee import Vote
+from ..labels import LabelSet
+from ..types import Scores
+
+
+class Classifier(Protocol):
+    """One network. It may be used from several threads; each waits for the other."""
+
+    @property
+    def card(self) -> Card:
+        """Its card: labels, crop rule, calibration."""
+        ...
+
+    def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
+        """Return calibrated scores of crops, uint8 (n, side, side, channels) by its crop rule.
+
+        With `flip` they are the mean over each crop and its mirror image.
+        """
+        ...
+
+
+class Recognizer(Protocol):
+    """One model or a committee: what the analysis works with."""
+
+    @property
+    def id(self) -> str:
+        """A name for provenance."""
+        ...
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels of its answers."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Under this confidence it abstains."""
+        ...
+
+    @property
+    def members(self) -> Sequence[Classifier]:
+        """The networks that are asked, the leader first."""
+        ...
+
+    def fuse(self, scores: Sequence[Scores]) -> Vote:
+        """Turn one `Scores` per member into one answer."""
+        ...

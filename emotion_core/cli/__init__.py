@@ -1,0 +1,17 @@
+"""The command line. Each command is a file; it says what it cannot do in one line and exits 2."""
+
+import typer
+
+from . import data, models, photo, train
+
+app = typer.Typer(
+    help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("photo")(photo.photo)
+app.command("train")(train.train)
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")

@@ -1,0 +1,67 @@
+"""`models list|show|verify|fetch`"""
+
+from typing import Annotated
+
+import typer
+
+from ..faces import DETECTORS, detector_states, fetch_detector
+from ..registry import list_models, models_folder, verify_model
+from .shared import BAD_INPUT, complain, progress_bar, refusals
+
+app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_all() -> None:
+    """List models and detectors, and whether they are ready."""
+    for entry in list_models():
+        card = entry.card
+        state = entry.problem or (card.title if card else "")
+        print(f"model     {entry.id:<18}{'ready' if card else 'broken':<10}{state}")
+    for detector in detector_states():
+        if detector.is_ready:
+            state = "ready"
+        elif detector.download_mb:
+            state = f"to fetch, {detector.download_mb} MB"
+        else:
+            state = "package missing"
+        print(f"detector  {detector.name:<18}{state}")
+
+
+@app.command()
+def show(model_id: str) -> None:
+    """Print the card of a model."""
+    with refusals():
+        verify_model(model_id)
+        print((models_folder() / model_id / "CARD.md").read_text(encoding="utf-8"), end="")
+
+
+@app.command()
+def verify(
+    model_ids: Annotated[list[str] | None, typer.Argument(help="Models; none means all.")] = None,
+) -> None:
+    """Check every file of the models against their cards."""
+    failed = False
+    for model_id in model_ids or [entry.id for entry in list_models()]:
+        try:
+            with refusals():
+                verify_model(model_id)
+            print(f"{model_id}: as its card says")
+        except typer.Exit:
+            failed = True
+    if failed:
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A detector, such as ssd or yunet.")]) -> None:
+    """Download the files of a detector that comes with no package."""
+    if name in DETECTORS and not DETECTORS[name].files():
+        complain(f"The detector {name!r} needs no download.")
+        return
+    with refusals(), progress_bar() as progress:
+        task = progress.add_task(name, total=None)
+        fetch_detector(
+            name, on_bytes=lambda done, n: progress.update(task, completed=done, total=n)
+        )
+    print(f"{name}: ready")

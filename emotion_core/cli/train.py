@@ -1,0 +1,39 @@
+"""`train RECIPE`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..datasets.fer2013 import load_arrays
+from ..files import work_folder
+from .shared import refusals
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+    data: Annotated[Path | None, typer.Option(help="Arrays made by 'data fer2013'.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the model folder here.")] = None,
+) -> None:
+    """Train a network, or go on where it was stopped, and write a model folder.
+
+    The run lies in the work folder under runs/. Started again, it goes on after the last finished
+    epoch.
+    """
+    with refusals():
+        # heavy: Keras and its backend are imported only by this command
+        from ..training.export import write_model
+        from ..training.fit import train as train_network
+        from ..training.recipe import load_recipe
+
+        settings = load_recipe(recipe)
+        faces = load_arrays(data or work_folder() / "datasets" / "fer2013.npz")
+        run = work_folder() / "runs" / settings.name
+        model, state = train_network(settings, faces, run, on_epoch=_print_epoch)
+        card = write_model(settings, model, state, faces, out or run / "model")
+    print(f"{card.id}: {card.metrics['test']['accuracy']:.1%} of the private test")
+    print(out or run / "model")
+
+
+def _print_epoch(row: dict[str, float]) -> None:
+    print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

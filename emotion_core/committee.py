@@ -1,0 +1,87 @@
+"""Votes of several models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CardMismatch
+from .labels import LabelSet
+from .types import Scores
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The outcome of a vote over n faces.
+
+    Attributes:
+        scores: Soft vote: mean probabilities. Hard vote: shares of the votes that were cast.
+        class_id: int64 (n,), who won. In a hard vote with a tie this is not simply the highest.
+        confidence: float32 (n,), the winner's probability or its share of all members.
+    """
+
+    scores: Scores
+    class_id: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+
+def soft_vote(members: Sequence[Scores]) -> Vote:
+    """Average the probabilities of the members.
+
+    Args:
+        members: One `Scores` per member over the same faces.
+
+    Raises:
+        CardMismatch: The members do not share one label set in one order.
+    """
+    labels = _check_members(members)
+    if any(member.labels != labels for member in members):
+        sets = "; ".join(", ".join(member.labels) for member in members)
+        raise CardMismatch(
+            f"A soft vote needs members with the same labels in the same order, got: {sets}. "
+            "Take a hard vote or other members."
+        )
+    probs = np.asarray(np.mean([member.probs for member in members], axis=0), np.float32)
+    class_id = probs.argmax(axis=1).astype(np.int64)
+    confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
+    return Vote(Scores(probs, labels), class_id, confidence)
+
+
+def hard_vote(members: Sequence[Scores]) -> Vote:
+    """Let each member cast one vote for its leading label.
+
+    Labels are matched by name; a label that the leader (the first member) does not know is an
+    abstaining vote. The label with most votes wins; in a tie, the one that was named first in the
+    order of the members, so the leader decides.
+
+    Args:
+        members: One `Scores` per member over the same faces, the leader first.
+
+    Raises:
+        CardMismatch: There are no members, or they speak of different faces.
+    """
+    labels = _check_members(members)
+    n, k = len(members[0]), len(labels)
+    counts = np.zeros((n, k), np.int64)
+    first_seen = np.full((n, k), len(members), np.int64)
+    for turn, member in enumerate(members):
+        to_leader = [labels.names.index(x) if x in labels else -1 for x in member.labels]
+        chosen = np.array(to_leader)[member.probs.argmax(axis=1)] if n else np.zeros(0, int)
+        rows = np.flatnonzero(chosen >= 0)
+        counts[rows, chosen[rows]] += 1
+        first_seen[rows, chosen[rows]] = np.minimum(first_seen[rows, chosen[rows]], turn)
+    cast = counts.sum(axis=1, keepdims=True)
+    # most votes first, then the earlier turn: one integer that orders both
+    class_id = (counts * (len(members) + 1) - first_seen).argmax(axis=1).astype(np.int64)
+    shares = (counts / np.maximum(cast, 1)).astype(np.float32)
+    confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
+    return Vote(Scores(shares, labels), class_id, confidence)
+
+
+def _check_members(members: Sequence[Scores]) -> LabelSet:
+    if not members:
+        raise CardMismatch("A committee needs at least one member.")
+    if any(len(member) != len(members[0]) for member in members):
+        raise CardMismatch("The members of a committee have to speak of the same faces.")
+    return members[0].labels

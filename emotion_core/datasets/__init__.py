@@ -1,0 +1,1 @@
+"""Labelled faces: reading, cleaning and splitting them."""

@@ -1,0 +1,224 @@
+"""FER2013 faces with the votes of FER+.
+
+Faces: Goodfellow et al. 2013 (arXiv 1307.0414). Votes and the majority rule: Barsoum et al. 2016
+(arXiv 1608.01041).
+"""
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadTable, InputError
+from ..files import atomic_path
+from ..labels import CANONICAL, FERPLUS, UNCERTAIN
+
+#: The eight emotions that FER+ votes on, in canonical order.
+EMOTIONS = tuple(name for name in CANONICAL if name != UNCERTAIN)
+SIDE_PX = 48
+SPLITS = {"train": 0, "val": 1, "test": 2}
+_USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
+_VOTE_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
+_COLUMN_OF = [FERPLUS.index(name) for name in EMOTIONS]
+#: Pictures whose grey values spread less than this show nothing (13 of 35,887).
+_BLANK_SPREAD = 3.0
+
+
+@dataclass(frozen=True)
+class VotedFaces:
+    """Grey faces with the votes that people gave them.
+
+    Attributes:
+        images: uint8 (n, 48, 48), grey.
+        labels: int8 (n,), the class id in `labels.FER2013`.
+        votes: uint8 (n, 10), votes for `labels.FERPLUS`.
+        usage: int8 (n,), 0 train, 1 val (FER2013's public test), 2 test (its private test).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int8]
+    votes: NDArray[np.uint8]
+    usage: NDArray[np.int8]
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        shapes = (self.labels.shape, self.votes.shape, self.usage.shape)
+        if self.images.shape != (n, SIDE_PX, SIDE_PX) or shapes != ((n,), (n, 10), (n,)):
+            raise BadTable(
+                f"The arrays of a FER2013 set do not fit together: images {self.images.shape}, "
+                f"labels, votes and usage {shapes}. Build them anew with 'data fer2013'."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, mask: NDArray[np.bool_]) -> "VotedFaces":
+        """Return the faces for which `mask`, bool (n,), is true."""
+        return VotedFaces(self.images[mask], self.labels[mask], self.votes[mask], self.usage[mask])
+
+    def split(self, name: str) -> "VotedFaces":
+        """Return one split: `train`, `val` or `test`."""
+        return self.rows(self.usage == SPLITS[name])
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 over images, labels, votes and usage, independent of any file."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.labels, self.votes, self.usage):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def load_arrays(path: Path) -> VotedFaces:
+    """Read an `.npz` with the keys images, labels, ferplus_votes and usage.
+
+    Raises:
+        BadTable: The file is missing, unreadable or lacks a key.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return VotedFaces(held["images"], held["labels"], held["ferplus_votes"], held["usage"])
+    except (OSError, ValueError, KeyError) as error:
+        raise BadTable(
+            f"{path} is not a FER2013 set: {error}. "
+            "Build it with: python -m emotion_core data fer2013 --csv … --votes …"
+        ) from error
+
+
+def save_arrays(faces: VotedFaces, path: Path) -> None:
+    """Write the faces as a compressed `.npz` that `load_arrays` reads."""
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.savez_compressed(
+            handle,
+            images=faces.images,
+            labels=faces.labels,
+            ferplus_votes=faces.votes,
+            usage=faces.usage,
+        )
+
+
+def read_csv(faces_csv: Path, votes_csv: Path) -> VotedFaces:
+    """Join the published `fer2013.csv` with `fer2013new.csv`, row by row.
+
+    The names in the votes table skip pictures, so only the order of the rows joins the two.
+
+    Args:
+        faces_csv: Columns emotion, pixels (2,304 grey values, separated by spaces) and Usage.
+        votes_csv: Columns Usage, Image name and the ten vote counts.
+
+    Raises:
+        BadTable: A column is missing, a value is impossible or the tables do not fit together.
+    """
+    images, labels, usage = _read_faces(faces_csv)
+    votes, votes_usage = _read_votes(votes_csv)
+    if not np.array_equal(usage, votes_usage):
+        raise BadTable(
+            f"{faces_csv.name} ({len(usage)} rows) and {votes_csv.name} ({len(votes_usage)} rows) "
+            "do not list the same rows in the same order. Use both as they were published."
+        )
+    return VotedFaces(images, labels, votes, usage)
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle, skipinitialspace=True)
+            missing = [c for c in columns if c not in (reader.fieldnames or [])]
+            if missing:
+                raise BadTable(f"{path.name} has no column {', '.join(missing)}.")
+            return list(reader)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadTable(f"{path.name} is not a CSV table: {error}.") from error
+
+
+def _usage_of(row: dict[str, str], path: Path, line: int) -> int:
+    if row["Usage"] not in _USAGES:
+        raise BadTable(f"{path.name}, line {line}: the usage {row['Usage']!r} is not known.")
+    return _USAGES[row["Usage"]]
+
+
+def _read_faces(
+    path: Path,
+) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.int8]]:
+    rows = _rows(path, ("emotion", "pixels", "Usage"))
+    images = np.empty((len(rows), SIDE_PX * SIDE_PX), np.uint8)
+    labels = np.empty(len(rows), np.int8)
+    usage = np.empty(len(rows), np.int8)
+    for i, row in enumerate(rows):
+        try:
+            images[i] = np.array(row["pixels"].split(), np.uint8)
+            labels[i] = int(row["emotion"])
+        except (ValueError, OverflowError) as error:
+            raise BadTable(f"{path.name}, line {i + 2}: {error}.") from error
+        if not 0 <= labels[i] < 7:
+            raise BadTable(f"{path.name}, line {i + 2}: emotion {labels[i]} is not 0 to 6.")
+        usage[i] = _usage_of(row, path, i + 2)
+    return images.reshape(-1, SIDE_PX, SIDE_PX), labels, usage
+
+
+def _read_votes(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    rows = _rows(path, ("Usage", *_VOTE_COLUMNS))
+    votes = np.empty((len(rows), 10), np.uint8)
+    usage = np.empty(len(rows), np.int8)
+    for i, row in enumerate(rows):
+        try:
+            votes[i] = [int(row[column]) for column in _VOTE_COLUMNS]
+        except (ValueError, OverflowError) as error:
+            raise BadTable(f"{path.name}, line {i + 2}: {error}.") from error
+        usage[i] = _usage_of(row, path, i + 2)
+    return votes, usage
+
+
+def emotion_targets(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Turn votes into soft targets over `EMOTIONS`, float32 (n, 8).
+
+    Single votes are dropped first, as the authors of FER+ do. A row of zeros means that no
+    emotion is left, or that unknown and not-a-face outweigh every emotion.
+    """
+    kept = np.where(votes > 1, votes, 0).astype(np.float32)
+    emotions = kept[:, _COLUMN_OF]
+    total = emotions.sum(axis=1)
+    usable = (total > 0) & (emotions.max(axis=1) > kept[:, 8:].max(axis=1))
+    shares = emotions / np.maximum(total, 1)[:, None]
+    return np.where(usable[:, None], shares, 0).astype(np.float32)
+
+
+def majority_labels(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the class id in `EMOTIONS` by the majority rule of FER+, or -1; int64 (n,).
+
+    Single votes are dropped; the winner needs more than half of what is left (unknown and
+    not-a-face included) and has to be an emotion.
+    """
+    kept = np.where(votes > 1, votes, 0).astype(np.int64)
+    emotions = kept[:, _COLUMN_OF]
+    has_majority = 2 * emotions.max(axis=1) > kept.sum(axis=1)
+    return np.where(has_majority, emotions.argmax(axis=1), -1)
+
+
+def clean_training_faces(faces: VotedFaces) -> VotedFaces:
+    """Return the faces to train on.
+
+    Left out are blank pictures, rows without a usable emotion vote, the rows of the other two
+    splits and every byte-identical copy of one of their pictures.
+    """
+    keys = np.array([hashlib.sha256(image.tobytes()).digest() for image in faces.images])
+    in_train = faces.usage == SPLITS["train"]
+    spread = faces.images.reshape(len(faces), -1).std(axis=1)
+    is_copy = np.isin(keys, keys[~in_train])
+    has_target = emotion_targets(faces.votes).any(axis=1)
+    return faces.rows(in_train & ~is_copy & has_target & (spread >= _BLANK_SPREAD))

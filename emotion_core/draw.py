@@ -1,0 +1,164 @@
+"""Drawing a reading on its picture. Boxes are drawn after every crop has been read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from .labels import UNCERTAIN
+from .palette import COLOURS, VALENCE_COLOURS, rgb
+from .types import Image, Reading
+
+_TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """What is drawn.
+
+    Attributes:
+        by_valence: Colour by the three valence groups of seed 003 instead of by emotion.
+        show_affect: Add `V = 0.32 A = -0.00` to the label.
+        show_bars: Add the whole distribution as bars beside the box.
+    """
+
+    by_valence: bool = False
+    show_affect: bool = False
+    show_bars: bool = False
+
+
+def draw_reading(
+    image: Image,
+    reading: Reading,
+    *,
+    options: DrawOptions | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Image:
+    """Draw boxes, labels and what else is asked for on a copy of the picture.
+
+    Nothing is drawn beyond the picture; text and lines follow the size of the face.
+
+    Args:
+        image: uint8 RGB (height, width, 3), the picture that was read.
+        reading: What was read.
+        options: What to draw; None takes the defaults.
+        names: How labels are written, for other languages; missing ones stay as they are.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+    """
+    options = options or DrawOptions()
+    names = names or {}
+    canvas = image.copy()
+    colours = VALENCE_COLOURS if options.by_valence else COLOURS
+    for row in range(len(reading)):
+        colour = rgb(colours.get(reading.label[row], COLOURS[UNCERTAIN]))
+        box = np.round(reading.faces.xyxy[row]).astype(int)
+        text_px = text_size(image, box)
+        _draw_box(canvas, box, colour, width=2 if text_px < 20 else 3)
+        _draw_chip(canvas, box, _chip_text(reading, row, options, names), colour, text_px)
+        if options.show_bars:
+            _draw_bars(canvas, box, reading, row, text_px)
+    return canvas
+
+
+def text_size(image: Image, box: NDArray[np.int64]) -> int:
+    """Return the height of a face's text in px: 12 to 28, and no wider than the picture."""
+    wanted = round((box[3] - box[1]) / 8)
+    return int(np.clip(min(wanted, image.shape[1] // 12), _TEXT_MIN_PX, _TEXT_MAX_PX))
+
+
+def _chip_text(reading: Reading, row: int, options: DrawOptions, names: Mapping[str, str]) -> str:
+    label, top = reading.label[row], reading.top_label[row]
+    percent = f"{reading.confidence[row]:.0%}"
+    text = f"{row + 1}  {names.get(label, label)} {percent}"
+    if reading.abstained[row]:
+        text = f"{row + 1}  {names.get(label, label)} ({names.get(top, top)} {percent})"
+    if options.show_affect:
+        valence, arousal = reading.affect.valence[row], reading.affect.arousal[row]
+        text += f"  V = {valence:.2f} A = {arousal:.2f}"
+    return text
+
+
+def _draw_box(
+    canvas: Image, box: NDArray[np.int64], colour: tuple[int, int, int], *, width: int
+) -> None:
+    """A line in the face's colour between a dark and a light one: readable on any ground."""
+    _frame(canvas, box, (0, 0, 0), inset=-1, width=1)
+    _frame(canvas, box, colour, inset=0, width=width)
+    _frame(canvas, box, (255, 255, 255), inset=width, width=1)
+
+
+def _frame(
+    canvas: Image,
+    box: NDArray[np.int64],
+    colour: tuple[int, int, int],
+    *,
+    inset: int,
+    width: int,
+) -> None:
+    height, full = canvas.shape[:2]
+    left, top = max(0, box[0] + inset), max(0, box[1] + inset)
+    right, bottom = min(full, box[2] - inset), min(height, box[3] - inset)
+    if right - left < 2 * width or bottom - top < 2 * width:
+        return
+    canvas[top : top + width, left:right] = colour
+    canvas[bottom - width : bottom, left:right] = colour
+    canvas[top:bottom, left : left + width] = colour
+    canvas[top:bottom, right - width : right] = colour
+
+
+def _draw_chip(
+    canvas: Image,
+    box: NDArray[np.int64],
+    text: str,
+    colour: tuple[int, int, int],
+    text_px: int,
+) -> None:
+    """The label above the box, or inside where there is no room above."""
+    chip = _chip(text, colour, text_px)[: canvas.shape[0], : canvas.shape[1]]
+    height, width = chip.shape[:2]
+    top = box[1] - height if box[1] >= height else box[1]
+    top = int(np.clip(top, 0, canvas.shape[0] - height))
+    left = int(np.clip(box[0], 0, canvas.shape[1] - width))
+    canvas[top : top + height, left : left + width] = chip
+
+
+@lru_cache(maxsize=512)
+def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
+    """Render a label once; a video draws the same few thousands of times."""
+    font = ImageFont.load_default(text_px)
+    left, _, right, _ = font.getbbox(text)
+    pad = max(3, text_px // 4)
+    size = int(right - left) + 2 * pad, text_px + pad
+    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    ink = (0, 0, 0) if luma > 128 else (255, 255, 255)
+    chip = PillowImage.new("RGB", size, colour)
+    ImageDraw.Draw(chip).text((pad - left, size[1] // 2), text, fill=ink, font=font, anchor="lm")
+    return np.array(chip, np.uint8)
+
+
+def _draw_bars(
+    canvas: Image, box: NDArray[np.int64], reading: Reading, row: int, text_px: int
+) -> None:
+    """Bars to the right of the box, or to the left where there is more room."""
+    labels = list(reading.scores.labels)
+    step = max(4, min(text_px, int((box[3] - box[1]) // max(1, len(labels)))))
+    length = step * 5
+    on_right = canvas.shape[1] - box[2] >= min(length, box[0])
+    left = box[2] + 4 if on_right else box[0] - 4 - length
+    left = int(np.clip(left, 0, max(0, canvas.shape[1] - length)))
+    for line, label in enumerate(labels):
+        top = int(box[1]) + line * step
+        if top < 0 or top + step > canvas.shape[0]:
+            continue
+        ground = canvas[top : top + step - 1, left : left + length]
+        ground[:] = ground // 2
+        filled = round(float(reading.scores.probs[row, line]) * length)
+        canvas[top : top + step - 1, left : left + filled] = rgb(
+            COLOURS.get(label, COLOURS[UNCERTAIN])
+        )

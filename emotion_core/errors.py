@@ -1,0 +1,53 @@
+"""The error tree. A message says what happened, with what, and what to do."""
+
+
+class EmotionError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class InputError(EmotionError):
+    """What was handed in cannot be used."""
+
+
+class UnsupportedFormat(InputError):
+    """The content is of a kind that is not read here."""
+
+
+class TooLarge(InputError):
+    """The content is over a limit; the message names the limit."""
+
+
+class BrokenImage(InputError):
+    """A picture whose data cannot be decoded."""
+
+
+class BrokenVideo(InputError):
+    """A video whose data cannot be decoded."""
+
+
+class NoVideoStream(InputError):
+    """A media file without a moving picture in it."""
+
+
+class BadTable(InputError):
+    """A table with missing columns, wrong types or impossible values."""
+
+
+class ModelError(EmotionError):
+    """A model cannot be found, read or run."""
+
+
+class ModelNotTrusted(ModelError):
+    """A model file is not the one its card describes."""
+
+
+class CardMismatch(ModelError):
+    """A card, a model and a request do not fit together."""
+
+
+class TrainingError(EmotionError):
+    """A training cannot start or go on."""
+
+
+class StorageError(EmotionError):
+    """A file cannot be written or read: no space, no permission, gone."""

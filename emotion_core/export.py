@@ -1,0 +1,137 @@
+"""Results as files: tables, provenance, archives."""
+
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .files import atomic_write
+from .timeline import face_columns, timeline_table
+from .types import Frame, Provenance, Reading
+
+#: What each column of the photo table means: the data dictionary.
+PHOTO_COLUMNS = {
+    "file": "name of the photo",
+    "face": "number of the face in the photo, from 1, most confident detection first",
+    "left_px": "left edge of the face's box in px",
+    "top_px": "top edge of the box in px",
+    "right_px": "right edge of the box in px",
+    "bottom_px": "bottom edge of the box in px",
+    "detector_confidence": "how sure the detector is that this is a face, 0 to 1",
+    "label": "the expression the face looks like, or 'uncertain' where the model abstains",
+    "top_label": "the leading label, whether or not the model abstains",
+    "confidence": "calibrated probability of the leading label, or its share in a hard vote",
+    "abstained": "whether the confidence is under the threshold",
+    "whole_picture": "whether the whole photo was read as one face, since none was found",
+    "valence": "estimate, -1 unpleasant to 1 pleasant",
+    "arousal": "estimate, -1 calm to 1 excited",
+    "prob_*": "probability of each label; they sum to 1",
+    "model_id": "the model or committee that answered",
+}
+#: A cell that begins with one of these would be run as a formula (CWE-1236).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+_PACKAGES = ("numpy", "opencv-python", "opencv-python-headless", "pillow", "ai-edge-litert")
+
+
+def photo_table(readings: Mapping[str, Reading], *, model_id: str) -> pd.DataFrame:
+    """Return one row per face, columns as in `PHOTO_COLUMNS`.
+
+    Args:
+        readings: Reading of each photo by its name, all over the same labels.
+        model_id: Who answered.
+    """
+    rows = [
+        _photo_row(name, reading, face, model_id)
+        for name, reading in readings.items()
+        for face in range(len(reading))
+    ]
+    if rows:
+        return pd.DataFrame(rows)
+    labels = next(iter(readings.values())).scores.labels if readings else ()
+    columns = [c for c in PHOTO_COLUMNS if not c.startswith("prob_")]
+    return pd.DataFrame(columns=columns[:-1] + [f"prob_{x}" for x in labels] + columns[-1:])
+
+
+def _photo_row(name: str, reading: Reading, face: int, model_id: str) -> dict[str, Any]:
+    columns = face_columns(reading, face)
+    return {"file": name, "face": face + 1, **columns, "model_id": model_id}
+
+
+def write_timeline(path: str | Path, readings: Iterable[tuple[Frame, Reading]]) -> Path:
+    """Write a video's timeline as CSV: a row per face and frame, one for a frame without.
+
+    Args:
+        path: Where the CSV goes.
+        readings: Frames with what was read on them, in order.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    return atomic_write(Path(path), to_csv(timeline_table(readings)))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV (RFC 4180, UTF-8) whose text cells no spreadsheet runs.
+
+    A text that starts like a formula gets a leading apostrophe; numbers stay numbers.
+    """
+    safe = table.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = safe[column].map(neutralise)
+    return safe.to_csv(index=False, lineterminator="\r\n")
+
+
+def neutralise(value: object) -> object:
+    """Return a text with a leading apostrophe when it would be run as a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+def to_json(table: pd.DataFrame, provenance: Provenance) -> str:
+    """Return a table with its provenance and data dictionary as JSON."""
+    held = {
+        "provenance": {
+            "models": provenance.models,
+            "options": provenance.options,
+            "versions": provenance.versions,
+            "input_sha256": provenance.input_sha256,
+        },
+        "columns": PHOTO_COLUMNS,
+        "faces": json.loads(table.to_json(orient="records")),
+    }
+    return json.dumps(held, indent=2, ensure_ascii=False) + "\n"
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def to_zip(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return files as a ZIP archive; a name that stands twice gets a number."""
+    buffer = io.BytesIO()
+    used: dict[str, int] = {}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            count = used[name] = used.get(name, 0) + 1
+            stem, dot, suffix = name.partition(".")
+            unique = name if count == 1 else f"{stem}-{count}{dot}{suffix}"
+            archive.writestr(unique, content)
+    return buffer.getvalue()

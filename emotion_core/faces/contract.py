@@ -1,0 +1,88 @@
+"""What every detector promises, and the maths that several of them share."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import limits
+from ..types import Faces, Image
+
+Floats = NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """Finds faces in one upright RGB picture.
+
+    `detect` returns boxes inside the picture, most confident first, none smaller than
+    `limits.FACE_MIN_PX`, none twice; `Faces.empty()` when there is nobody. It never changes the
+    picture. A detector belongs to one thread at a time.
+    """
+
+    name: str
+
+    def detect(self, image: Image) -> Faces:
+        """Return the faces of `image`, uint8 RGB (height, width, 3)."""
+        ...
+
+
+def finish_faces(
+    xyxy: Floats,
+    confidence: Floats,
+    image: Image,
+    *,
+    landmarks: Floats | None = None,
+    overlap: float = 0.4,
+) -> Faces:
+    """Turn raw boxes into `Faces` that keep the contract.
+
+    Args:
+        xyxy: float (n, 4) in px, in any order, also beyond the picture.
+        confidence: float (n,), 0..1.
+        image: The picture the boxes belong to.
+        landmarks: float (n, m, 2) in px, or None.
+        overlap: Of two boxes with a higher intersection over union, the weaker one goes.
+    """
+    height, width = image.shape[:2]
+    boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
+    boxes = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).astype(np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    large = np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
+    order = large[np.argsort(-confidence[large], kind="stable")]
+    kept = order[suppress(boxes[order], overlap)][: limits.FACES_MAX]
+    return Faces(
+        boxes[kept],
+        np.clip(confidence[kept], 0, 1).astype(np.float32),
+        None if landmarks is None else landmarks[kept].astype(np.float32),
+    )
+
+
+def suppress(boxes: Floats, overlap: float) -> NDArray[np.intp]:
+    """Return the rows that greedy non-maximum suppression keeps.
+
+    Args:
+        boxes: float (n, 4), xyxy, best first.
+        overlap: Intersection over union above which the later box goes.
+    """
+    kept: list[int] = []
+    alive = np.ones(len(boxes), bool)
+    for row in range(len(boxes)):
+        if alive[row]:
+            kept.append(row)
+            alive &= box_iou(boxes[row], boxes) <= overlap
+    return np.array(kept, np.intp)
+
+
+def box_iou(box: Floats, boxes: Floats) -> Floats:
+    """Return intersection over union of one box (4,) with many (n, 4), float32 (n,)."""
+    top_left = np.maximum(box[:2], boxes[:, :2])
+    bottom_right = np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.maximum(bottom_right - top_left, 0), axis=1)
+    area = np.prod(box[2:] - box[:2])
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return np.asarray(shared / np.maximum(area + areas - shared, 1e-6), np.float32)
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)), safe for large |x|."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -80, 80))), np.float32)

@@ -1,0 +1,98 @@
+"""Atomic writes, checksums and the work folder."""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+
+
+def work_folder() -> Path:
+    """Return the folder for everything that is made while working (jobs, runs, fetched files).
+
+    `MIEN_HOME` names it; without that it is `mien` in the user's data folder. It is made with
+    mode 0700, since results can show faces.
+
+    Raises:
+        StorageError: The folder cannot be made.
+    """
+    named = os.environ.get("MIEN_HOME")
+    folder = Path(named).expanduser() if named else _user_data_folder() / "mien"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The work folder {folder} cannot be made ({error.strerror}). "
+            "Set MIEN_HOME to a folder that you may write to."
+        ) from error
+    return folder.resolve()
+
+
+def _user_data_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData" / "Local")))
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local" / "share")))
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; it takes the target's name when the block succeeds.
+
+    The temporary name keeps the suffix, for writers that choose their format by it. Whatever
+    ends the block early, no partial file stays.
+
+    Raises:
+        StorageError: The file cannot be written; the message names the free space.
+    """
+    temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _storage_error(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(target: Path, content: bytes | str) -> Path:
+    """Write a whole file or nothing; text is written as UTF-8. Returns `target`."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+    return target
+
+
+def write_json(target: Path, value: Any) -> Path:
+    """Write `value` as indented JSON, whole or not at all. Returns `target`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return atomic_write(target, text + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _storage_error(target: Path, error: OSError) -> StorageError:
+    if error.errno == errno.ENOSPC:
+        free_mb = shutil.disk_usage(target.parent).free / 1e6
+        reason = f"the disk is full, {free_mb:.0f} MB are free"
+        remedy = "Free some space and try again."
+    else:
+        reason = error.strerror or type(error).__name__
+        remedy = "Choose a folder that you may write to."
+    return StorageError(f"{target.name} was not written to {target.parent}: {reason}. {remedy}")

@@ -1,0 +1,24 @@
+"""Every limit with its reason."""
+
+#: A phone takes 12 to 50 Mpx; 50 Mpx decode to 150 MB, which a small machine still holds.
+PHOTO_MAX_PX = 50_000_000
+#: Longer sides are panoramas or attacks; a strip of 50,000 px shows no face.
+PHOTO_MAX_SIDE_PX = 20_000
+#: The largest real photo seen was 25 MB; more is held in memory only to be refused.
+PHOTO_MAX_BYTES = 64_000_000
+#: Detection gains nothing above this, and its time and memory stay bounded.
+DETECT_MAX_SIDE_PX = 2_048
+#: Below this a face carries too little to be read (FER2013 faces are 48 px with the margin).
+FACE_MIN_PX = 16
+#: A crowd of 500 fits; a detector gone wild does not fill the memory.
+FACES_MAX = 600
+#: A page holds its uploads in memory until the session ends.
+PHOTOS_PER_UPLOAD = 100
+#: One video frame of 8K is 33.2 Mpx; more is refused before it is decoded.
+VIDEO_MAX_PX = 33_200_000
+#: Broken packets that are skipped before a video is given up.
+VIDEO_DECODE_FAILURES = 8
+#: Names are shown cut to this length, so that a long one does not break the page.
+NAME_SHOWN_CHARS = 60
+#: A fetched file larger than its table row says is cut off.
+FETCH_TIMEOUT_S = 30.0

@@ -1,0 +1,1 @@
+"""Bytes to upright RGB pictures and back."""

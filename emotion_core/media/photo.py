@@ -1,0 +1,153 @@
+"""Photos: bytes to one upright RGB picture, chosen by content and never by name."""
+
+import io
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from .. import limits
+from ..errors import BrokenImage, InputError, TooLarge, UnsupportedFormat
+from ..texts import say
+from ..types import Image
+
+#: MPO is not listed: the JPEG reader opens it, and naming it breaks every other format.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF", "HEIF")
+#: All that Pillow's readers raise on broken data, found with a corpus of broken files.
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+    ZeroDivisionError,
+    struct.error,
+)
+# a damaged EXIF block is no reason to refuse or to complain: it is not read further
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+_BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
+
+
+def read_photo(path: str | Path) -> Image:
+    """Read a photo from a file.
+
+    Returns:
+        uint8 RGB (height, width, 3), upright, alpha laid on white.
+
+    Raises:
+        InputError: The file cannot be opened.
+        UnsupportedFormat, TooLarge, BrokenImage: As `decode_photo`.
+    """
+    return decode_photo(load_bytes(Path(path)), name=Path(path).name)
+
+
+def load_bytes(path: Path) -> bytes:
+    """Return a file's bytes, at most one more than `limits.PHOTO_MAX_BYTES` of them.
+
+    Raises:
+        InputError: The file cannot be opened.
+    """
+    try:
+        with path.open("rb") as handle:
+            return handle.read(limits.PHOTO_MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            say("error.unreadable_file", name=path.name, reason=error.strerror or error)
+        ) from error
+
+
+def decode_photo(data: bytes, *, name: str = "photo") -> Image:
+    """Decode a photo from its bytes.
+
+    JPEG, PNG, WebP, BMP, GIF (first frame), AVIF and HEIC are told apart by their content. EXIF
+    orientation is applied, 16 bits are scaled to 8, CMYK is converted, alpha is laid on white.
+
+    Args:
+        data: The whole file.
+        name: How messages call it.
+
+    Returns:
+        uint8 RGB (height, width, 3), upright.
+
+    Raises:
+        UnsupportedFormat: It is no picture, or of another format.
+        TooLarge: It is over a limit in bytes, pixels or side length.
+        BrokenImage: It is a picture, but its data cannot be decoded.
+    """
+    if not data:
+        raise BrokenImage(say("error.empty_file", name=name))
+    if len(data) > limits.PHOTO_MAX_BYTES:
+        limit = limits.PHOTO_MAX_BYTES // 1_000_000
+        raise TooLarge(say("error.too_many_bytes", name=name, limit_mb=limit))
+    _register_heif()
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            _check_size(opened.size, name)
+            opened.load()
+            picture = ImageOps.exif_transpose(opened)
+            return _to_rgb(picture)
+    except UnidentifiedImageError as error:
+        raise UnsupportedFormat(say("error.not_a_photo", name=name)) from error
+    except _BOMBS as error:
+        raise TooLarge(_too_many_pixels(name)) from error
+    except _DECODER_ERRORS as error:
+        raise BrokenImage(say("error.broken_photo", name=name, reason=_short(error))) from error
+
+
+def encode_png(image: Image) -> bytes:
+    """Return a picture as PNG, without any metadata."""
+    buffer = io.BytesIO()
+    PillowImage.fromarray(image).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _register_heif() -> None:
+    import pillow_heif
+
+    if "HEIF" not in PillowImage.OPEN:
+        pillow_heif.register_heif_opener(thumbnails=False)
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    too_long = max(size) > limits.PHOTO_MAX_SIDE_PX
+    if width * height > limits.PHOTO_MAX_PX or too_long:
+        raise TooLarge(_too_many_pixels(name))
+
+
+def _too_many_pixels(name: str) -> str:
+    return say(
+        "error.too_many_pixels",
+        name=name,
+        limit_mpx=limits.PHOTO_MAX_PX // 1_000_000,
+        limit_side=limits.PHOTO_MAX_SIDE_PX,
+    )
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:120] if text else type(error).__name__
+
+
+def _to_rgb(picture: PillowImage.Image) -> Image:
+    if picture.mode.startswith("I"):
+        # convert("RGB") would clip 16 bits to white
+        grey = np.asarray(picture).astype(np.float64) / 257.0
+        clipped = np.clip(grey, 0, 255).astype(np.uint8)
+        return np.repeat(clipped[..., None], 3, axis=2)
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        ground = PillowImage.new("RGBA", rgba.size, "white")
+        picture = PillowImage.alpha_composite(ground, rgba)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.array(picture.convert("RGB"), np.uint8)

@@ -1,0 +1,152 @@
+"""Videos: decoded frame by frame, upright, with exact times. Nothing is ever fetched."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from .. import limits
+from ..errors import BrokenVideo, InputError, NoVideoStream, TooLarge, UnsupportedFormat
+from ..texts import say
+from ..types import Frame, Image, VideoInfo
+
+#: Only containers that are meant, and only files: an SDP text named .mp4 would open sockets.
+_OPTIONS = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
+    "protocol_whitelist": "file",
+}
+_OPEN_TIMEOUT_S = (5.0, 5.0)
+#: PyAV raises outside its own tree too: an unknown codec has no `width`, an empty file is OSError.
+_ERRORS = (FFmpegError, OSError, ValueError, AttributeError)
+
+
+def probe_video(path: str | Path) -> VideoInfo:
+    """Return what is known of a video without decoding it.
+
+    Raises:
+        InputError: The file is missing.
+        UnsupportedFormat: It is not mp4/mov/3gp, matroska/webm or avi.
+        NoVideoStream: There is no moving picture in it.
+        TooLarge: Its frames are over `limits.VIDEO_MAX_PX`.
+    """
+    with _open(Path(path)) as container:
+        stream = _video_stream(container, Path(path).name)
+        rotation = _first_rotation(container, stream)
+        width, height = stream.width, stream.height
+        if rotation in (90, 270):
+            width, height = height, width
+        duration = container.duration
+        return VideoInfo(
+            width=width,
+            height=height,
+            frame_rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+            duration_s=duration / 1_000_000 if duration else None,
+            frame_count=stream.frames or None,
+            rotation=rotation,
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def iter_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
+    """Decode a video frame by frame; one frame at a time is held in memory.
+
+    Args:
+        path: mp4, mov, 3gp, mkv, webm or avi, told apart by content.
+        every: Give only every n-th frame.
+
+    Yields:
+        Frames with upright uint8 RGB pictures; `time_s` is exact, from the presentation time.
+
+    Raises:
+        InputError: The file is missing.
+        UnsupportedFormat, NoVideoStream, TooLarge: As `probe_video`.
+        BrokenVideo: Not one frame decodes, or more than `limits.VIDEO_DECODE_FAILURES` packets
+            fail.
+    """
+    name = Path(path).name
+    with _open(Path(path)) as container:
+        stream = _video_stream(container, name)
+        stream.thread_type = "AUTO"
+        first_pts: int | None = None
+        index = -1
+        for index, frame in enumerate(_decode(container, stream, name)):
+            _check_frame(frame, name)
+            pts = frame.pts if frame.pts is not None else index
+            first_pts = pts if first_pts is None else first_pts
+            if index % every == 0:
+                time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
+                yield Frame(_upright(frame), index, time_s)
+        if index < 0:
+            raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
+
+
+def _open(path: Path) -> Any:
+    try:
+        if not path.stat().st_size:
+            raise BrokenVideo(say("error.empty_file", name=path.name))
+    except OSError as error:
+        raise InputError(
+            say("error.unreadable_file", name=path.name, reason=error.strerror or error)
+        ) from error
+    try:
+        return av.open(f"file:{path.resolve()}", options=_OPTIONS, timeout=_OPEN_TIMEOUT_S)
+    except _ERRORS as error:
+        raise UnsupportedFormat(say("error.not_a_video", name=path.name)) from error
+
+
+def _video_stream(container: Any, name: str) -> Any:
+    for stream in container.streams.video:
+        is_cover = bool(stream.disposition & av.stream.Disposition.attached_pic)
+        try:
+            if is_cover or not stream.width:
+                continue
+        except AttributeError:  # a codec that this build does not know
+            continue
+        if stream.width * stream.height > limits.VIDEO_MAX_PX:
+            raise TooLarge(say("error.too_large_frames", name=name, limit_mpx=33))
+        return stream
+    raise NoVideoStream(say("error.no_video_stream", name=name))
+
+
+def _first_rotation(container: Any, stream: Any) -> int:
+    try:
+        frame = next(container.decode(stream), None)
+    except _ERRORS:
+        return 0
+    return _rotation(frame) if frame is not None else 0
+
+
+def _rotation(frame: Any) -> int:
+    """Return 0, 90, 180 or 270 degrees counterclockwise; anything else is damage and means 0."""
+    turned = frame.rotation % 360
+    return turned if turned in (90, 180, 270) else 0
+
+
+def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
+    failures = 0
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except FFmpegError as error:
+                failures += 1
+                if failures > limits.VIDEO_DECODE_FAILURES:
+                    raise BrokenVideo(
+                        say("error.broken_video", name=name, reason=error.strerror)
+                    ) from error
+    except _ERRORS as error:
+        raise BrokenVideo(say("error.broken_video", name=name, reason=str(error)[:120])) from error
+
+
+def _check_frame(frame: Any, name: str) -> None:
+    if frame.width * frame.height > limits.VIDEO_MAX_PX:
+        raise TooLarge(say("error.too_large_frames", name=name, limit_mpx=33))
+
+
+def _upright(frame: Any) -> Image:
+    picture = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(picture, _rotation(frame) // 90))

@@ -1,0 +1,121 @@
+"""Measures of a classifier: how often it is right and how well it knows.
+
+Throughout, `probs` is float (n, k) with rows that sum to 1, `truth` is int (n,) of class ids.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def accuracy(probs: Floats, truth: Ints) -> float:
+    """Return the share of rows whose highest probability is at the true class."""
+    return float((probs.argmax(axis=1) == truth).mean())
+
+
+def confusion_matrix(probs: Floats, truth: Ints) -> NDArray[np.int64]:
+    """Return counts, int64 (k, k): row = truth, column = prediction."""
+    k = probs.shape[1]
+    flat = np.bincount(truth * k + probs.argmax(axis=1), minlength=k * k)
+    return flat.reshape(k, k).astype(np.int64)
+
+
+def recalls(probs: Floats, truth: Ints) -> NDArray[np.float64]:
+    """Return the recall of each class, float64 (k,); NaN for a class without rows."""
+    counts = confusion_matrix(probs, truth)
+    totals = counts.sum(axis=1)
+    hits = np.diag(counts).astype(np.float64)
+    found = np.full(len(counts), np.nan)
+    np.divide(hits, totals, out=found, where=totals > 0)
+    return found
+
+
+def mean_recall(probs: Floats, truth: Ints) -> float:
+    """Return the mean recall over the classes that occur (balanced accuracy)."""
+    return float(np.nanmean(recalls(probs, truth)))
+
+
+def expected_calibration_error(probs: Floats, truth: Ints, *, bins: int = 15) -> float:
+    """Return the ECE of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width."""
+    confidence = probs.max(axis=1)
+    hit = probs.argmax(axis=1) == truth
+    bin_id = np.minimum((confidence * bins).astype(int), bins - 1)
+    n = np.bincount(bin_id, minlength=bins)
+    gap = np.bincount(bin_id, hit - confidence, minlength=bins)
+    return float(np.abs(gap[n > 0]).sum() / len(probs))
+
+
+def negative_log_likelihood(probs: Floats, target: Floats) -> float:
+    """Return the mean cross-entropy in nats against a target distribution, float (n, k)."""
+    return float(-(target * np.log(np.maximum(probs, 1e-12))).sum(axis=1).mean())
+
+
+def brier_score(probs: Floats, target: Floats) -> float:
+    """Return the mean squared distance to a target distribution, float (n, k); 0 to 2."""
+    return float(np.square(probs - target).sum(axis=1).mean())
+
+
+def scale_temperature(probs: Floats, temperature: float) -> NDArray[np.float32]:
+    """Return softmax(log(probs) / temperature), float32 (n, k); above 1 it is less sure."""
+    logits = np.log(np.maximum(probs, 1e-12)) / temperature
+    logits -= logits.max(axis=-1, keepdims=True)
+    scaled = np.exp(logits)
+    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True), np.float32)
+
+
+def fit_temperature(probs: Floats, truth: Ints) -> float:
+    """Return the temperature that minimises the NLL of the true classes.
+
+    A golden-section search over 0.25 to 4 on a logarithmic scale.
+    """
+    onehot = np.eye(probs.shape[1])[truth]
+
+    def loss(log_t: float) -> float:
+        return negative_log_likelihood(scale_temperature(probs, float(np.exp(log_t))), onehot)
+
+    low, high = np.log(0.25), np.log(4.0)
+    golden = (np.sqrt(5) - 1) / 2
+    for _ in range(40):
+        a, b = high - golden * (high - low), low + golden * (high - low)
+        if loss(a) < loss(b):
+            high = b
+        else:
+            low = a
+    return round(float(np.exp((low + high) / 2)), 4)
+
+
+def abstain_threshold(probs: Floats, truth: Ints, *, accuracy_goal: float) -> float:
+    """Return the lowest threshold at which the answered rows reach an accuracy.
+
+    Args:
+        accuracy_goal: Share of right answers among the rows whose top probability is at least
+            the threshold.
+
+    Returns:
+        A threshold in steps of 0.01; the highest that answers at least one row in ten when the
+        goal is out of reach.
+    """
+    top = probs.max(axis=1)
+    hit = probs.argmax(axis=1) == truth
+    best = 0.0
+    for threshold in np.arange(0.0, 1.0, 0.01):
+        answered = top >= threshold
+        if answered.mean() < 0.1:
+            break
+        best = round(float(threshold), 2)
+        if hit[answered].mean() >= accuracy_goal:
+            break
+    return best
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927); (0, 1) without rows."""
+    if n == 0:
+        return 0.0, 1.0
+    z = 1.96
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return float(centre - half), float(centre + half)

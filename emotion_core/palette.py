@@ -1,0 +1,32 @@
+"""The colours of the emotions: one table for overlays, charts and chips."""
+
+from types import MappingProxyType
+
+#: Checked for contrast on white and on dark, and for pairs under colour-vision deficiencies.
+COLOURS = MappingProxyType(
+    {
+        "anger": "#D51934",
+        "contempt": "#BA1761",
+        "disgust": "#1EA861",
+        "fear": "#8F38ED",
+        "happy": "#B68D0C",
+        "neutral": "#929599",
+        "sad": "#3597F8",
+        "surprise": "#05779C",
+        "uncertain": "#929599",
+    }
+)
+
+#: Seed 003's groups: unpleasant red, pleasant green, neither grey.
+VALENCE_COLOURS = MappingProxyType(
+    {
+        **dict.fromkeys(("anger", "contempt", "disgust", "fear", "sad"), "#D51934"),
+        **dict.fromkeys(("happy", "surprise"), "#1EA861"),
+        **dict.fromkeys(("neutral", "uncertain"), "#929599"),
+    }
+)
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return `#RRGGBB` as three numbers 0..255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -1,0 +1,156 @@
+"""Photos from bytes to results: what the photo page and the photo command share."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from .analysis import ReadOptions, read_picture
+from .classify import Recognizer
+from .draw import DrawOptions, draw_reading
+from .errors import EmotionError, InputError
+from .export import photo_table, software_versions, to_csv, to_json
+from .faces import Detector
+from .files import atomic_write
+from .media.photo import decode_photo, encode_png, load_bytes
+from .registry import NETWORK_FILE
+from .texts import say
+from .types import Image, Provenance, Reading
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """One photo with its reading.
+
+    Attributes:
+        name: How the photo is called.
+        data: The photo's file.
+        reading: What was read.
+        provenance: Where the result comes from.
+        model_id: Who answered.
+        image: uint8 RGB (height, width, 3), upright; None after `slim`.
+    """
+
+    name: str
+    data: bytes
+    reading: Reading
+    provenance: Provenance
+    model_id: str
+    image: Image | None = None
+
+    def picture(self) -> Image:
+        """Return the upright picture; it is decoded again when it was let go."""
+        return decode_photo(self.data, name=self.name) if self.image is None else self.image
+
+    def slim(self) -> "PhotoResult":
+        """Return the result without its pixels: a hundred photos of a phone fill 4 GB."""
+        return replace(self, image=None)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per face, columns as in `export.PHOTO_COLUMNS`."""
+        return photo_table({self.name: self.reading}, model_id=self.model_id)
+
+
+def read_photo_bytes(
+    data: bytes,
+    name: str,
+    detector: Detector,
+    recognizer: Recognizer,
+    *,
+    options: ReadOptions | None = None,
+) -> PhotoResult:
+    """Decode a photo and read it.
+
+    Raises:
+        UnsupportedFormat, TooLarge, BrokenImage: As `media.photo.decode_photo`.
+    """
+    options = options or ReadOptions()
+    image = decode_photo(data, name=name)
+    reading = read_picture(image, detector, recognizer, options=options)
+    provenance = Provenance(
+        models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
+        options={"recognizer": recognizer.id, "detector": detector.name, **asdict(options)},
+        versions=software_versions(),
+        input_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return PhotoResult(name, data, reading, provenance, recognizer.id, image)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A photo that could not be read.
+
+    Attributes:
+        name: How the photo is called.
+        reason: What happened and what to do.
+    """
+
+    name: str
+    reason: str
+
+
+def read_photos(
+    uploads: Iterable[tuple[str, bytes]],
+    detector: Detector,
+    recognizer: Recognizer,
+    *,
+    options: ReadOptions | None = None,
+) -> Iterator[PhotoResult | Refusal]:
+    """Read photos one after another; one that cannot be read does not stop the others."""
+    for name, data in uploads:
+        try:
+            yield read_photo_bytes(data, name, detector, recognizer, options=options)
+        except EmotionError as error:
+            yield Refusal(name, str(error))
+
+
+def sample_photo() -> bytes:
+    """Return the built-in sample as a file: scikit-image's portrait of the astronaut Eileen
+    Collins (NASA, public domain).
+
+    Raises:
+        InputError: scikit-image, which carries it, is not installed.
+    """
+    package = find_spec("skimage")
+    if package is None or not package.submodule_search_locations:
+        raise InputError(say("error.no_sample"))
+    return (Path(package.submodule_search_locations[0]) / "data" / "astronaut.png").read_bytes()
+
+
+def read_photo_file(
+    path: Path, detector: Detector, recognizer: Recognizer, *, options: ReadOptions | None = None
+) -> PhotoResult:
+    """Read a photo from a file.
+
+    Raises:
+        InputError: It cannot be opened, or as `read_photo_bytes`.
+    """
+    return read_photo_bytes(load_bytes(path), path.name, detector, recognizer, options=options)
+
+
+def photo_files(
+    result: PhotoResult, *, stem: str, drawing: DrawOptions | None = None
+) -> Sequence[tuple[str, bytes]]:
+    """Return the three files of a result: annotated PNG, CSV and JSON, by name."""
+    table = result.table()
+    annotated = draw_reading(result.picture(), result.reading, options=drawing)
+    return [
+        (f"{stem}.annotated.png", encode_png(annotated)),
+        (f"{stem}.csv", to_csv(table).encode()),
+        (f"{stem}.json", to_json(table, result.provenance).encode()),
+    ]
+
+
+def export_photo(
+    result: PhotoResult, folder: Path, *, stem: str, drawing: DrawOptions | None = None
+) -> list[Path]:
+    """Write the three files of a result into a folder, each whole or not at all.
+
+    Raises:
+        StorageError: One cannot be written.
+    """
+    files = photo_files(result, stem=stem, drawing=drawing)
+    return [atomic_write(folder / name, content) for name, content in files]

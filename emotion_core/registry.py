@@ -1,0 +1,135 @@
+"""The models in `models/`: list them, check them, load them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cards import Card, read_card
+from .classify import Committee, LiteRTClassifier, Recognizer
+from .errors import CardMismatch, ModelError, ModelNotTrusted
+from .files import sha256_of
+from .texts import say
+
+DEFAULT_MODEL = "vgg-s"
+NETWORK_FILE = "model.tflite"
+
+
+def models_folder() -> Path:
+    """Return where the shipped models lie: `MIEN_MODELS`, or `models/` beside the library."""
+    named = os.environ.get("MIEN_MODELS")
+    return Path(named) if named else Path(__file__).resolve().parent.parent / "models"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One folder of models.
+
+    Attributes:
+        id: Name of the folder.
+        card: Its card, or None when that cannot be read.
+        problem: Why the model cannot be used; empty when it can.
+    """
+
+    id: str
+    card: Card | None
+    problem: str = ""
+
+
+def list_models() -> list[ModelEntry]:
+    """Return every model folder, the default first, with broken ones and what is wrong there."""
+    folder = models_folder()
+    paths = sorted(folder.glob("*/card.json")) if folder.is_dir() else []
+    entries = [_entry(path) for path in paths]
+    return sorted(entries, key=lambda entry: (entry.id != DEFAULT_MODEL, entry.id))
+
+
+def verify_model(model_id: str) -> Card:
+    """Check the card and the SHA-256 of every file of a model.
+
+    Raises:
+        ModelError: There is no such model.
+        CardMismatch: The card cannot be used.
+        ModelNotTrusted: A file is missing or differs from the card.
+    """
+    folder = _folder_of(model_id)
+    card = read_card(folder / "card.json")
+    if card.id != model_id:
+        raise CardMismatch(say("error.card_id", id=model_id, named=card.id))
+    for name, expected in card.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise ModelNotTrusted(say("error.model_file_missing", id=model_id, file=name))
+        if sha256_of(path) != expected:
+            raise ModelNotTrusted(say("error.model_file_changed", id=model_id, file=name))
+    return card
+
+
+def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
+    """Load one model after checking its hash, labels and shapes.
+
+    Raises:
+        ModelError: There is no such model.
+        CardMismatch: Card and network do not fit together, or it has no emotion output.
+        ModelNotTrusted: A file differs from its card.
+    """
+    card = verify_model(model_id)
+    if NETWORK_FILE not in card.files or "emotion" not in card.outputs:
+        raise CardMismatch(say("error.model_no_emotion", id=model_id))
+    return LiteRTClassifier(models_folder() / model_id / NETWORK_FILE, card)
+
+
+def load_committee(
+    model_ids: Sequence[str] | None = None,
+    *,
+    vote: str = "soft",
+    threshold: float | None = None,
+) -> Committee:
+    """Load several models that answer as one.
+
+    Args:
+        model_ids: The leader first; None takes all usable models, the default leading.
+        vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
+        threshold: Under this confidence the committee abstains; None takes the leader's.
+
+    Raises:
+        ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
+            differ in a soft vote.
+    """
+    if model_ids is None:
+        model_ids = [entry.id for entry in list_models() if not entry.problem]
+    members = tuple(load_model(model_id) for model_id in model_ids)
+    if not members:
+        raise ModelError(say("error.no_models", folder=models_folder()))
+    chosen = members[0].threshold if threshold is None else threshold
+    return Committee(members, vote, chosen)
+
+
+def load_recognizer(
+    model_ids: Sequence[str], *, vote: str = "soft", threshold: float | None = None
+) -> Recognizer:
+    """Load one model, or a committee when several are named.
+
+    Raises:
+        ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
+    """
+    if len(model_ids) == 1 and threshold is None:
+        return load_model(model_ids[0])
+    return load_committee(model_ids, vote=vote, threshold=threshold)
+
+
+def _entry(card_path: Path) -> ModelEntry:
+    model_id = card_path.parent.name
+    try:
+        return ModelEntry(model_id, verify_model(model_id))
+    except ModelError as error:
+        return ModelEntry(model_id, None, str(error))
+
+
+def _folder_of(model_id: str) -> Path:
+    folder = models_folder() / model_id
+    is_plain = Path(model_id).name == model_id and not model_id.startswith(".")
+    if not is_plain or not (folder / "card.json").is_file():
+        known = ", ".join(path.parent.name for path in sorted(models_folder().glob("*/card.json")))
+        raise ModelError(say("error.no_model", id=model_id, names=known or "-"))
+    return folder

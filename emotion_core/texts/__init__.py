@@ -1,0 +1,35 @@
+"""The catalogue of interface texts: one TOML file per language, keys such as `photo.title`."""
+
+import os
+import tomllib
+from functools import cache
+from importlib import resources
+
+DEFAULT_LANGUAGE = "en"
+
+
+@cache
+def catalogue(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
+    """Return all texts of a language, flat: `{"photo.title": "Photo", …}`.
+
+    Raises:
+        KeyError: There is no catalogue of that language.
+    """
+    source = resources.files(__package__) / f"{language}.toml"
+    if not source.is_file():
+        raise KeyError(f"There is no catalogue {language!r}.")
+    sections = tomllib.loads(source.read_text(encoding="utf-8"))
+    return {f"{name}.{key}": text for name, part in sections.items() for key, text in part.items()}
+
+
+def say(key: str, /, **values: object) -> str:
+    """Return the text of `key` with `values` filled in.
+
+    The language is that of `MIEN_LANGUAGE`, English where a text is not translated.
+
+    Raises:
+        KeyError: The key is in no catalogue, or a value is missing.
+    """
+    language = os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE)
+    text = catalogue(language).get(key) if language != DEFAULT_LANGUAGE else None
+    return (text or catalogue()[key]).format(**values)

@@ -1,0 +1,1 @@
+"""Building, training and measuring networks. Everything here is Keras 3 and backend-neutral."""

@@ -1,0 +1,120 @@
+"""Checkpoints that survive a kill at any moment: written beside, synced, renamed; two are kept."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..errors import StorageError, TrainingError
+from ..files import sha256_of
+
+_MODEL, _BEST, _STATE = "model.keras", "best.weights.h5", "state.json"
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands.
+
+    Attributes:
+        epoch: Finished epochs.
+        best_epoch: The epoch (from 1) whose weights are kept; 0 before the first.
+        best_score: Its validation accuracy.
+        history: One row per finished epoch.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_checkpoint(
+    folder: Path, model: Any, best_weights: list[Any], state: TrainingState
+) -> Path:
+    """Write a checkpoint as `folder/epoch-NNNN` and drop all but the two newest.
+
+    Args:
+        folder: The run's folder of checkpoints; made when missing.
+        model: The compiled model with its optimiser.
+        best_weights: Weights of the best epoch, as `model.get_weights()` gives them.
+        state: Where the training stands.
+
+    Raises:
+        StorageError: The checkpoint cannot be written; the earlier ones stay as they were.
+    """
+    final = folder / f"epoch-{state.epoch:04d}"
+    partial = folder / f".partial-{state.epoch:04d}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        model.save(partial / _MODEL)
+        current = model.get_weights()
+        model.set_weights(best_weights)
+        model.save_weights(partial / _BEST)
+        model.set_weights(current)
+        hashes = {name: sha256_of(partial / name) for name in (_MODEL, _BEST)}
+        text = json.dumps({"state": asdict(state), "sha256": hashes}, indent=2)
+        (partial / _STATE).write_text(text, encoding="utf-8")
+        for path in (*partial.iterdir(), partial):
+            _sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        _sync(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise StorageError(
+            f"The checkpoint of epoch {state.epoch} was not written to {folder}: "
+            f"{error.strerror or error}. Free some space and resume; earlier ones are intact."
+        ) from error
+    for old in _checkpoints(folder)[:-2]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_checkpoint(folder: Path) -> tuple[Any, list[Any], TrainingState] | None:
+    """Read the newest intact checkpoint.
+
+    Returns:
+        The compiled model, the weights of its best epoch and the state; None without a
+        checkpoint.
+
+    Raises:
+        TrainingError: There are checkpoints, but none of them is intact.
+    """
+    found = _checkpoints(folder)
+    for path in reversed(found):
+        try:
+            held = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            if any(sha256_of(path / name) != value for name, value in held["sha256"].items()):
+                continue
+        except (OSError, ValueError, KeyError):
+            continue
+        model = keras.models.load_model(path / _MODEL)
+        current = model.get_weights()
+        model.load_weights(path / _BEST)
+        best = model.get_weights()
+        model.set_weights(current)
+        return model, best, TrainingState(**held["state"])
+    if found:
+        raise TrainingError(
+            f"No checkpoint in {folder} is intact. Move the folder away to start anew."
+        )
+    return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*")) if folder.is_dir() else []
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle to sync a folder by
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,46 @@
+"""A small residual network with squeeze-and-excitation, for 48 px grey faces.
+
+Residual blocks: He et al. 2015 (arXiv 1512.03385); squeeze-and-excitation: Hu et al. 2017
+(arXiv 1709.01507).
+"""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from .blocks import Standardise, conv_bn_relu, softmax_head
+
+
+def build(
+    *,
+    input_px: int,
+    classes: int,
+    widths: tuple[int, ...] = (32, 64, 128, 256),
+    dropout: float = 0.25,
+    reduction: int = 8,
+) -> keras.Model:
+    """Build the network; each stage is one residual block, every stage but the first halves."""
+    inputs = keras.Input((input_px, input_px, 1), name="pixels")
+    x = Standardise(name="standardise")(inputs)
+    x = conv_bn_relu(x, widths[0])
+    for stage, width in enumerate(widths):
+        x = _block(x, width, strides=1 if stage == 0 else 2, reduction=reduction)
+        x = layers.SpatialDropout2D(dropout * 0.5)(x)
+    return keras.Model(inputs, softmax_head(x, classes, dropout=dropout * 1.5))
+
+
+def _block(x: Any, width: int, *, strides: int, reduction: int) -> Any:
+    shortcut = x
+    if strides != 1:
+        shortcut = layers.AveragePooling2D(2)(shortcut)
+    if shortcut.shape[-1] != width:
+        shortcut = layers.Conv2D(width, 1, use_bias=False)(shortcut)
+    x = conv_bn_relu(x, width, strides=strides)
+    x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weights = layers.Conv2D(width // reduction, 1, activation="relu")(weights)
+    weights = layers.Conv2D(width, 1, activation="sigmoid")(weights)
+    x = layers.Multiply()([x, weights])
+    return layers.ReLU()(layers.Add()([x, shortcut]))

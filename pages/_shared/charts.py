@@ -1,0 +1,68 @@
+"""Charts that read in light and dark, with words beside the colours."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from emotion_core.affect import COORDINATES
+from emotion_core.labels import UNCERTAIN
+from emotion_core.palette import COLOURS
+from emotion_core.texts import say
+from emotion_core.types import Scores
+
+#: A grey that stands out on white and on Streamlit's dark ground alike.
+GREY = "#808495"
+
+
+def distribution(scores: Scores, face: int) -> go.Figure:
+    """Bars of one face's probabilities; the labels keep their places, whatever leads."""
+    names = [say(f"label.{name}") for name in scores.labels]
+    probs = scores.probs[face]
+    bars = go.Bar(
+        y=names,
+        x=probs,
+        orientation="h",
+        marker_color=[COLOURS.get(name, COLOURS[UNCERTAIN]) for name in scores.labels],
+        text=[f"{value:.0%}" for value in probs],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
+    figure = go.Figure(bars)
+    figure.update_yaxes(autorange="reversed", ticks="")
+    figure.update_xaxes(range=[0, 1.3], visible=False)
+    figure.update_layout(height=230, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.25)
+    return figure
+
+
+def affect_circle(valence: float, arousal: float) -> go.Figure:
+    """One face's point among the points of the emotions, on the circle of radius 1."""
+    angle = np.linspace(0, 2 * np.pi, 90)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=np.cos(angle), y=np.sin(angle), mode="lines", line_color=GREY, hoverinfo="skip"
+    )
+    points = {name: point for name, point in COORDINATES["rays"].items() if name in COLOURS}
+    figure.add_scatter(
+        x=[v for v, _ in points.values()],
+        y=[a for _, a in points.values()],
+        mode="markers",
+        marker={"color": [COLOURS[name] for name in points], "size": 7, "symbol": "circle-open"},
+        text=[say(f"label.{name}") for name in points],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[valence],
+        y=[arousal],
+        mode="markers",
+        marker={"color": "#05779C", "size": 13, "line": {"color": "white", "width": 2}},
+        hovertemplate=f"{say('chart.estimate')}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
+    )
+    axis = {"range": [-1.15, 1.15], "zeroline": True, "zerolinecolor": GREY, "showgrid": False}
+    figure.update_xaxes(title=say("chart.valence"), tickvals=[-1, 0, 1], **axis)
+    figure.update_yaxes(
+        title=say("chart.arousal"), title_standoff=2, tickvals=[-1, 0, 1], scaleanchor="x", **axis
+    )
+    figure.update_layout(
+        height=230, margin={"l": 0, "r": 8, "t": 0, "b": 0}, showlegend=False, font_size=11
+    )
+    return figure

@@ -1,0 +1,115 @@
+"""The options of a reading, one click away and right as they are."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from emotion_core.analysis import ReadOptions
+from emotion_core.draw import DrawOptions
+from emotion_core.faces import DEFAULT_DETECTOR
+from emotion_core.texts import say
+
+from . import resources
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the person chose.
+
+    Attributes:
+        model_ids: One model, or a committee with its leader first.
+        vote: `soft` or `hard`.
+        detector: Name of the detector.
+        min_confidence: Of the detector; None is its own default.
+        reading: Options of the reading.
+        drawing: Options of the drawing.
+    """
+
+    model_ids: tuple[str, ...]
+    vote: str
+    detector: str
+    min_confidence: float | None
+    reading: ReadOptions
+    drawing: DrawOptions
+
+
+def choose() -> Choice:
+    """Show the options in an expander and return the choice."""
+    with st.expander(say("options.title")):
+        left, middle, right = st.columns(3)
+        with left:
+            model_ids, vote = _choose_model()
+        with middle:
+            detector, min_confidence = _choose_detector()
+        with right:
+            reading = _choose_reading()
+        drawing = DrawOptions(
+            by_valence=st.checkbox(say("options.by_valence"), key="by_valence"),
+            show_affect=st.checkbox(say("options.show_affect"), key="show_affect"),
+            show_bars=st.checkbox(say("options.show_bars"), key="show_bars"),
+        )
+    return Choice(model_ids, vote, detector, min_confidence, reading, drawing)
+
+
+def _choose_model() -> tuple[tuple[str, ...], str]:
+    titles = {entry.id: entry.card.title for entry in resources.models() if entry.card}
+    everybody = tuple(titles)
+    choices: list[tuple[str, ...]] = [(model_id,) for model_id in titles]
+    if len(everybody) > 1:
+        choices.append(everybody)
+    committee = say("options.committee", n=len(everybody))
+    chosen = st.selectbox(
+        say("options.model"),
+        choices,
+        format_func=lambda ids: titles[ids[0]] if len(ids) == 1 else committee,
+        key="model",
+    )
+    vote = "soft"
+    if chosen and len(chosen) > 1:
+        vote = st.radio(
+            say("options.vote"),
+            ["soft", "hard"],
+            format_func=lambda rule: say(f"options.vote_{rule}"),
+            help=say("options.vote_help"),
+            key="vote",
+        )
+    return tuple(chosen or ()), vote
+
+
+def _choose_detector() -> tuple[str, float | None]:
+    ready = [state.name for state in resources.detectors() if state.is_ready]
+    name = st.selectbox(
+        say("options.detector"),
+        ready,
+        index=ready.index(DEFAULT_DETECTOR) if DEFAULT_DETECTOR in ready else 0,
+        help=say("options.detector_help"),
+        key="detector",
+    )
+    percent = st.slider(
+        say("options.confidence"),
+        20,
+        95,
+        60,
+        step=5,
+        format="%d %%",
+        help=say("options.confidence_help"),
+        key="min_confidence",
+    )
+    return str(name), percent / 100
+
+
+def _choose_reading() -> ReadOptions:
+    flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="tta")
+    own = st.checkbox(say("options.own_threshold"), value=True, key="own_threshold")
+    threshold = st.slider(
+        say("options.threshold"),
+        0,
+        100,
+        50,
+        step=5,
+        format="%d %%",
+        disabled=own,
+        help=say("options.threshold_help"),
+        key="threshold",
+    )
+    return ReadOptions(flip=flip, threshold=None if own else threshold / 100)

@@ -1,0 +1,164 @@
+"""One photo's reading: the picture first, then each face, the table and the downloads."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from emotion_core.crops import crop_faces, shrink_to
+from emotion_core.draw import DrawOptions, draw_reading
+from emotion_core.export import to_zip
+from emotion_core.labels import CANONICAL
+from emotion_core.photos import PhotoResult, photo_files
+from emotion_core.registry import ModelEntry
+from emotion_core.texts import say
+from emotion_core.types import CropRule, Reading
+
+from . import charts
+
+#: Faces shown in full; a crowd's others stand in the table.
+_FACES_SHOWN = 6
+_CROP_SHOWN_PX = 112
+#: A page shows no more; the download has every pixel.
+_PICTURE_SHOWN_PX = 1600
+
+
+def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> None:
+    """Show the annotated picture with its faces beside it, and the table under it."""
+    reading = result.reading
+    picture, faces = st.columns([3, 2], gap="medium")
+    image = result.picture()
+    names = {name: say(f"label.{name}") for name in CANONICAL}
+    with picture:
+        annotated = draw_reading(image, reading, options=drawing, names=names)
+        found = [_sentence(reading, face).replace("**", "") for face in range(len(reading))]
+        alt = say("photo.annotated_alt", n=len(reading), faces="; ".join(found))
+        st.image(shrink_to(annotated, _PICTURE_SHOWN_PX), width="stretch", alt=alt)
+        if reading.is_whole_picture:
+            st.caption(say("photo.whole_note"))
+    with faces:
+        crops = crop_faces(image, reading.faces, rule)
+        for face in range(min(len(reading), _FACES_SHOWN)):
+            _show_face(reading, face, crops[face].squeeze(), key=f"{result.name}-{face}")
+        if len(reading) > _FACES_SHOWN:
+            st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
+    if len(reading):
+        _show_table(reading)
+
+
+def show_downloads(
+    result: PhotoResult, all_results: Sequence[PhotoResult], drawing: DrawOptions
+) -> None:
+    """Offer the files of one photo, and of all of them as a ZIP."""
+    st.subheader(say("photo.downloads"))
+    labels = {".png": "download_png", ".csv": "download_csv", ".json": "download_json"}
+    number = next(i for i, other in enumerate(all_results, start=1) if other is result)
+    with st.container(horizontal=True):
+        for suffix, text in labels.items():
+            st.download_button(
+                say(f"photo.{text}"),
+                data=lambda suffix=suffix: _file(result, number, suffix, drawing),
+                file_name=f"photo-{number}{'.annotated' if suffix == '.png' else ''}{suffix}",
+                key=text,
+                on_click="ignore",
+            )
+        if len(all_results) > 1:
+            st.download_button(
+                say("photo.download_zip"),
+                data=lambda: _archive(all_results, drawing),
+                file_name="photos.zip",
+                key="download_zip",
+                on_click="ignore",
+            )
+
+
+def show_model_note(model_id: str, entries: Sequence[ModelEntry]) -> None:
+    """Say under the results who answered, and which expressions it misses most."""
+    recalls = {
+        name: row["recall"]
+        for entry in entries
+        if entry.card and entry.id in model_id
+        for name, row in entry.card.metrics.get("test", {}).get("recall", {}).items()
+    }
+    weak = sorted(recalls, key=lambda name: recalls[name])[:3]
+    parts = [
+        say("photo.note_part", label=say(f"label.{name}"), recall=f"{recalls[name]:.0%}")
+        for name in weak
+    ]
+    st.caption(say("photo.note", model=model_id, weak=", ".join(parts) or "–"))
+
+
+def _file(result: PhotoResult, number: int, suffix: str, drawing: DrawOptions) -> bytes:
+    files = photo_files(result, stem=f"photo-{number}", drawing=drawing)
+    return next(content for name, content in files if name.endswith(suffix))
+
+
+def _archive(results: Sequence[PhotoResult], drawing: DrawOptions) -> bytes:
+    return to_zip(
+        file
+        for number, result in enumerate(results, start=1)
+        for file in photo_files(result, stem=f"photo-{number}", drawing=drawing)
+    )
+
+
+def _sentence(reading: Reading, face: int) -> str:
+    key = "photo.looks_unsure" if reading.abstained[face] else "photo.looks"
+    label = say(f"looks.{reading.top_label[face]}")
+    return say(key, face=face + 1, label=label, percent=f"{reading.confidence[face]:.0%}")
+
+
+def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
+    valence = float(reading.affect.valence[face])
+    arousal = float(reading.affect.arousal[face])
+    probs = zip(reading.scores.labels, reading.scores.probs[face], strict=True)
+    values = ", ".join(f"{say(f'label.{name}')} {value:.0%}" for name, value in probs)
+    with st.container(border=True):
+        st.markdown(_sentence(reading, face), help=say("photo.circle_help"))
+        bars, circle = st.columns([3, 2])
+        with bars:
+            st.plotly_chart(
+                charts.distribution(reading.scores, face),
+                key=f"bars-{key}",
+                config={"displayModeBar": False},
+                alt=say("photo.bars_alt", face=face + 1, values=values),
+            )
+        with circle:
+            st.plotly_chart(
+                charts.affect_circle(valence, arousal),
+                key=f"circle-{key}",
+                config={"displayModeBar": False},
+                alt=say(
+                    "photo.circle_alt",
+                    face=face + 1,
+                    valence=f"{valence:.2f}",
+                    arousal=f"{arousal:.2f}",
+                ),
+            )
+        with st.expander(say("photo.crop")):
+            st.image(crop, width=_CROP_SHOWN_PX, alt=say("photo.crop_alt", face=face + 1))
+
+
+def _show_table(reading: Reading) -> None:
+    st.subheader(say("photo.table"))
+    rows = [
+        {
+            say("column.face"): face + 1,
+            say("column.label"): say(f"label.{reading.label[face]}"),
+            say("column.confidence"): 100 * float(reading.confidence[face]),
+            say("column.valence"): float(reading.affect.valence[face]),
+            say("column.arousal"): float(reading.affect.arousal[face]),
+            **{
+                say(f"label.{name}"): 100 * float(value)
+                for name, value in zip(
+                    reading.scores.labels, reading.scores.probs[face], strict=True
+                )
+            },
+        }
+        for face in range(len(reading))
+    ]
+    percent = st.column_config.NumberColumn(format="%.1f %%")
+    plain = st.column_config.NumberColumn(format="%.2f")
+    columns = {name: percent for name in rows[0]}
+    columns.update({say("column.valence"): plain, say("column.arousal"): plain})
+    for name in (say("column.face"), say("column.label")):
+        del columns[name]
+    st.dataframe(rows, hide_index=True, column_config=columns, alt=say("photo.table"))

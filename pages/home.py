@@ -1,0 +1,71 @@
+"""Home: three ways in, and what is ready."""
+
+import streamlit as st
+
+from emotion_core.texts import say
+from pages._shared import notice, resources
+from pages._shared.errors import error_box
+
+CARDS = ("photo", "video", "camera")
+
+
+def open_photo(source: str) -> None:
+    """Go to the photo page with one of its ways in chosen."""
+    st.session_state["photo_source"] = source
+    st.switch_page("pages/photo.py")
+
+
+def show_cards() -> None:
+    """Show the three ways in."""
+    for name, column in zip(CARDS, st.columns(3), strict=True):
+        with column, st.container(border=True, height="stretch", key=f"card_{name}"):
+            st.subheader(say(f"home.{name}_title"))
+            st.markdown(say(f"home.{name}_text"))
+            if name == "video":
+                st.button(say("home.video_open"), disabled=True, key="open_video")
+                continue
+            with st.container(horizontal=True):
+                if name == "photo" and st.button(
+                    say("home.photo_sample"), key="sample", type="primary"
+                ):
+                    open_photo("sample")
+                if st.button(say(f"home.{name}_open"), key=f"open_{name}"):
+                    open_photo("camera" if name == "camera" else "upload")
+
+
+def show_state() -> None:
+    """Show which models are ready, and the jobs."""
+    entries = resources.models()
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(say("home.models_title"))
+        ready = sum(not entry.problem for entry in entries)
+        st.caption(say("home.models_ready", ready=ready, n=len(entries)))
+        rows = [
+            {
+                say("home.model_column"): entry.card.title if entry.card else entry.id,
+                say("home.state_column"): entry.problem or say("home.usable"),
+                say("home.accuracy_column"): (
+                    100 * entry.card.metrics["test"]["accuracy"] if entry.card else None
+                ),
+            }
+            for entry in entries
+        ]
+        accuracy = st.column_config.NumberColumn(format="%.1f %%", help=say("home.accuracy_help"))
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={say("home.accuracy_column"): accuracy},
+            alt=say("home.models_title"),
+        )
+    with right:
+        st.subheader(say("home.jobs_title"))
+        st.caption(say("home.jobs_empty"))
+
+
+st.title(say("home.title"))
+st.markdown(say("home.lead"))
+with error_box():
+    notice.ask_once()
+    show_cards()
+    show_state()

@@ -1,0 +1,136 @@
+"""Photo: upload, take or try a picture, and read its faces."""
+
+import hashlib
+import time
+from dataclasses import replace
+
+import streamlit as st
+
+from emotion_core.limits import NAME_SHOWN_CHARS, PHOTO_MAX_BYTES, PHOTOS_PER_UPLOAD
+from emotion_core.photos import PhotoResult, Refusal, read_photos, sample_photo
+from emotion_core.texts import say
+from pages._shared import notice, options, resources
+from pages._shared.errors import error_box, plain
+from pages._shared.photo_view import show_downloads, show_model_note, show_result
+
+Upload = tuple[str, bytes]
+
+
+def pick_uploads() -> list[Upload]:
+    """Show the ways in and return the photos that are chosen now."""
+    source = st.session_state.setdefault("photo_source", "upload")
+    files = st.file_uploader(
+        say("photo.upload"),
+        accept_multiple_files=True,
+        max_upload_size=PHOTO_MAX_BYTES // 1_000_000,
+        key=f"uploads-{st.session_state.setdefault('photo_round', 0)}",
+    )
+    with st.container(horizontal=True):
+        st.button(say("photo.camera"), on_click=_set_source, args=("camera",), key="camera")
+        st.button(say("photo.sample"), on_click=_set_source, args=("sample",), key="try_sample")
+        st.button(say("photo.clear"), on_click=_start_over, type="tertiary", key="clear")
+    if files:
+        if len(files) > PHOTOS_PER_UPLOAD:
+            limit = PHOTOS_PER_UPLOAD
+            st.warning(say("error.too_many_photos", n=len(files), limit=limit))
+        return [(file.name, file.getvalue()) for file in files[:PHOTOS_PER_UPLOAD]]
+    if source == "sample":
+        return [(say("photo.sample_name"), sample_photo())]
+    if source == "camera":
+        taken = st.camera_input(say("photo.camera_label"))
+        return [(say("photo.camera_name"), taken.getvalue())] if taken else []
+    return []
+
+
+def _set_source(source: str) -> None:
+    _start_over()
+    st.session_state["photo_source"] = source
+
+
+def _start_over() -> None:
+    st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
+    st.session_state["photo_source"] = "upload"
+    st.session_state["photo_whole"] = set()
+
+
+def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult | Refusal]:
+    """Return what was read; a photo is read anew only when it or an option changed."""
+    held: dict[object, PhotoResult | Refusal] = st.session_state.get("photo_results", {})
+    whole: set[str] = st.session_state.setdefault("photo_whole", set())
+    settings = (choice.model_ids, choice.vote, choice.detector, choice.min_confidence)
+    keys = []
+    for name, data in uploads:
+        digest = hashlib.sha256(data).hexdigest()
+        reading = replace(choice.reading, whole_if_none=digest in whole)
+        keys.append((name, digest, reading, settings))
+    missing = [i for i, key in enumerate(keys) if key not in held]
+    if missing:
+        recognizer = resources.recognizer(choice.model_ids, choice.vote)
+        detector = resources.detector(choice.detector, choice.min_confidence)
+        bar = st.progress(0.0) if len(missing) > 1 else None
+        started = time.monotonic()
+        for done, i in enumerate(missing):
+            if bar:
+                left = (time.monotonic() - started) / max(done, 1) * (len(missing) - done)
+                text = say("photo.reading", i=done + 1, n=len(missing), left=f"{left:.0f} s")
+                bar.progress(done / len(missing), text)
+            result = next(read_photos([uploads[i]], detector, recognizer, options=keys[i][2]))
+            held[keys[i]] = result.slim() if isinstance(result, PhotoResult) else result
+        if bar:
+            bar.empty()
+    results = {key: held[key] for key in keys}
+    st.session_state["photo_results"] = results
+    return list(results.values())
+
+
+def show_refusals(refusals: list[Refusal]) -> None:
+    """List what could not be read, and why."""
+    if len(refusals) == 1:
+        st.error(plain(refusals[0].reason))
+    elif refusals:
+        with st.expander(say("photo.refused", n=len(refusals)), expanded=True):
+            for refusal in refusals:
+                st.error(plain(refusal.reason))
+
+
+def choose_photo(results: list[PhotoResult]) -> PhotoResult:
+    """Return the photo to show; a choice stands above it when there are several."""
+    if len(results) == 1:
+        return results[0]
+    index = st.selectbox(
+        say("photo.several"),
+        range(len(results)),
+        format_func=lambda i: f"{i + 1}. {results[i].name[:NAME_SHOWN_CHARS]}",
+        key="photo_shown",
+    )
+    return results[index]
+
+
+def offer_whole(result: PhotoResult) -> None:
+    """Say that nobody was found, and offer to read the picture as one face."""
+    st.info(plain(say("photo.faces_none", name=result.name[:NAME_SHOWN_CHARS])))
+    if st.button(say("photo.read_whole"), key="read_whole"):
+        st.session_state["photo_whole"].add(result.provenance.input_sha256)
+        st.rerun()
+
+
+st.title(say("photo.title"))
+with error_box():
+    notice.require()
+    chosen = pick_uploads()
+    choice = options.choose()
+    if not chosen:
+        st.info(say("photo.empty"))
+        st.stop()
+    outcomes = read_all(chosen, choice)
+    show_refusals([outcome for outcome in outcomes if isinstance(outcome, Refusal)])
+    results = [outcome for outcome in outcomes if isinstance(outcome, PhotoResult)]
+    if not results:
+        st.stop()
+    shown = choose_photo(results)
+    if not len(shown.reading):
+        offer_whole(shown)
+    leader = resources.recognizer(choice.model_ids, choice.vote).members[0]
+    show_result(shown, leader.card.crop, choice.drawing)
+    show_model_note(shown.model_id, resources.models())
+    show_downloads(shown, results, choice.drawing)

@@ -1,0 +1,101 @@
+"""Small things that tests are made of, instead of binary files."""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image as PillowImage
+
+from emotion_core.datasets.fer2013 import VotedFaces
+from emotion_core.labels import UNCERTAIN, LabelSet
+from emotion_core.types import Affect, Faces, Image, Reading, Scores
+
+LABELS = LabelSet(
+    ["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+)
+
+
+def make_picture(width: int = 64, height: int = 48, *, seed: int = 0) -> Image:
+    """A smooth colour picture in which no corner looks like another one."""
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, 256, (3, 3, 3), dtype=np.uint8)
+    return np.array(PillowImage.fromarray(corners).resize((width, height)), np.uint8)
+
+
+def encode(image: Image, kind: str, **options: object) -> bytes:
+    """The picture as a file of a kind that Pillow writes."""
+    buffer = io.BytesIO()
+    PillowImage.fromarray(image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def make_faces(*boxes: tuple[float, float, float, float]) -> Faces:
+    """Faces with falling confidence."""
+    n = len(boxes)
+    return Faces(
+        np.array(boxes, np.float32).reshape(n, 4),
+        np.linspace(0.9, 0.7, n).astype(np.float32),
+    )
+
+
+def make_scores(*rows: dict[str, float], labels: LabelSet = LABELS) -> Scores:
+    """Scores from the probabilities that matter; the rest is shared by the other labels."""
+    probs = np.zeros((len(rows), len(labels)), np.float32)
+    for i, row in enumerate(rows):
+        rest = (1 - sum(row.values())) / (len(labels) - len(row))
+        probs[i] = [row.get(name, rest) for name in labels]
+    return Scores(probs, labels)
+
+
+def make_reading(
+    *boxes: tuple[float, float, float, float], label: str = "happy", prob: float = 0.9
+) -> Reading:
+    """A reading in which every face looks like `label`; under 0.5 the model abstains."""
+    n = len(boxes)
+    scores = make_scores(*[{label: prob}] * n)
+    abstained = prob < 0.5
+    return Reading(
+        faces=make_faces(*boxes),
+        scores=scores,
+        affect=Affect(np.full(n, 0.32, np.float32), np.full(n, -0.001, np.float32)),
+        top_label=(label,) * n,
+        label=(UNCERTAIN if abstained else label,) * n,
+        confidence=np.full(n, prob, np.float32),
+        abstained=np.full(n, abstained),
+    )
+
+
+def make_voted_faces(n: int = 40, *, seed: int = 0) -> VotedFaces:
+    """Faces of two kinds, bright above or bright below, with clear votes; three splits."""
+    random = np.random.default_rng(seed)
+    kind = np.arange(n) % 2
+    images = random.integers(0, 90, (n, 48, 48), dtype=np.uint8)
+    for row in range(n):
+        half = slice(0, 24) if kind[row] else slice(24, 48)
+        images[row, half] += 120
+    votes = np.zeros((n, 10), np.uint8)
+    votes[np.arange(n), kind] = 10  # neutral and happy in the order of FER+
+    usage = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int8)[np.arange(n) % 8]
+    return VotedFaces(images, np.where(kind, 3, 6).astype(np.int8), votes, usage)
+
+
+def make_video(
+    path: Path, frames: list[Image], *, pts: list[int] | None = None, rate: int = 25
+) -> Path:
+    """An H.264 file with the given presentation times in units of 1/1000 s."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
+        for i, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = pts[i] if pts else i * 1000 // rate
+            frame.time_base = Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

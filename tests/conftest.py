@@ -1,0 +1,37 @@
+"""Fixtures: a work folder of its own for every test, the sample portrait, the test data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emotion_core.media.photo import decode_photo
+from emotion_core.photos import sample_photo
+from emotion_core.types import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def work_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees or leaves anything in the user's own work folder."""
+    home = tmp_path / "mien-home"
+    monkeypatch.setenv("MIEN_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Image:
+    """The built-in sample, one smiling face, uint8 (512, 512, 3)."""
+    return decode_photo(sample_photo())
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder that EMOTION_TEST_DATA names; without it the test is skipped."""
+    named = os.environ.get("EMOTION_TEST_DATA")
+    if not named:
+        pytest.skip("EMOTION_TEST_DATA is not set")
+    folder = Path(named)
+    assert folder.is_dir(), f"EMOTION_TEST_DATA names {folder}, which is not there"
+    return folder

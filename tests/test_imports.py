@@ -1,0 +1,72 @@
+"""What importing costs, and that no order of imports ends the process."""
+
+import importlib.metadata
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "cv2", "streamlit", "pandas", "av", "PIL", "ai_edge_litert")
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_import_is_light() -> None:
+    result = run(
+        f"import sys, emotion_core; emotion_core.__all__; "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_every_public_name_is_there() -> None:
+    import emotion_core
+
+    assert 8 <= len(emotion_core.__all__) <= 12
+    for name in emotion_core.__all__:
+        assert getattr(emotion_core, name) is not None
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        emotion_core.nothing_like_it  # noqa: B018
+
+
+LIBRARY = "from emotion_core import load_model; load_model()"
+WEBRTC = (
+    "import streamlit_webrtc, pylibsrtp; pylibsrtp.Session(policy=pylibsrtp.Policy("
+    "key=bytes(30), ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND))"
+)
+TENSORFLOW = "import tensorflow"
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        order
+        for order in itertools.permutations((LIBRARY, WEBRTC, TENSORFLOW))
+        # here the library comes too late to help
+        if order != (TENSORFLOW, WEBRTC, LIBRARY)
+    ],
+    ids=lambda order: "-".join(part.split()[1].split(".")[0].rstrip(",") for part in order),
+)
+def test_no_order_of_imports_ends_the_process(order: tuple[str, ...]) -> None:
+    result = run("\n".join(order) + "\nprint('alive')")
+    assert result.returncode == 0, result.stderr[-500:]
+    assert result.stdout.endswith("alive\n")
+
+
+def test_the_guard_is_needed() -> None:
+    """Without the library the same order ends the process; else the guard could go."""
+    assert run(f"{TENSORFLOW}\n{WEBRTC}\nprint('alive')").returncode != 0
+
+
+def test_exactly_one_opencv() -> None:
+    found = [
+        name
+        for dist in importlib.metadata.distributions()
+        if (name := dist.metadata["Name"]).lower().startswith("opencv")
+    ]
+    assert len(found) == 1, found
