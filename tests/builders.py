@@ -12,9 +12,7 @@ from emotion_core.datasets.fer2013 import VotedFaces
 from emotion_core.labels import UNCERTAIN, LabelSet
 from emotion_core.types import Affect, Faces, Image, Reading, Scores
 
-LABELS = LabelSet(
-    ["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
-)
+LABELS = LabelSet(["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
 
 
 def make_picture(width: int = 64, height: int = 48, *, seed: int = 0) -> Image:

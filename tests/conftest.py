@@ -1,9 +1,13 @@
 """Fixtures: a work folder of its own for every test, the sample portrait, the test data."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# before any module asks for it while tests are collected
+os.environ["MIEN_HOME"] = tempfile.mkdtemp(prefix="mien-tests-")
 
 from emotion_core.media.photo import decode_photo
 from emotion_core.photos import sample_photo

@@ -12,7 +12,8 @@ import keras
 from ..errors import StorageError, TrainingError
 from ..files import sha256_of
 
-_MODEL, _BEST, _STATE = "model.keras", "best.weights.h5", "state.json"
+_MODEL, _STATE = "model.keras", "state.json"
+_WEIGHTS = {"best": "best.weights.h5", "average": "average.weights.h5"}
 
 
 @dataclass
@@ -23,29 +24,45 @@ class TrainingState:
         epoch: Finished epochs.
         best_epoch: The epoch (from 1) whose weights are kept; 0 before the first.
         best_score: Its validation accuracy.
+        averaged_steps: Steps that the moving average of the weights has seen.
         history: One row per finished epoch.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_score: float = -1.0
+    averaged_steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def save_checkpoint(
-    folder: Path, model: Any, best_weights: list[Any], state: TrainingState
-) -> Path:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training goes on from.
+
+    Attributes:
+        model: The compiled Keras model with its optimiser.
+        best: Weights of the best epoch, as `model.get_weights()` gives them.
+        average: Moving average of the weights, likewise.
+        state: Where the training stands.
+    """
+
+    model: Any
+    best: list[Any]
+    average: list[Any]
+    state: TrainingState
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint as `folder/epoch-NNNN` and drop all but the two newest.
 
     Args:
         folder: The run's folder of checkpoints; made when missing.
-        model: The compiled model with its optimiser.
-        best_weights: Weights of the best epoch, as `model.get_weights()` gives them.
-        state: Where the training stands.
+        checkpoint: What is written.
 
     Raises:
         StorageError: The checkpoint cannot be written; the earlier ones stay as they were.
     """
+    model, state = checkpoint.model, checkpoint.state
     final = folder / f"epoch-{state.epoch:04d}"
     partial = folder / f".partial-{state.epoch:04d}"
     try:
@@ -53,10 +70,11 @@ def save_checkpoint(
         partial.mkdir(parents=True)
         model.save(partial / _MODEL)
         current = model.get_weights()
-        model.set_weights(best_weights)
-        model.save_weights(partial / _BEST)
+        for kind, name in _WEIGHTS.items():
+            model.set_weights(getattr(checkpoint, kind))
+            model.save_weights(partial / name)
         model.set_weights(current)
-        hashes = {name: sha256_of(partial / name) for name in (_MODEL, _BEST)}
+        hashes = {name: sha256_of(partial / name) for name in (_MODEL, *_WEIGHTS.values())}
         text = json.dumps({"state": asdict(state), "sha256": hashes}, indent=2)
         (partial / _STATE).write_text(text, encoding="utf-8")
         for path in (*partial.iterdir(), partial):
@@ -75,12 +93,11 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(folder: Path) -> tuple[Any, list[Any], TrainingState] | None:
+def load_checkpoint(folder: Path) -> Checkpoint | None:
     """Read the newest intact checkpoint.
 
     Returns:
-        The compiled model, the weights of its best epoch and the state; None without a
-        checkpoint.
+        The checkpoint, or None where there is none.
 
     Raises:
         TrainingError: There are checkpoints, but none of them is intact.
@@ -95,10 +112,12 @@ def load_checkpoint(folder: Path) -> tuple[Any, list[Any], TrainingState] | None
             continue
         model = keras.models.load_model(path / _MODEL)
         current = model.get_weights()
-        model.load_weights(path / _BEST)
-        best = model.get_weights()
+        weights = {}
+        for kind, name in _WEIGHTS.items():
+            model.load_weights(path / name)
+            weights[kind] = model.get_weights()
         model.set_weights(current)
-        return model, best, TrainingState(**held["state"])
+        return Checkpoint(model, **weights, state=TrainingState(**held["state"]))
     if found:
         raise TrainingError(
             f"No checkpoint in {folder} is intact. Move the folder away to start anew."

@@ -177,7 +177,7 @@ def measure(probs: NDArray[np.float32], votes: NDArray[np.uint8]) -> dict[str, A
         ],
         "mean_recall": round(metrics.mean_recall(probs[clear], truth[clear]), 4),
         "recall": {
-            name: {"n": int(n), "recall": round(float(value), 4)}
+            name: {"n": int(n), "recall": round(float(value), 4) if n else None}
             for name, n, value in zip(EMOTIONS, counts, shown, strict=True)
         },
         "ece_15_bins": round(metrics.expected_calibration_error(probs[clear], truth[clear]), 4),
@@ -204,7 +204,8 @@ def card_text(card: Card) -> str:
     test = card.metrics["test"]
     low, high = test["accuracy_interval_95"]
     recalls = "\n".join(
-        f"| {name} | {row['n']} | {row['recall']:.1%} |" for name, row in test["recall"].items()
+        f"| {name} | {row['n']} | {'–' if row['recall'] is None else format(row['recall'], '.1%')} |"
+        for name, row in test["recall"].items()
     )
     limits = "\n".join(f"- {limit}" for limit in card.limits)
     data = "\n".join(f"- {key}: {value}" for key, value in card.training.items())

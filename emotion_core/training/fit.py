@@ -1,8 +1,7 @@
 """The training loop: resumable after any epoch, the best epoch kept."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from .. import metrics
 from ..datasets.fer2013 import VotedFaces, clean_training_faces, emotion_targets, majority_labels
 from ..errors import TrainingError
 from ..files import write_json
-from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from .average import WeightAverage
+from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .feed import FaceFeed
 from .recipe import Recipe
 from .zoo import build_network
@@ -55,7 +55,13 @@ def train(
         )
     targets = emotion_targets(training.votes)
     write_json(folder / "recipe.json", {**recipe.as_dict(), "data": faces.content_hash()})
-    model, best, state = _start_or_resume(recipe, targets.shape[1], len(training), folder)
+    held = load_checkpoint(folder / "checkpoints")
+    if held is None:
+        held = _start(recipe, targets.shape[1], len(training))
+    else:
+        _renew_optimizer(recipe, held.model, len(training))
+    model, best, state = held.model, held.best, held.state
+    average = WeightAverage(recipe.average, held.average, state.averaged_steps)
     while state.epoch < recipe.epochs:
         started = time.monotonic()
         feed = FaceFeed(
@@ -68,15 +74,21 @@ def train(
         )
         _seed_dropout(model, recipe.seed, state.epoch)
         result = model.fit(
-            feed, initial_epoch=state.epoch, epochs=state.epoch + 1, shuffle=False, verbose=0
+            feed,
+            initial_epoch=state.epoch,
+            epochs=state.epoch + 1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[average],
         )
-        row = _finish_epoch(model, state, result.history["loss"][-1], validation)
+        state.averaged_steps = average.steps
+        with average.applied(model):
+            row = _finish_epoch(model, state, result.history["loss"][-1], validation)
         row["seconds"] = round(time.monotonic() - started, 1)
         if row["val_accuracy"] >= state.best_score:
             state.best_score, state.best_epoch = row["val_accuracy"], state.epoch
-            with averaged_weights(model):
-                best = model.get_weights()
-        save_checkpoint(folder / "checkpoints", model, best, state)
+            best = average.values
+        save_checkpoint(folder / "checkpoints", Checkpoint(model, best, average.values, state))
         write_json(folder / "history.json", asdict(state))
         if on_epoch:
             on_epoch(row)
@@ -97,30 +109,10 @@ def predict_probs(model: Any, images: NDArray[np.uint8], *, flip: bool = False) 
     return np.asarray(probs, np.float32)
 
 
-@contextmanager
-def averaged_weights(model: Any) -> Iterator[None]:
-    """Within the block the model has the moving average of its weights, if there is one."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    current = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, current, strict=True):
-            variable.assign(value)
-
-
-def _start_or_resume(
-    recipe: Recipe, classes: int, n: int, folder: Path
-) -> tuple[Any, list[Any], TrainingState]:
-    held = load_checkpoint(folder / "checkpoints")
-    if held is not None:
-        return held
+def _start(recipe: Recipe, classes: int, n: int) -> Checkpoint:
     model = _build(recipe, classes, precision=recipe.precision)
-    model.compile(_optimizer(recipe, n), "categorical_crossentropy", jit_compile=False)
-    return model, model.get_weights(), TrainingState()
+    _compile(model, _optimizer(recipe, n))
+    return Checkpoint(model, model.get_weights(), model.get_weights(), TrainingState())
 
 
 def _build(recipe: Recipe, classes: int, *, precision: str) -> Any:
@@ -131,6 +123,21 @@ def _build(recipe: Recipe, classes: int, *, precision: str) -> Any:
         return build_network(recipe.network, classes=classes, **recipe.options)
     finally:
         keras.mixed_precision.set_dtype_policy(before)
+
+
+def _compile(model: Any, optimizer: Any) -> None:
+    # XLA on the CPU takes a third more time a step than oneDNN without it
+    model.compile(optimizer, "categorical_crossentropy", jit_compile=False)
+
+
+def _renew_optimizer(recipe: Recipe, model: Any, n: int) -> None:
+    # a saved optimiser forgets which weights it must not decay, so a new one takes over its state
+    saved = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+    optimizer = _optimizer(recipe, n)
+    optimizer.build(model.trainable_variables)
+    for variable, value in zip(optimizer.variables, saved, strict=True):
+        variable.assign(value)
+    _compile(model, optimizer)
 
 
 def _optimizer(recipe: Recipe, n: int) -> Any:
@@ -147,8 +154,6 @@ def _optimizer(recipe: Recipe, n: int) -> Any:
         momentum=recipe.momentum,
         nesterov=True,
         weight_decay=recipe.weight_decay,
-        use_ema=recipe.average > 0,
-        ema_momentum=recipe.average or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
@@ -170,8 +175,7 @@ def _finish_epoch(
             f"The loss is {loss} in epoch {state.epoch + 1}: the training has diverged. "
             "Resume with a lower learning rate."
         )
-    with averaged_weights(model):
-        probs = predict_probs(model, validation.images)
+    probs = predict_probs(model, validation.images)
     truth = majority_labels(validation.votes)
     state.epoch += 1
     row = {

@@ -78,6 +78,7 @@ def show_model_note(model_id: str, entries: Sequence[ModelEntry]) -> None:
         for entry in entries
         if entry.card and entry.id in model_id
         for name, row in entry.card.metrics.get("test", {}).get("recall", {}).items()
+        if row["recall"] is not None
     }
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [

@@ -26,7 +26,7 @@ def build(
     x = conv_bn_relu(x, widths[0])
     for stage, width in enumerate(widths):
         x = _block(x, width, strides=1 if stage == 0 else 2, reduction=reduction)
-        x = layers.SpatialDropout2D(dropout * 0.5)(x)
+        x = layers.SpatialDropout2D(dropout * 0.25)(x)
     return keras.Model(inputs, softmax_head(x, classes, dropout=dropout * 1.5))
 
 

@@ -25,5 +25,5 @@ def build(
             x = conv_bn_relu(x, width)
         if stage < len(widths) - 1:
             x = layers.MaxPooling2D(2)(x)
-        x = layers.SpatialDropout2D(dropout * 0.5)(x)
+        x = layers.SpatialDropout2D(dropout * 0.25)(x)
     return keras.Model(inputs, softmax_head(x, classes, dropout=dropout * 1.5))

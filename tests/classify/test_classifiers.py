@@ -1,0 +1,226 @@
+"""One suite for every shipped model, and the registry that guards them."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core import registry
+from emotion_core.cards import Card, read_card
+from emotion_core.classify import Committee, LiteRTClassifier
+from emotion_core.errors import CardMismatch, ModelError, ModelNotTrusted
+from emotion_core.registry import (
+    DEFAULT_MODEL,
+    list_models,
+    load_committee,
+    load_model,
+    load_recognizer,
+    models_folder,
+    verify_model,
+)
+from emotion_core.types import CropRule
+
+IDS = [entry.id for entry in list_models()]
+
+
+def make_crops(n: int, model: LiteRTClassifier, *, seed: int = 0) -> np.ndarray:
+    rule = model.card.crop
+    shape = (n, rule.side_px, rule.side_px, rule.channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=IDS)
+def model(request: pytest.FixtureRequest) -> LiteRTClassifier:
+    return load_model(request.param)
+
+
+def test_a_default_and_two_more_are_shipped() -> None:
+    assert IDS[0] == DEFAULT_MODEL
+    assert len(IDS) >= 3
+    assert not [entry.problem for entry in list_models() if entry.problem]
+
+
+def test_scores_are_distributions_whatever_the_batch(model: LiteRTClassifier) -> None:
+    for n in (0, 1, 2, 3, 16, 23):
+        scores = model.classify(make_crops(n, model))
+        assert scores.probs.shape == (n, len(model.labels))
+        assert scores.probs.sum(axis=1) == pytest.approx(np.ones(n), abs=1e-5)
+
+
+def test_a_face_reads_the_same_alone_and_in_company(model: LiteRTClassifier) -> None:
+    crops = make_crops(21, model)
+    together = model.classify(crops).probs
+    alone = np.concatenate([model.classify(crops[i : i + 1]).probs for i in range(21)])
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_mirror_image_is_averaged_in(model: LiteRTClassifier) -> None:
+    crops = make_crops(3, model)
+    symmetric = np.concatenate([crops[:, :, :24], crops[:, :, 23::-1]], axis=2)
+    plain = model.classify(symmetric).probs
+    assert model.classify(symmetric, flip=True).probs == pytest.approx(plain, abs=1e-6)
+    both = model.classify(crops, flip=True).probs
+    assert both == pytest.approx(model.classify(crops[:, :, ::-1], flip=True).probs, abs=1e-6)
+    assert np.abs(both - model.classify(crops).probs).max() > 1e-4
+
+
+def test_blank_crops_have_a_defined_answer(model: LiteRTClassifier) -> None:
+    for value in (0, 128, 255):
+        probs = model.classify(np.full_like(make_crops(1, model), value)).probs
+        assert np.isfinite(probs).all()
+
+
+def test_wrong_shapes_are_refused(model: LiteRTClassifier) -> None:
+    with pytest.raises(ValueError, match="takes crops"):
+        model.classify(np.zeros((1, 20, 20, 1), np.uint8))
+
+
+def test_many_threads_get_what_one_gets(model: LiteRTClassifier) -> None:
+    crops = [make_crops(5, model, seed=s) for s in range(8)]
+    serial = [model.classify(c).probs for c in crops]
+    parallel: list[np.ndarray | None] = [None] * 8
+
+    def work(i: int) -> None:
+        parallel[i] = model.classify(crops[i]).probs
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(serial, parallel, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_card_is_complete(model: LiteRTClassifier) -> None:
+    card = model.card
+    test = card.metrics["test"]
+    assert test["n"] > 3000
+    assert set(test["recall"]) == set(card.labels)
+    assert card.limits
+    assert card.forbidden
+    assert "FER2013" in card.training["faces"]
+    text = (models_folder() / card.id / "CARD.md").read_text(encoding="utf-8")
+    assert f"{test['accuracy']:.1%}" in text
+    size = sum((models_folder() / card.id / name).stat().st_size for name in card.files)
+    assert (models_folder() / card.id / "model.tflite").stat().st_size <= 6_000_000
+    assert size <= 13_000_000
+
+
+def test_a_committee_answers_as_one() -> None:
+    committee = load_committee()
+    assert len(committee.members) == len(IDS)
+    crops = make_crops(4, committee.members[0])  # type: ignore[arg-type]
+    scores = [member.classify(crops) for member in committee.members]
+    vote = committee.fuse(scores)
+    mean = np.mean([s.probs for s in scores], axis=0)
+    assert vote.scores.probs == pytest.approx(mean, abs=1e-6)
+    assert load_recognizer(IDS[:1]).id == DEFAULT_MODEL
+    assert load_recognizer(IDS[:2], vote="hard").id == f"hard({IDS[0]},{IDS[1]})"
+
+
+class Stranger:
+    """A classifier whose labels differ."""
+
+    card = Card("stranger", "", ("emotion",), ("happy", "joyful"), CropRule(1.2), "", {})
+
+
+def test_a_soft_committee_needs_equal_labels() -> None:
+    with pytest.raises(CardMismatch, match="same labels"):
+        Committee((load_model(), Stranger()), "soft")  # type: ignore[arg-type]
+    assert Committee((load_model(), Stranger()), "hard").labels  # type: ignore[arg-type]
+    with pytest.raises(CardMismatch):
+        Committee((), "soft")
+    with pytest.raises(CardMismatch, match="'soft' or 'hard'"):
+        Committee((load_model(),), "loud")
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models that may be spoilt."""
+    folder = tmp_path / "models"
+    shutil.copytree(models_folder() / DEFAULT_MODEL, folder / DEFAULT_MODEL)
+    monkeypatch.setenv("MIEN_MODELS", str(folder))
+    return folder / DEFAULT_MODEL
+
+
+def edit_card(folder: Path, **changes: object) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    card.update(changes)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_a_changed_network_is_not_loaded(own_models: Path) -> None:
+    content = bytearray((own_models / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (own_models / "model.tflite").write_bytes(content)
+    with pytest.raises(ModelNotTrusted, match=r"model\.tflite"):
+        load_model()
+    assert list_models()[0].problem
+
+
+def test_a_missing_file_and_a_file_elsewhere_are_refused(own_models: Path) -> None:
+    (own_models / "model.keras").unlink()
+    with pytest.raises(ModelNotTrusted, match=r"lacks its file model\.keras"):
+        load_model()
+    edit_card(own_models, files={"../../model.tflite": "0" * 64})
+    with pytest.raises(ModelNotTrusted):
+        load_model()
+
+
+def test_a_network_that_is_none_is_refused(own_models: Path) -> None:
+    (own_models / "model.tflite").write_bytes(b"no network")
+    files = read_card(own_models / "card.json").files
+    from emotion_core.files import sha256_of
+
+    edit_card(own_models, files={**files, "model.tflite": sha256_of(own_models / "model.tflite")})
+    with pytest.raises(ModelNotTrusted, match="not a LiteRT network"):
+        load_model()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ["happy", "sad"]},
+        {"labels": ["happy"] * 8},
+        {"crop": {"margin": 1.2, "side_px": 64}},
+        {"crop": {"margin": 1.2, "colour": "green"}},
+        {"outputs": ["mind reading"]},
+        {"outputs": ["affect"]},
+        {"temperature": 0},
+        {"threshold": 2},
+        {"surprise": 1},
+        {"id": "another"},
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(own_models: Path, changes: dict) -> None:
+    edit_card(own_models, **changes)
+    with pytest.raises(CardMismatch):
+        load_model()
+
+
+def test_no_card_and_no_json(own_models: Path) -> None:
+    (own_models / "card.json").write_text("{")
+    with pytest.raises(CardMismatch):
+        load_model()
+    (own_models / "card.json").unlink()
+    with pytest.raises(ModelError, match="There is no model"):
+        load_model()
+
+
+@pytest.mark.parametrize("name", ["nobody", "../models", ".", "", "/etc", "vgg-s/../vgg-s"])
+def test_only_names_of_folders_are_models(name: str) -> None:
+    with pytest.raises(ModelError):
+        verify_model(name)
+
+
+def test_an_empty_folder_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path))
+    assert registry.list_models() == []
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        load_committee()

@@ -1,0 +1,105 @@
+"""The command line, run as a command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from emotion_core.photos import sample_photo
+from tests.builders import encode, make_picture
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "emotion_core", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=120,
+    )
+
+
+def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Lines on stderr but for the one in which LiteRT says hello."""
+    return [line for line in result.stderr.splitlines() if "XNNPACK" not in line]
+
+
+def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
+    (tmp_path / "portrait.png").write_bytes(sample_photo())
+    (tmp_path / "nobody.jpg").write_bytes(encode(make_picture(), "JPEG"))
+    (tmp_path / "broken.png").write_bytes(sample_photo()[:5000])
+    names = ("broken.png", "portrait.png", "missing.png", "nobody.jpg")
+    out = tmp_path / "out"
+    result = mien("photo", *(tmp_path / name for name in names), "--out", out)
+    assert result.returncode == 2
+    assert len(complaints(result)) == 2
+    assert complaints(result)[0].startswith("broken.png is damaged")
+    assert complaints(result)[1].startswith("missing.png cannot be opened")
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"{stem}.{suffix}"
+        for stem in ("nobody", "portrait")
+        for suffix in ("annotated.png", "csv", "json")
+    ]
+    table = pd.read_csv(out / "portrait.csv")
+    assert table["label"].tolist() == ["happy"]
+    assert pd.read_csv(out / "nobody.csv").empty
+    assert json.loads((out / "portrait.json").read_text())["provenance"]["versions"]["python"]
+
+
+def test_options_reach_the_reading(tmp_path: Path) -> None:
+    (tmp_path / "portrait.png").write_bytes(sample_photo())
+    result = mien(
+        *("photo", tmp_path / "portrait.png", "--out", tmp_path / "out", "--tta"),
+        *("--threshold", 1, "--detector", "centerface", "--bars", "--affect", "--by-valence"),
+        *("--model", "vgg-xs", "--model", "vgg-s", "--vote", "hard"),
+    )
+    assert result.returncode == 0, result.stderr
+    table = pd.read_csv(tmp_path / "out" / "portrait.csv")
+    assert table["model_id"].tolist() == ["hard(vgg-xs,vgg-s)"]
+    options = json.loads((tmp_path / "out" / "portrait.json").read_text())["provenance"]["options"]
+    assert options["flip"] is True
+    assert options["detector"] == "centerface"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("photo", "a.jpg", "--out", "x", "--model", "nobody"), "There is no model 'nobody'"),
+        (("photo", "a.jpg", "--out", "x", "--detector", "dlib"), "no face detector 'dlib'"),
+        (("photo", "a.jpg", "--out", "x", "--detector", "ssd"), "models fetch ssd"),
+        (("models", "show", "nobody"), "There is no model"),
+        (("models", "verify", "nobody"), "There is no model"),
+        (("models", "fetch", "dlib"), "no face detector"),
+        (("train", "nothing.yaml"), "No recipe"),
+        (("data", "fer2013", "--csv", "none.csv", "--votes", "none.csv"), "cannot be read"),
+    ],
+)
+def test_refusals_are_one_line_and_exit_2(arguments: tuple, word: str, tmp_path: Path) -> None:
+    result = mien(*arguments)
+    assert result.returncode == 2
+    assert len(complaints(result)) == 1
+    assert word in complaints(result)[0]
+
+
+def test_models_are_listed_shown_and_verified() -> None:
+    listed = mien("models", "list").stdout
+    assert "vgg-s" in listed
+    assert "blazeface" in listed
+    assert "to fetch" in listed
+    assert mien("models", "show", "vgg-s").stdout.startswith("# VGG small")
+    assert mien("models", "verify").stdout.count("as its card says") >= 3
+
+
+def test_help_stands_in_the_docs() -> None:
+    guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
+    for command in (("photo",), ("models", "list"), ("models", "fetch"), ("data", "fer2013")):
+        assert f"python -m emotion_core {' '.join(command)}" in guide
+    for option in ("--tta", "--whole", "--vote", "--threshold", "--min-confidence"):
+        assert option in guide
+        assert option in mien("photo", "--help").stdout

@@ -1,0 +1,133 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.datasets.fer2013 import (
+    EMOTIONS,
+    VotedFaces,
+    clean_training_faces,
+    emotion_targets,
+    load_arrays,
+    majority_labels,
+    read_csv,
+    save_arrays,
+)
+from emotion_core.errors import BadTable, InputError
+from tests.builders import make_voted_faces
+
+USAGES = ("Training", "PublicTest", "PrivateTest")
+VOTES = (
+    "neutral", "happiness", "surprise", "sadness", "anger",
+    "disgust", "fear", "contempt", "unknown", "NF",
+)  # fmt: skip
+
+
+def write_public_files(faces: VotedFaces, folder: Path) -> tuple[Path, Path]:
+    """Write the two files in the form in which they were published."""
+    images, votes = folder / "fer2013.csv", folder / "fer2013new.csv"
+    with images.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for image, label, usage in zip(faces.images, faces.labels, faces.usage, strict=True):
+            writer.writerow([label, " ".join(map(str, image.ravel())), USAGES[usage]])
+    with votes.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["Usage", "Image name", *VOTES])
+        for i, (row, usage) in enumerate(zip(faces.votes, faces.usage, strict=True)):
+            writer.writerow([USAGES[usage], f"fer{i:07}.png", *row])
+    return images, votes
+
+
+def votes_of(**counts: int) -> np.ndarray:
+    row = np.zeros((1, 10), np.uint8)
+    for name, count in counts.items():
+        row[0, VOTES.index(name)] = count
+    return row
+
+
+def test_the_public_files_are_joined_and_hashed(tmp_path: Path) -> None:
+    faces = make_voted_faces()
+    joined = read_csv(*write_public_files(faces, tmp_path))
+    assert joined.content_hash() == faces.content_hash()
+    save_arrays(joined, tmp_path / "a.npz")
+    assert load_arrays(tmp_path / "a.npz").content_hash() == faces.content_hash()
+
+
+def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    images, votes = write_public_files(make_voted_faces(), tmp_path)
+    lines = votes.read_text().splitlines(keepends=True)
+    for name, text, word in [
+        ("short", "".join(lines[:-1]), "same rows"),
+        ("column", "".join(lines).replace("disgust", "disgusted"), "no column disgust"),
+        ("usage", "".join(lines).replace("Training", "Learning"), "'Learning' is not known"),
+        ("number", "".join(lines).replace(",10,", ",many,", 1), "line 2"),
+    ]:
+        changed = tmp_path / f"{name}.csv"
+        changed.write_text(text)
+        with pytest.raises(BadTable, match=word):
+            read_csv(images, changed)
+    images.write_text(images.read_text().replace(" ", ";", 1))
+    with pytest.raises(BadTable, match="line 2"):
+        read_csv(images, votes)
+    with pytest.raises(InputError):
+        read_csv(tmp_path / "none.csv", votes)
+
+
+def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"no arrays")
+    with pytest.raises(BadTable, match="data fer2013"):
+        load_arrays(tmp_path / "a.npz")
+    faces = make_voted_faces()
+    with pytest.raises(BadTable):
+        VotedFaces(faces.images[:-1], faces.labels, faces.votes, faces.usage)
+
+
+@pytest.mark.parametrize(
+    ("counts", "majority"),
+    [
+        ({"happiness": 6, "neutral": 4}, "happy"),
+        ({"happiness": 5, "neutral": 5}, None),
+        ({"happiness": 5, "neutral": 4, "fear": 1}, "happy"),  # the single vote is dropped
+        ({"happiness": 4, "unknown": 6}, None),
+        ({"NF": 10}, None),
+        ({"sadness": 3, "anger": 3, "fear": 4}, None),
+    ],
+)
+def test_the_majority_rule(counts: dict[str, int], majority: str | None) -> None:
+    label = majority_labels(votes_of(**counts))[0]
+    assert (EMOTIONS[label] if label >= 0 else None) == majority
+
+
+def test_targets_are_shares_of_the_votes() -> None:
+    target = emotion_targets(votes_of(happiness=6, neutral=3, fear=1))[0]
+    assert target[EMOTIONS.index("happy")] == pytest.approx(6 / 9)
+    assert target[EMOTIONS.index("fear")] == 0
+    assert not emotion_targets(votes_of(unknown=6, happiness=4)).any()
+
+
+def test_cleaning_drops_copies_of_other_splits_blanks_and_the_unlabelled() -> None:
+    faces = make_voted_faces(40)
+    train = np.flatnonzero(faces.usage == 0)
+    faces.images[train[0]] = faces.images[np.flatnonzero(faces.usage == 2)[0]]
+    faces.images[train[1]] = 127
+    faces.votes[train[2]] = votes_of(NF=10)
+    kept = clean_training_faces(faces)
+    assert len(kept) == len(train) - 3
+    assert (kept.usage == 0).all()
+
+
+@pytest.mark.data
+def test_the_real_set(test_data: Path) -> None:
+    faces = load_arrays(test_data / "fer2013" / "fer2013.npz")
+    assert len(faces) == 35887
+    majority = majority_labels(faces.split("test").votes)
+    assert (majority >= 0).sum() == 3153
+    counts = np.bincount(majority[majority >= 0], minlength=8)
+    assert counts[EMOTIONS.index("disgust")] == 18
+    assert counts[EMOTIONS.index("contempt")] == 16
+    clean = clean_training_faces(faces)
+    seen = {image.tobytes() for image in clean.images}
+    others = faces.images[faces.usage > 0]
+    assert not any(image.tobytes() in seen for image in others)

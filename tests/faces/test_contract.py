@@ -1,0 +1,111 @@
+"""One suite for every detector that is ready on this machine."""
+
+import numpy as np
+import pytest
+
+from emotion_core import limits
+from emotion_core.analysis import find_faces
+from emotion_core.crops import shrink_to
+from emotion_core.errors import ModelError
+from emotion_core.faces import DETECTORS, Detector, detector_states, load_detector
+from emotion_core.faces.contract import box_iou, finish_faces, suppress
+from emotion_core.types import Image
+from tests.builders import make_picture
+
+READY = {state.name: state.is_ready for state in detector_states()}
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    if not READY[request.param]:
+        pytest.skip(f"the files of {request.param} have not been fetched")
+    return load_detector(request.param)
+
+
+def test_those_that_come_with_packages_are_ready() -> None:
+    assert all(READY[name] for name in DETECTORS if name not in ("ssd", "yunet"))
+
+
+def test_the_portrait_has_one_face_where_it_is(detector: Detector, portrait: Image) -> None:
+    kept = portrait.copy()
+    faces = detector.detect(portrait)
+    truth = np.array([175, 68, 280, 190], np.float32)
+    overlaps = box_iou(truth, faces.xyxy)
+    assert overlaps.max() > 0.5
+    # the loose student cascade also sees a face in the suit
+    assert len(faces) == 1 or detector.name.startswith("haar")
+    assert np.array_equal(portrait, kept)
+
+
+def test_boxes_stay_inside_and_the_most_confident_comes_first(
+    detector: Detector, portrait: Image
+) -> None:
+    cut = portrait[100:, 150:260]
+    for image in (portrait, cut, portrait[:, ::-1]):
+        faces = detector.detect(np.ascontiguousarray(image))
+        assert (faces.xyxy >= 0).all()
+        assert (faces.xyxy[:, ::2] <= image.shape[1]).all()
+        assert (faces.xyxy[:, 1::2] <= image.shape[0]).all()
+        assert (np.diff(faces.confidence) <= 0).all()
+        sides = faces.xyxy[:, 2:] - faces.xyxy[:, :2]
+        assert (sides >= limits.FACE_MIN_PX).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 300), (300, 7), (33, 31), (640, 480)])
+def test_nobody_is_found_where_nobody_is(detector: Detector, width: int, height: int) -> None:
+    faces = detector.detect(make_picture(width, height))
+    assert len(faces) == 0
+    assert faces.xyxy.shape == (0, 4)
+
+
+def test_the_same_picture_gives_the_same_faces(detector: Detector, portrait: Image) -> None:
+    first = detector.detect(portrait)
+    detector.detect(shrink_to(portrait, 333))  # another size in between leaves no trace
+    again = detector.detect(portrait)
+    assert np.array_equal(first.xyxy, again.xyxy)
+
+
+def test_landmarks_lie_on_the_face(detector: Detector, portrait: Image) -> None:
+    faces = detector.detect(portrait)
+    if faces.landmarks is None:
+        pytest.skip(f"{detector.name} gives no landmarks")
+    left_eye, right_eye = faces.landmarks[0, :2]
+    assert left_eye[0] < right_eye[0]
+    assert left_eye == pytest.approx([207, 107], abs=14)
+    assert right_eye == pytest.approx([247, 107], abs=14)
+
+
+def test_large_pictures_are_shrunk_and_boxes_come_back_in_their_pixels(portrait: Image) -> None:
+    detector = load_detector()
+    small = find_faces(portrait, detector)
+    large = find_faces(np.kron(portrait, np.ones((5, 5, 1), np.uint8)), detector)
+    assert box_iou(small.xyxy[0] * 5, large.xyxy)[0] > 0.9
+    assert small.landmarks is not None
+    assert large.landmarks is not None
+    assert large.landmarks[0] == pytest.approx(small.landmarks[0] * 5, abs=20)
+
+
+def test_a_tight_portrait_is_found_at_the_second_look(portrait: Image) -> None:
+    tight = np.ascontiguousarray(portrait[60:190, 165:290])
+    assert len(load_detector("blazeface").detect(tight)) == 1
+
+
+def test_more_confidence_finds_no_more_faces(portrait: Image) -> None:
+    assert len(load_detector("blazeface", min_confidence=0.99).detect(portrait)) == 0
+
+
+def test_raw_boxes_are_clipped_sorted_and_cleaned() -> None:
+    raw = np.array(
+        [[-50, -50, 40, 40], [0, 0, 41, 41], [60, 60, 70, 70], [np.nan, 0, 5, 5], [50, 0, 900, 40]],
+        np.float32,
+    )
+    confidence = np.array([0.6, 0.9, 0.99, 0.8, 0.7], np.float32)
+    faces = finish_faces(raw, confidence, make_picture(100, 80))
+    assert faces.xyxy.tolist() == [[0, 0, 41, 41], [50, 0, 100, 40]]
+    assert faces.confidence == pytest.approx([0.9, 0.7])
+    assert suppress(np.zeros((0, 4), np.float32), 0.5).tolist() == []
+
+
+def test_an_unknown_detector_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"'dlib'.*blazeface"):
+        load_detector("dlib")

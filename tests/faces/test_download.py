@@ -1,0 +1,102 @@
+"""Fetching on request, against a real server on this machine."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.errors import ModelError
+from emotion_core.faces import DETECTORS, detector_states, load_detector, ssd
+from emotion_core.faces.download import FetchedFile, fetch_file
+from tests.builders import make_picture
+
+CONTENT = bytes(range(256)) * 1000
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "net.bin").write_bytes(CONTENT)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+def wanted(url: str, *, content: bytes = CONTENT) -> FetchedFile:
+    return FetchedFile("net.bin", url, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_a_file_is_fetched_once_and_checked(server: str) -> None:
+    file = wanted(f"{server}/net.bin")
+    seen: list[tuple[int, int]] = []
+    assert not file.is_ready()
+    path = fetch_file(file, on_bytes=lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    count = len(seen)
+    fetch_file(file, on_bytes=lambda done, total: seen.append((done, total)))
+    assert len(seen) == count
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "message"),
+    [
+        (b"something else", "net.bin", "not the expected"),
+        (CONTENT[:-1] + b"!", "net.bin", "not the expected"),
+        (CONTENT, "missing.bin", "File not found"),
+    ],
+)
+def test_anything_else_is_refused_and_leaves_nothing(
+    server: str, work_home: Path, content: bytes, path: str, message: str
+) -> None:
+    file = wanted(f"{server}/{path}", content=content)
+    with pytest.raises(ModelError, match=message):
+        fetch_file(file)
+    assert list((work_home / "fetched").iterdir()) == []
+
+
+def test_without_a_network_it_says_so(work_home: Path) -> None:
+    file = wanted("http://127.0.0.1:9/net.bin")
+    with pytest.raises(ModelError, match=r"could not be fetched.*Check the network"):
+        fetch_file(file)
+    assert list((work_home / "fetched").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ssd", "yunet"])
+def test_a_detector_without_its_files_says_what_to_do(name: str) -> None:
+    with pytest.raises(ModelError, match=f"models fetch {name}"):
+        load_detector(name)
+    state = next(state for state in detector_states() if state.name == name)
+    assert not state.is_ready
+    assert state.download_mb > 0
+
+
+def test_every_fetched_file_comes_by_https_with_a_checksum() -> None:
+    for entry in DETECTORS.values():
+        for file in entry.files():
+            assert file.url.startswith("https://")
+            assert len(file.sha256) == 64
+            assert file.size_bytes > 0
+
+
+def test_the_rows_of_ssd_are_decoded() -> None:
+    rows = np.zeros((1, 1, 3, 7), np.float32)
+    rows[0, 0, 0] = [0, 1, 0.95, 0.25, 0.25, 0.75, 0.75]
+    rows[0, 0, 1] = [0, 1, 0.85, -0.2, 0.9, 0.2, 1.4]  # hangs out of the picture
+    rows[0, 0, 2] = [0, 1, 0.5, 0, 0, 1, 1]
+    faces = ssd.decode(rows, make_picture(200, 200), min_confidence=0.8)
+    assert faces.xyxy.tolist() == [[50, 50, 150, 150], [0, 180, 40, 200]]

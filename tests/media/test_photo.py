@@ -1,0 +1,166 @@
+"""The photo door: what is read comes out right, what is refused says why."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+
+from emotion_core.errors import BrokenImage, EmotionError, InputError, TooLarge, UnsupportedFormat
+from emotion_core.media.photo import decode_photo, encode_png, read_photo
+from tests.builders import encode, make_picture
+
+PICTURE = make_picture(60, 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("JPEG", {"quality": 95}, 12),
+        ("AVIF", {"quality": 95}, 12),
+        ("GIF", {}, 40),
+    ],
+)
+def test_formats_are_told_apart_by_content(kind: str, options: dict, tolerance: int) -> None:
+    read = decode_photo(encode(PICTURE, kind, **options), name="named.txt")
+    assert read.shape == PICTURE.shape
+    assert read.dtype == np.uint8
+    assert np.abs(read.astype(int) - PICTURE).max() <= tolerance
+
+
+def test_heic() -> None:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(PillowImage.fromarray(PICTURE)).save(buffer, quality=95)
+    read = decode_photo(buffer.getvalue())
+    assert np.abs(read.astype(int) - PICTURE).mean() < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    turn_back = {
+        2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+        3: PillowImage.Transpose.ROTATE_180,
+        4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+        5: PillowImage.Transpose.TRANSPOSE,
+        6: PillowImage.Transpose.ROTATE_90,
+        7: PillowImage.Transpose.TRANSVERSE,
+        8: PillowImage.Transpose.ROTATE_270,
+    }
+    stored = PillowImage.fromarray(PICTURE)
+    if orientation in turn_back:
+        stored = stored.transpose(turn_back[orientation])
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    read = decode_photo(encode(np.array(stored), "PNG", exif=exif))
+    assert np.array_equal(read, PICTURE)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
+    grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    buffer = io.BytesIO()
+    PillowImage.fromarray(grey).save(buffer, "PNG")
+    read = decode_photo(buffer.getvalue())
+    assert read.mean() == pytest.approx(127.5, abs=1)
+    assert (read[..., 0] == read[..., 2]).all()
+
+
+def test_alpha_is_laid_on_white() -> None:
+    rgba = np.dstack([PICTURE, np.zeros((40, 60), np.uint8)])
+    assert (decode_photo(encode(rgba, "PNG")) == 255).all()
+
+
+def test_cmyk_is_converted() -> None:
+    cmyk = PillowImage.fromarray(PICTURE).convert("CMYK")
+    buffer = io.BytesIO()
+    cmyk.save(buffer, "JPEG", quality=95)
+    read = decode_photo(buffer.getvalue())
+    assert np.abs(read.astype(int) - PICTURE).mean() < 6
+
+
+def test_the_first_frame_of_an_animation_is_read() -> None:
+    frames = [PillowImage.fromarray(make_picture(60, 40, seed=s)) for s in (1, 2)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert np.array_equal(decode_photo(buffer.getvalue()), np.array(frames[0]))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "ICO", "TGA"])
+def test_other_formats_are_refused_by_name(kind: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=r"holiday\.jpg .* Save it as JPEG"):
+        decode_photo(encode(PICTURE, kind), name="holiday.jpg")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is large and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(7100, 7100), (20_001, 10), (30_000, 30_000), (2**31 - 1, 2**31 - 1)]
+)
+def test_bombs_are_refused_from_their_header(width: int, height: int) -> None:
+    with pytest.raises((TooLarge, BrokenImage)) as refusal:
+        decode_photo(png_header(width, height), name="bomb.png")
+    assert "bomb.png" in str(refusal.value)
+
+
+def test_too_many_bytes_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emotion_core.limits.PHOTO_MAX_BYTES", 100)
+    with pytest.raises(TooLarge, match="larger than"):
+        decode_photo(encode(PICTURE, "PNG"))
+
+
+def test_every_cut_of_a_file_is_read_or_refused() -> None:
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"):
+        whole = encode(PICTURE, kind)
+        for percent in range(100):
+            try:
+                decode_photo(whole[: len(whole) * percent // 100])
+            except EmotionError as error:
+                assert str(error)
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_flipped_bytes_never_escape(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP"]))
+    content = bytearray(encode(PICTURE, kind))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    try:
+        read = decode_photo(bytes(content))
+    except EmotionError:
+        return
+    assert read.ndim == 3
+
+
+def test_missing_and_empty_files_say_so(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"none\.jpg cannot be opened"):
+        read_photo(tmp_path / "none.jpg")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(BrokenImage, match=r"empty\.png is empty"):
+        read_photo(tmp_path / "empty.png")
+
+
+def test_what_is_written_has_no_metadata() -> None:
+    with PillowImage.open(io.BytesIO(encode_png(PICTURE))) as written:
+        assert not written.getexif()
+        assert not written.info
+        assert np.array_equal(np.array(written), PICTURE)

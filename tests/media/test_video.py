@@ -1,0 +1,84 @@
+"""The video door: exact times, upright frames, and nothing fetched."""
+
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.errors import (
+    BrokenVideo,
+    EmotionError,
+    InputError,
+    NoVideoStream,
+    UnsupportedFormat,
+)
+from emotion_core.media.video import iter_frames, probe_video
+from tests.builders import encode, make_picture, make_video
+
+PICTURES = [make_picture(64, 48, seed=s) for s in range(6)]
+
+
+def test_times_are_those_of_the_file(tmp_path: Path) -> None:
+    pts = [0, 40, 45, 200, 1000, 1033]
+    video = make_video(tmp_path / "vfr.mp4", PICTURES, pts=pts)
+    frames = list(iter_frames(video))
+    assert [frame.index for frame in frames] == list(range(6))
+    assert [frame.time_s for frame in frames] == pytest.approx([p / 1000 for p in pts], abs=1e-3)
+    assert np.abs(frames[3].image.astype(int) - PICTURES[3]).mean() < 8
+
+
+def test_every_nth_keeps_index_and_time(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mkv", PICTURES)
+    frames = list(iter_frames(video, every=2))
+    assert [frame.index for frame in frames] == [0, 2, 4]
+    assert frames[1].time_s == pytest.approx(0.08, abs=1e-3)
+
+
+def test_what_is_known_before_decoding(tmp_path: Path) -> None:
+    info = probe_video(make_video(tmp_path / "a.mp4", PICTURES))
+    assert (info.width, info.height, info.rotation, info.has_audio) == (64, 48, 0, False)
+    assert info.frame_count == 6
+
+
+def test_refusals(tmp_path: Path) -> None:
+    (tmp_path / "photo.mp4").write_bytes(encode(PICTURES[0], "PNG"))
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video")
+    video = make_video(tmp_path / "a.mp4", PICTURES)
+    (tmp_path / "cut.mp4").write_bytes(video.read_bytes()[:900])
+    for name, error in [
+        ("photo.mp4", UnsupportedFormat),
+        ("empty.mp4", BrokenVideo),
+        ("text.mp4", UnsupportedFormat),
+        ("none.mp4", InputError),
+        ("cut.mp4", (UnsupportedFormat, BrokenVideo, NoVideoStream)),
+    ]:
+        with pytest.raises(error, match=name):
+            list(iter_frames(tmp_path / name))
+
+
+def test_no_description_of_a_stream_opens_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    hls = "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n"
+    for name, text in [("a.mp4", sdp), ("b.mp4", hls), ("c.mp4", "ffconcat version 1.0\nfile x\n")]:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UnsupportedFormat):
+            list(iter_frames(tmp_path / name))
+
+
+def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path) -> None:
+    whole = make_video(tmp_path / "a.mkv", PICTURES).read_bytes()
+    for percent in range(0, 100, 5):
+        cut = tmp_path / f"{percent}.mkv"
+        cut.write_bytes(whole[: len(whole) * percent // 100])
+        try:
+            list(iter_frames(cut))
+        except EmotionError as error:
+            assert cut.name in str(error)

@@ -1,0 +1,142 @@
+"""Every page without a browser: empty, happy, refused."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from emotion_core.photos import sample_photo
+from emotion_core.texts import say
+from tests.builders import encode, make_picture
+
+APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
+
+
+def markdown_of(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.markdown)
+
+
+@pytest.fixture
+def app() -> AppTest:
+    """The studio after the notice was accepted."""
+    running = AppTest.from_file(APP, default_timeout=60)
+    running.session_state["notice_accepted"] = True
+    return running
+
+
+@pytest.fixture
+def photo_page(app: AppTest) -> AppTest:
+    app.run()
+    return app.switch_page("pages/photo.py").run()
+
+
+def test_home_asks_once_and_remembers(work_home: Path) -> None:
+    first = AppTest.from_file(APP, default_timeout=60).run()
+    assert not first.exception
+    assert first.checkbox(key="notice_tick").label == say("notice.tick")
+    first.checkbox(key="notice_tick").check().run()
+    assert (work_home / "notice-accepted").is_file()
+    second = AppTest.from_file(APP, default_timeout=60).run()
+    assert not second.checkbox
+
+
+def test_on_a_server_the_tick_is_each_visitors_own(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pages._shared import notice
+
+    monkeypatch.setattr(notice, "_is_own_machine", lambda: False)
+    first = AppTest.from_file(APP, default_timeout=60).run()
+    first.checkbox(key="notice_tick").check().run()
+    assert not (work_home / "notice-accepted").exists()
+
+
+def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
+    app.run()
+    assert not app.exception
+    assert [button.key for button in app.button] == [
+        "sample",
+        "open_photo",
+        "open_video",
+        "open_camera",
+    ]
+    assert len(app.dataframe[0].value) >= 3
+    assert app.button(key="open_video").disabled
+
+
+def test_photo_waits_for_the_tick() -> None:
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    app.switch_page("pages/photo.py").run()
+    assert say("notice.needed") in [caption.value for caption in app.caption]
+    assert not app.get("file_uploader")
+
+
+def test_photo_invites_when_it_is_empty(photo_page: AppTest) -> None:
+    assert not photo_page.exception
+    assert [info.value for info in photo_page.info] == [say("photo.empty")]
+
+
+def test_the_sample_is_read(photo_page: AppTest) -> None:
+    photo_page.button(key="try_sample").click().run()
+    assert not photo_page.exception
+    assert "looks happy" in markdown_of(photo_page)
+    assert len(photo_page.dataframe[0].value) == 1
+
+
+def test_the_sample_of_home_opens_read(app: AppTest) -> None:
+    app.run().button(key="sample").click().run()
+    assert not app.exception
+    assert "looks happy" in markdown_of(app)
+
+
+def test_uploads_are_read_and_bad_ones_refused_by_name(photo_page: AppTest) -> None:
+    uploader = photo_page.get("file_uploader")[0]
+    uploader.set_value(
+        [
+            ("portrait.png", sample_photo(), "image/png"),
+            ("bad_[x](y).png", b"no picture", "image/png"),
+        ]
+    )
+    photo_page.run()
+    assert not photo_page.exception
+    assert "looks happy" in markdown_of(photo_page)
+    (error,) = photo_page.error
+    assert "is not a picture that can be read here" in error.value
+    assert "\\[x\\]\\(y\\)" in error.value  # a name is no Markdown
+
+
+def test_a_picture_without_a_face_may_be_read_as_a_whole(photo_page: AppTest) -> None:
+    uploader = photo_page.get("file_uploader")[0]
+    uploader.set_value(("empty.png", encode(make_picture(200, 150), "PNG"), "image/png"))
+    photo_page.run()
+    assert "No face was found" in photo_page.info[0].value
+    photo_page.button(key="read_whole").click().run()
+    assert not photo_page.exception
+    assert say("photo.whole_note") in [caption.value for caption in photo_page.caption]
+
+
+def test_options_change_the_reading(photo_page: AppTest) -> None:
+    photo_page.button(key="try_sample").click().run()
+    photo_page.checkbox(key="own_threshold").uncheck().run()
+    photo_page.slider(key="threshold").set_value(100).run()
+    assert "is unclear" in markdown_of(photo_page)
+    committee = photo_page.selectbox(key="model").options[-1]
+    photo_page.selectbox(key="model").set_value(committee).run()
+    photo_page.radio(key="vote").set_value("hard").run()
+    photo_page.checkbox(key="tta").check().run()
+    photo_page.selectbox(key="detector").set_value("centerface").run()
+    assert not photo_page.exception
+    assert any("hard(" in caption.value for caption in photo_page.caption)
+
+
+def test_a_broken_model_is_a_box_and_no_traceback(
+    photo_page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit
+
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path))
+    streamlit.cache_resource.clear()
+    photo_page.button(key="try_sample").click().run()
+    streamlit.cache_resource.clear()
+    assert not photo_page.exception
+    assert any("No usable model" in error.value for error in photo_page.error)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from emotion_core.committee import hard_vote, soft_vote
+from emotion_core.errors import CardMismatch
+from emotion_core.labels import LabelSet
+from tests.builders import LABELS, make_scores
+
+NAMES = {"a": "anger", "b": "happy", "c": "sad", "d": "fear"}
+
+
+@pytest.mark.parametrize(
+    ("votes", "winner"), [("abbc", "b"), ("aabb", "a"), ("baab", "b"), ("abcd", "a"), ("baac", "a")]
+)
+def test_the_first_seen_of_the_most_named_wins(votes: str, winner: str) -> None:
+    vote = hard_vote([make_scores({NAMES[name]: 0.9}) for name in votes])
+    assert LABELS[int(vote.class_id[0])] == NAMES[winner]
+    assert vote.confidence[0] == pytest.approx(votes.count(winner) / len(votes))
+    assert vote.scores.probs.sum() == pytest.approx(1)
+
+
+def test_a_soft_vote_is_the_mean() -> None:
+    vote = soft_vote([make_scores({"sad": 0.9}), make_scores({"happy": 0.6, "sad": 0.3})])
+    assert LABELS[int(vote.class_id[0])] == "sad"
+    assert vote.confidence[0] == pytest.approx(0.6)
+
+
+def test_a_soft_vote_needs_one_order_of_labels() -> None:
+    turned = LabelSet(reversed(LABELS.names))
+    with pytest.raises(CardMismatch, match="same labels in the same order"):
+        soft_vote([make_scores({"sad": 0.9}), make_scores({"sad": 0.9}, labels=turned)])
+
+
+def test_a_hard_vote_maps_names_and_counts_strangers_as_abstaining() -> None:
+    other = LabelSet(["sad", "uncertain"])
+    members = [
+        make_scores({"happy": 0.9}),
+        make_scores({"sad": 0.9}, labels=other),
+        make_scores({"uncertain": 0.9}, labels=other),
+        make_scores({"sad": 0.9}),
+    ]
+    vote = hard_vote(members)
+    assert LABELS[int(vote.class_id[0])] == "sad"
+    assert vote.confidence[0] == pytest.approx(2 / 4)
+    assert vote.scores.probs[0, LABELS.index("sad")] == pytest.approx(2 / 3)
+
+
+def test_members_have_to_speak_of_the_same_faces() -> None:
+    with pytest.raises(CardMismatch):
+        hard_vote([make_scores({"sad": 0.9}), make_scores({"sad": 0.9}, {"sad": 0.9})])
+    with pytest.raises(CardMismatch):
+        soft_vote([])
+
+
+def test_nobody_is_a_defined_answer() -> None:
+    empty = make_scores()
+    for vote in (soft_vote([empty, empty]), hard_vote([empty, empty])):
+        assert len(vote.scores) == 0
+        assert np.shape(vote.class_id) == (0,)

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emotion_core.crops import crop_faces, shrink_to
+from emotion_core.draw import DrawOptions, draw_reading, text_size
+from emotion_core.palette import COLOURS, VALENCE_COLOURS, rgb
+from emotion_core.types import CropRule, Faces
+from tests.builders import make_faces, make_picture, make_reading
+
+RGB = CropRule(margin=1.0, side_px=48, channels=3)
+
+
+def test_a_crop_of_its_own_size_is_the_picture_itself() -> None:
+    image = make_picture(100, 90)
+    crop = crop_faces(image, make_faces((20, 30, 68, 78)), RGB)[0]
+    assert np.array_equal(crop, image[30:78, 20:68])
+
+
+def test_shrinking_averages_and_does_not_alias() -> None:
+    image = np.zeros((192, 192, 3), np.uint8)
+    image[:, ::2] = 255  # the finest stripes
+    crop = crop_faces(image, make_faces((0, 0, 192, 192)), RGB)[0]
+    assert crop[8:-8, 8:-8].mean() == pytest.approx(127.5, abs=2)
+    assert crop[8:-8, 8:-8].std() < 10
+
+
+def test_margin_and_shift() -> None:
+    image = make_picture(200, 200)
+    rule = CropRule(margin=2.0, shift_y=0.25, side_px=48, channels=3)
+    crop = crop_faces(image, make_faces((88, 76, 112, 100)), rule)[0]
+    assert np.array_equal(crop, image[70:118, 76:124])
+
+
+def test_beyond_the_picture_its_edge_goes_on() -> None:
+    image = make_picture(60, 60)
+    crop = crop_faces(image, make_faces((-20, -20, 28, 28)), RGB)[0]
+    assert (crop[:20, :20] == image[0, 0]).all()
+
+
+def test_grey_is_the_luma() -> None:
+    image = np.full((50, 50, 3), (255, 0, 0), np.uint8)
+    crop = crop_faces(image, make_faces((0, 0, 48, 48)), CropRule(margin=1.0))
+    assert crop.shape == (1, 48, 48, 1)
+    assert crop[0, 5, 5, 0] == 76
+
+
+def test_alignment_levels_the_eyes() -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    for x, y in ((80, 80), (120, 110)):
+        image[y - 4 : y + 5, x - 4 : x + 5] = 255
+    eyes = np.array([[[80, 80], [120, 110]]], np.float32)
+    faces = Faces(np.array([[50, 45, 150, 145]], np.float32), np.ones(1, np.float32), eyes)
+    level = CropRule(margin=1.0, align=True, side_px=100)
+    crop = crop_faces(image, faces, level)[0, :, :, 0]
+    left = np.argwhere(crop[:, :50] > 128)[:, 0].mean()
+    right = np.argwhere(crop[:, 50:] > 128)[:, 0].mean()
+    assert left == pytest.approx(right, abs=1.5)
+    slanted = crop_faces(image, faces, CropRule(margin=1.0, side_px=100))[0, :, :, 0]
+    assert np.argwhere(slanted[:, 50:] > 128)[:, 0].mean() > left + 10
+
+
+def test_nobody_gives_no_crops() -> None:
+    assert crop_faces(make_picture(), Faces.empty(), RGB).shape == (0, 48, 48, 3)
+
+
+def test_shrinking_a_picture_keeps_its_shape() -> None:
+    assert shrink_to(make_picture(400, 100), 200).shape == (50, 200, 3)
+    assert shrink_to(make_picture(4000, 1), 200).shape == (1, 200, 3)
+    small = make_picture(40, 10)
+    assert shrink_to(small, 200) is small
+
+
+box = st.tuples(*[st.floats(-50, 250)] * 2, *[st.floats(0, 260)] * 2).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+
+
+@given(
+    boxes=st.lists(box, max_size=4),
+    width=st.integers(1, 220),
+    height=st.integers(1, 220),
+    prob=st.sampled_from([0.3, 0.95]),
+)
+@settings(max_examples=150, deadline=None)
+def test_drawing_never_leaves_the_picture(
+    boxes: list, width: int, height: int, prob: float
+) -> None:
+    image = make_picture(width, height)
+    kept = image.copy()
+    options = DrawOptions(show_affect=True, show_bars=True)
+    drawn = draw_reading(image, make_reading(*boxes, prob=prob), options=options)
+    assert drawn.shape == image.shape
+    assert np.array_equal(image, kept)
+
+
+def test_the_box_has_the_colour_of_its_label_between_a_dark_and_a_light_line() -> None:
+    image = np.full((300, 300, 3), 127, np.uint8)
+    drawn = draw_reading(image, make_reading((100, 100, 220, 220), label="happy"))
+    assert tuple(drawn[160, 100]) == rgb(COLOURS["happy"])
+    assert tuple(drawn[160, 99]) == (0, 0, 0)
+    assert tuple(drawn[160, 102]) == (255, 255, 255)
+    by_valence = draw_reading(
+        image,
+        make_reading((100, 100, 220, 220), label="sad"),
+        options=DrawOptions(by_valence=True),
+    )
+    assert tuple(by_valence[160, 100]) == rgb(VALENCE_COLOURS["sad"]) == rgb(COLOURS["anger"])
+
+
+def test_an_abstaining_model_is_drawn_in_grey() -> None:
+    image = np.full((300, 300, 3), 127, np.uint8)
+    drawn = draw_reading(image, make_reading((100, 100, 220, 220), prob=0.4))
+    assert tuple(drawn[160, 100]) == rgb(COLOURS["uncertain"])
+
+
+def test_text_follows_the_face_between_12_and_28_px() -> None:
+    image = make_picture(2000, 2000)
+    sizes = [text_size(image, np.array([0, 0, side, side])) for side in (20, 160, 1900)]
+    assert sizes == [12, 20, 28]

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from emotion_core import metrics
+
+PROBS = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+TRUTH = np.array([0, 0, 1, 1])
+
+
+def test_counts() -> None:
+    assert metrics.accuracy(PROBS, TRUTH) == 0.75
+    assert metrics.confusion_matrix(PROBS, TRUTH).tolist() == [[2, 0], [1, 1]]
+    assert metrics.recalls(PROBS, TRUTH).tolist() == [1.0, 0.5]
+    assert metrics.mean_recall(PROBS, TRUTH) == 0.75
+
+
+def test_a_class_without_rows_has_no_recall() -> None:
+    probs = np.array([[0.5, 0.4, 0.1]])
+    assert np.isnan(metrics.recalls(probs, np.array([0]))[1:]).all()
+    assert metrics.mean_recall(probs, np.array([0])) == 1.0
+
+
+def test_calibration_error_by_hand() -> None:
+    # two bins: 0.9 and 0.8 both right; 0.7 right; 0.6 wrong
+    expected = (0.1 + 0.2 + 0.3 + 0.6) / 4
+    assert metrics.expected_calibration_error(PROBS, TRUTH) == pytest.approx(expected)
+
+
+def test_likelihood_and_brier_against_votes() -> None:
+    target = np.array([[0.5, 0.5]])
+    probs = np.array([[0.5, 0.5]])
+    assert metrics.negative_log_likelihood(probs, target) == pytest.approx(np.log(2))
+    assert metrics.brier_score(probs, target) == 0
+    assert metrics.brier_score(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == 2
+
+
+def test_the_temperature_of_a_model_that_is_too_sure_is_found() -> None:
+    random = np.random.default_rng(0)
+    probs = random.dirichlet([1, 1, 1], 4000)
+    truth = np.array([random.choice(3, p=row) for row in probs])
+    too_sure = metrics.scale_temperature(probs, 0.5)
+    found = metrics.fit_temperature(too_sure, truth)
+    assert found == pytest.approx(2.0, rel=0.1)
+    repaired = metrics.scale_temperature(too_sure, found)
+    before = metrics.expected_calibration_error(too_sure, truth)
+    assert metrics.expected_calibration_error(repaired, truth) < before / 3
+    assert metrics.scale_temperature(probs, 1.0) == pytest.approx(probs, abs=1e-6)
+
+
+def test_the_threshold_reaches_its_goal_with_the_most_answers() -> None:
+    top = np.linspace(0.5, 1, 1000)
+    probs = np.stack([top, 1 - top], axis=1)
+    truth = (top < 0.8).astype(int)  # wrong under 0.8, right above
+    threshold = metrics.abstain_threshold(probs, truth, accuracy_goal=0.9)
+    answered = top >= threshold
+    assert (truth[answered] == 0).mean() >= 0.9
+    assert (truth[top >= threshold - 0.02] == 0).mean() < 0.9
+
+
+def test_a_goal_out_of_reach_still_answers_some() -> None:
+    probs = np.array([[0.9, 0.1]] * 10)
+    assert metrics.abstain_threshold(probs, np.ones(10, int), accuracy_goal=0.9) <= 0.9
+
+
+def test_interval() -> None:
+    low, high = metrics.wilson_interval(2712, 3153)
+    assert (low, high) == pytest.approx((0.848, 0.872), abs=1e-3)
+    assert metrics.wilson_interval(0, 0) == (0.0, 1.0)

@@ -1,0 +1,151 @@
+"""From a photo to its results: analysis, export, the shared photo flow, the five-line example."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core import iter_frames, load_committee, load_detector, load_model, write_timeline
+from emotion_core.analysis import ReadOptions, read_batches, read_picture
+from emotion_core.export import PHOTO_COLUMNS, neutralise, photo_table, to_csv, to_zip
+from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos, sample_photo
+from emotion_core.types import Image
+from tests.builders import encode, make_picture, make_reading, make_video
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def tools() -> tuple:
+    return load_detector(), load_model()
+
+
+def test_the_portrait_looks_happy(portrait: Image, tools: tuple) -> None:
+    reading = read_picture(portrait, *tools)
+    assert reading.label == ("happy",)
+    assert reading.confidence[0] > 0.9
+    assert reading.affect.valence[0] > 0.7
+
+
+def test_ten_readings_are_one(portrait: Image, tools: tuple) -> None:
+    first = read_picture(portrait, *tools)
+    for _ in range(9):
+        assert np.array_equal(read_picture(portrait, *tools).scores.probs, first.scores.probs)
+
+
+def test_a_batch_reads_like_its_pictures_one_by_one(portrait: Image, tools: tuple) -> None:
+    pictures = [portrait, make_picture(200, 200), np.ascontiguousarray(portrait[:, ::-1])]
+    batch = next(read_batches([pictures], *tools))
+    assert [len(reading) for reading in batch] == [1, 0, 1]
+    for picture, reading in zip(pictures, batch, strict=True):
+        alone = read_picture(picture, *tools)
+        assert reading.scores.probs == pytest.approx(alone.scores.probs, abs=1e-5)
+
+
+def test_no_face_may_be_read_as_a_whole(tools: tuple) -> None:
+    empty = make_picture(90, 70)
+    assert len(read_picture(empty, *tools)) == 0
+    whole = read_picture(empty, *tools, options=ReadOptions(whole_if_none=True))
+    assert whole.is_whole_picture
+    assert whole.faces.xyxy.tolist() == [[0, 0, 90, 70]]
+    assert whole.faces.confidence.tolist() == [0]
+
+
+def test_not_answering_is_not_a_label(portrait: Image, tools: tuple) -> None:
+    never = read_picture(portrait, *tools, options=ReadOptions(threshold=1.0))
+    assert never.abstained.all()
+    assert never.label == ("uncertain",)
+    assert never.top_label == ("happy",)
+    always = read_picture(portrait, *tools, options=ReadOptions(threshold=0.0))
+    assert not always.abstained.any()
+
+
+@pytest.mark.parametrize("vote", ["soft", "hard"])
+def test_a_committee_reads_a_picture(portrait: Image, vote: str) -> None:
+    reading = read_picture(portrait, load_detector(), load_committee(vote=vote))
+    assert reading.top_label == ("happy",)
+    assert reading.confidence[0] == 1 if vote == "hard" else reading.confidence[0] > 0.9
+
+
+def test_the_table_has_the_columns_of_the_dictionary() -> None:
+    table = photo_table({"a.jpg": make_reading((0, 0, 9, 9), (1, 1, 8, 8))}, model_id="m")
+    plain = [column for column in table.columns if not column.startswith("prob_")]
+    assert plain == [column for column in PHOTO_COLUMNS if column != "prob_*"]
+    assert table["face"].tolist() == [1, 2]
+    assert table.filter(like="prob_").sum(axis=1).tolist() == pytest.approx([1, 1], abs=1e-4)
+    empty = photo_table({"a.jpg": make_reading()}, model_id="m")
+    assert list(empty.columns) == list(table.columns)
+    assert len(empty) == 0
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\0=1", '=HYPERLINK("http://x")']
+)
+def test_no_spreadsheet_runs_a_cell(cell: str) -> None:
+    text = to_csv(pd.DataFrame({"file": [cell], "value": [-0.5]}))
+    read = list(csv.reader(io.StringIO(text)))[1] if "\r=" not in text else None
+    assert neutralise(cell) == "'" + cell
+    assert f"'{cell[0]}" in text
+    if read:
+        assert float(read[1]) == -0.5
+
+
+def test_a_photo_becomes_three_files(tools: tuple) -> None:
+    uploads = [("=me.png", sample_photo()), ("bad.png", b"no"), ("empty.png", b"")]
+    outcomes = list(read_photos(uploads, *tools))
+    assert [type(outcome) for outcome in outcomes] == [PhotoResult, Refusal, Refusal]
+    result = outcomes[0]
+    assert isinstance(result, PhotoResult)
+    files = dict(photo_files(result.slim(), stem="photo-1"))
+    assert list(files) == ["photo-1.annotated.png", "photo-1.csv", "photo-1.json"]
+    held = json.loads(files["photo-1.json"])
+    assert held["provenance"]["models"].keys() == {"vgg-s"}
+    assert len(held["provenance"]["input_sha256"]) == 64
+    assert held["provenance"]["options"]["detector"] == "blazeface"
+    assert held["faces"][0]["label"] == "happy"
+    table = pd.read_csv(io.BytesIO(files["photo-1.csv"]))
+    assert table.loc[0, "file"] == "'=me.png"
+    assert table.loc[0, "confidence"] == pytest.approx(
+        float(result.reading.confidence[0]), abs=1e-4
+    )
+    with zipfile.ZipFile(io.BytesIO(to_zip([*files.items(), *files.items()]))) as archive:
+        assert len(set(archive.namelist())) == 6
+
+
+def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tuple) -> None:
+    pictures = [portrait[::2, ::2], make_picture(256, 256), portrait[::2, ::2]]
+    video = make_video(tmp_path / "a.mp4", pictures, pts=[0, 40, 100])
+    frames = iter_frames(video)
+    path = write_timeline(
+        tmp_path / "a.csv", ((frame, read_picture(frame.image, *tools)) for frame in frames)
+    )
+    table = pd.read_csv(path)
+    assert table["time_s"].tolist() == pytest.approx([0, 0.04, 0.1], abs=1e-3)
+    assert table["label"].fillna("").tolist() == ["happy", "", "happy"]
+
+
+def test_the_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", readme, re.S)
+    assert code is not None
+    assert len(code[1].strip().splitlines()) <= 6
+    (tmp_path / "portrait.png").write_bytes(sample_photo())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[1], "README.md", "exec"), {})
+    assert "happy" in capsys.readouterr().out
+
+
+def test_photos_with_alpha_and_other_modes_are_read(tools: tuple, portrait: Image) -> None:
+    rgba = np.dstack([portrait, np.full(portrait.shape[:2], 255, np.uint8)])
+    for content in (encode(rgba, "PNG"), encode(portrait, "JPEG", quality=90)):
+        (result,) = read_photos([("a", content)], *tools)
+        assert isinstance(result, PhotoResult)
+        assert result.reading.label == ("happy",)
