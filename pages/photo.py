@@ -14,6 +14,7 @@ from pages._shared.errors import error_box, plain
 from pages._shared.photo_view import show_downloads, show_model_note, show_result
 
 Upload = tuple[str, bytes]
+_CAMERA_SHOWN_PX = 480
 
 
 def pick_uploads() -> list[Upload]:
@@ -37,7 +38,7 @@ def pick_uploads() -> list[Upload]:
     if source == "sample":
         return [(say("photo.sample_name"), sample_photo())]
     if source == "camera":
-        taken = st.camera_input(say("photo.camera_label"))
+        taken = st.camera_input(say("photo.camera_label"), width=_CAMERA_SHOWN_PX)
         return [(say("photo.camera_name"), taken.getvalue())] if taken else []
     return []
 

@@ -204,7 +204,7 @@ def card_text(card: Card) -> str:
     test = card.metrics["test"]
     low, high = test["accuracy_interval_95"]
     recalls = "\n".join(
-        f"| {name} | {row['n']} | {'–' if row['recall'] is None else format(row['recall'], '.1%')} |"
+        f"| {name} | {row['n']} | {'–' if not row['n'] else format(row['recall'], '.1%')} |"
         for name, row in test["recall"].items()
     )
     limits = "\n".join(f"- {limit}" for limit in card.limits)

@@ -1,5 +1,6 @@
 """The options of a reading, one click away and right as they are."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import streamlit as st
@@ -52,7 +53,10 @@ def choose() -> Choice:
 
 
 def _choose_model() -> tuple[tuple[str, ...], str]:
-    titles = {entry.id: entry.card.title for entry in resources.models() if entry.card}
+    cards = [entry.card for entry in resources.models() if entry.card]
+    shared = Counter(card.title for card in cards)
+    # the widget tells its choices apart by what it shows
+    titles = {c.id: c.title if shared[c.title] == 1 else f"{c.title} ({c.id})" for c in cards}
     everybody = tuple(titles)
     choices: list[tuple[str, ...]] = [(model_id,) for model_id in titles]
     if len(everybody) > 1:

@@ -1,0 +1,131 @@
+"""A real server and a real Chromium."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Screenshots of a run lie here to be looked at.
+SHOTS = Path(__file__).resolve().parent / "shots"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+
+
+@dataclass
+class Studio:
+    """A running app."""
+
+    url: str
+    pid: int
+    home: Path
+
+
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One app for all tests of the session."""
+    with running_studio(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@contextmanager
+def running_studio(home: Path) -> Iterator[Studio]:
+    """The app as `make app` starts it, in a work folder of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    log = home / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "MIEN_HOME": str(home / "mien")},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(port, server, log)
+            yield Studio(f"http://127.0.0.1:{port}", server.pid, home / "mien")
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def wait_for(port: int, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.5).close()
+            return
+        except OSError:
+            time.sleep(0.25)
+    pytest.fail(f"the app did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, or the one that Playwright brought."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A wide, light window."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    yield open_page(context)
+    context.close()
+
+
+def open_page(context: BrowserContext) -> Page:
+    context.set_default_timeout(45_000)
+    return context.new_page()
+
+
+def visit(page: Page, studio: Studio, path: str = "") -> None:
+    """Open a page of the studio and accept the notice where it is shown."""
+    page.goto(f"{studio.url}/{path}")
+    page.wait_for_selector("h1")
+    settle(page)
+    tick = page.get_by_role("checkbox", name="I have the right")
+    if tick.count():
+        page.get_by_text("I have the right").click()
+        page.get_by_text("Before you begin").wait_for(state="detached")
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has drawn itself and no script is running."""
+    page.wait_for_timeout(300)
+    page.wait_for_function(
+        "() => { const app = document.querySelector('[data-testid=stApp]');"
+        "return app && app.dataset.testScriptState !== 'running'; }"
+    )
+    page.wait_for_timeout(300)

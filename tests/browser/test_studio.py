@@ -1,0 +1,185 @@
+"""The studio as people use it: a server, a browser, files."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from emotion_core import load_detector, load_model
+from emotion_core.media.photo import decode_photo
+from emotion_core.photos import read_photo_bytes, sample_photo
+from tests.browser.conftest import SHOTS, Studio, open_page, running_studio, settle, visit
+from tests.builders import encode, make_picture
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Photos: one face, two faces, nobody, and two that are none."""
+    portrait = decode_photo(sample_photo())
+    pair = np.concatenate([portrait[:300], portrait[:300, ::-1]], axis=1)
+    (tmp_path / "one.png").write_bytes(sample_photo())
+    (tmp_path / "two.jpg").write_bytes(encode(pair, "JPEG", quality=95))
+    (tmp_path / "nobody.webp").write_bytes(encode(make_picture(300, 200), "WEBP"))
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(sample_photo()[:9000])
+    return tmp_path
+
+
+def upload(page: Page, *paths: Path) -> None:
+    page.locator("input[type=file]").set_input_files([str(path) for path in paths])
+    settle(page)
+
+
+def download(page: Page, name: str) -> bytes:
+    button = page.get_by_role("button", name=name, exact=True)
+    with page.expect_download() as started:
+        button.click()
+    return Path(started.value.path()).read_bytes()
+
+
+def no_traceback(page: Page) -> None:
+    text = page.inner_text("body")
+    assert "Traceback" not in text
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_from_home_to_a_reading_in_one_click(page: Page, studio: Studio) -> None:
+    visit(page, studio)
+    page.get_by_role("button", name="Try the sample photo").click()
+    expect(page.get_by_text("looks happy")).to_be_visible()
+    picture = page.locator("[data-testid=stImage] img").first
+    expect(picture).to_have_attribute("alt", "The photo with 1 marked faces: 1 looks happy, 100%")
+    no_traceback(page)
+
+
+def test_a_server_whose_first_visitor_enters_at_a_page(page: Page, tmp_path: Path) -> None:
+    with running_studio(tmp_path) as fresh:
+        page.goto(f"{fresh.url}/photo")
+        expect(page.get_by_role("link", name="Home")).to_be_visible()
+        expect(page.get_by_role("heading", name="Photo")).to_be_visible()
+        assert page.get_by_role("link", name="app", exact=True).count() == 0
+
+
+def test_what_is_downloaded_is_what_the_library_reads(
+    page: Page, studio: Studio, files: Path
+) -> None:
+    visit(page, studio, "photo")
+    upload(page, files / "two.jpg")
+    expect(page.get_by_text("looks happy")).to_have_count(2)
+    content = (files / "two.jpg").read_bytes()
+    expected = read_photo_bytes(content, "two.jpg", load_detector(), load_model())
+    table = pd.read_csv(io.BytesIO(download(page, "Table CSV")))
+    pd.testing.assert_frame_equal(table, expected.table(), check_dtype=False)
+    held = json.loads(download(page, "JSON"))
+    assert held["provenance"]["input_sha256"] == expected.provenance.input_sha256
+    assert decode_photo(download(page, "Annotated PNG")).shape == expected.picture().shape
+
+
+def test_good_and_bad_files_together(page: Page, studio: Studio, files: Path) -> None:
+    visit(page, studio, "photo")
+    names = ("one.png", "text.jpg", "nobody.webp", "cut.png")
+    upload(page, *(files / name for name in names))
+    expect(page.get_by_text("2 could not be read")).to_be_visible()
+    expect(page.get_by_text("text.jpg is not a picture that can be read here")).to_be_visible()
+    expect(page.get_by_text("cut.png is damaged")).to_be_visible()
+    expect(page.get_by_text("looks happy")).to_be_visible()
+    with zipfile.ZipFile(io.BytesIO(download(page, "All photos as ZIP"))) as archive:
+        assert len(archive.namelist()) == 6
+    no_traceback(page)
+
+
+def test_nobody_is_said_and_the_whole_picture_offered(
+    page: Page, studio: Studio, files: Path
+) -> None:
+    visit(page, studio, "photo")
+    upload(page, files / "nobody.webp")
+    expect(page.get_by_text("No face was found in nobody.webp")).to_be_visible()
+    page.get_by_role("button", name="Read the whole picture as one face").click()
+    expect(page.get_by_text("the whole picture was read as one")).to_be_visible()
+    no_traceback(page)
+
+
+def test_the_camera_takes_a_picture(page: Page, studio: Studio) -> None:
+    page.context.grant_permissions(["camera"], origin=studio.url)
+    visit(page, studio, "photo")
+    page.get_by_role("button", name="Take a picture").first.click()
+    page.wait_for_function("() => document.querySelector('video')?.currentTime > 0.5")
+    page.locator("[data-testid=stCameraInputButton]").click()
+    settle(page)
+    # Chromium's test pattern shows nobody
+    expect(page.get_by_text("No face was found")).to_be_visible()
+    no_traceback(page)
+
+
+def test_the_way_from_home_works_by_keyboard(page: Page, studio: Studio) -> None:
+    visit(page, studio)
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText") == "Try the sample photo":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("looks happy")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 360])
+def test_pages_fit_their_window_and_pass_axe(
+    chromium: Browser, studio: Studio, scheme: str, width: int
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB"
+    )
+    page = open_page(context)
+    SHOTS.mkdir(exist_ok=True)
+    visit(page, studio)
+    check_look(page, f"home-{scheme}-{width}")
+    page.get_by_role("button", name="Try the sample photo").click()
+    expect(page.get_by_text("looks happy")).to_be_visible()
+    page.locator(".js-plotly-plot").first.wait_for()
+    page.get_by_role("button", name="Try the sample").hover()
+    settle(page)
+    check_look(page, f"photo-{scheme}-{width}")
+    context.close()
+
+
+def check_look(page: Page, name: str) -> None:
+    page.screenshot(path=SHOTS / f"{name}.png")
+    overflow = page.evaluate(
+        "() => { const main = document.querySelector('[data-testid=stMain]');"
+        "return main.scrollWidth - main.clientWidth; }"
+    )
+    assert overflow <= 0, f"{name} is {overflow} px too wide"
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    told = [f"{v['id']}: {[node['html'][:160] for node in v['nodes']][:2]}" for v in serious]
+    assert not told, f"{name}: {told}"
+
+
+def test_the_server_never_loads_tensorflow_and_talks_to_nobody(
+    page: Page, studio: Studio, files: Path
+) -> None:
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    visit(page, studio, "photo")
+    upload(page, files / "one.png")
+    expect(page.get_by_text("looks happy")).to_be_visible()
+    maps = Path(f"/proc/{studio.pid}/maps")
+    if maps.exists():
+        assert "tensorflow" not in maps.read_text().replace("ai_edge_litert", "")
+    assert hosts == {studio.url.removeprefix("http://")}
+
+
+def test_nothing_of_a_photo_stays_on_the_disk(page: Page, studio: Studio, files: Path) -> None:
+    visit(page, studio, "photo")
+    upload(page, files / "one.png")
+    expect(page.get_by_text("looks happy")).to_be_visible()
+    left = [path.name for path in studio.home.rglob("*") if path.is_file()]
+    assert set(left) <= {"notice-accepted"}
