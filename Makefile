@@ -16,7 +16,7 @@ check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 	$(RUN) -m pytest
 
 bench: env-dev      ## measure on this machine
-	$(RUN) benchmarks/photo.py
+	$(RUN) -m benchmarks.photo
 
 models: env         ## train the shipped models again (hours): make models DATA=fer2013.npz
 	$(RUN) -m emotion_core train vgg-s --data $(DATA) --out models/vgg-s

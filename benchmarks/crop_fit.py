@@ -1,6 +1,6 @@
 """Does the crop rule fit? FER2013 faces are pasted into larger pictures, found and read again.
 
-    python benchmarks/crop_fit.py --data fer2013.npz [--split val|test] [--fit]
+    python -m benchmarks.crop_fit --data fer2013.npz [--split val|test] [--fit]
 
 The accuracy end to end is set beside the accuracy on the crops as given, over the faces that were
 found; misses are counted apart. `--fit` (validation only) also says which margin and shift turn

@@ -34,6 +34,7 @@ _DECODER_ERRORS = (
 )
 # a damaged EXIF block is no reason to refuse or to complain: it is not read further
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+warnings.filterwarnings("ignore", message="Invalid APNG", category=UserWarning)
 _BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
 
 

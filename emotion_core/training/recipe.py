@@ -11,7 +11,7 @@ from ..errors import TrainingError
 from ..types import CropRule
 from .augment import Augmentation
 
-#: How FER2013's crops lie around the boxes of BlazeFace: benchmarks/crop_fit.py --fit.
+#: How FER2013's crops lie around the boxes of BlazeFace: python -m benchmarks.crop_fit --fit.
 DEFAULT_CROP = CropRule(margin=1.2, shift_y=-0.06)
 
 

@@ -1,0 +1,143 @@
+"""All photos and broken pictures of the test data, as their manifests say."""
+
+import csv
+import multiprocessing
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.analysis import find_faces
+from emotion_core.errors import EmotionError, InputError
+from emotion_core.faces import load_detector
+from emotion_core.faces.contract import box_iou
+from emotion_core.media.photo import decode_photo, read_photo
+from emotion_core.media.video import iter_frames, probe_video
+from emotion_core.photos import PhotoResult, read_photos
+from emotion_core.registry import load_model
+
+pytestmark = pytest.mark.data
+
+#: Where this project's policy differs from the manifest's `expected`, and why.
+DEVIATIONS: dict[str, str] = {}
+#: Not pictures of what the manifest says: the file decodes to noise.
+NO_FACE_TO_SEE = {"pillow__hopper_bad_exif.jpg"}
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_every_photo_is_read_or_refused(test_data: Path) -> None:
+    folder = test_data / "photos"
+    tools = load_detector(), load_model()
+    rows = manifest(folder)
+    read = 0
+    for row in rows:
+        (outcome,) = read_photos([(row["file"], (folder / row["file"]).read_bytes())], *tools)
+        read += isinstance(outcome, PhotoResult)
+    assert len(rows) > 200
+    assert read / len(rows) > 0.9
+
+
+def test_faces_are_counted(test_data: Path) -> None:
+    """Exact count on at least 97 % of the photos whose count is exact and at most 6."""
+    folder = test_data / "photos"
+    detector = load_detector()
+    right = wrong = 0
+    for row in manifest(folder):
+        if row["count_kind"] != "exact" or int(row["expected_faces"]) > 6:
+            continue
+        if row["file"] in NO_FACE_TO_SEE:
+            continue
+        try:
+            image = read_photo(folder / row["file"])
+        except InputError:
+            continue
+        is_right = len(find_faces(image, detector)) == int(row["expected_faces"])
+        right, wrong = right + is_right, wrong + (not is_right)
+    print(f"exact count on {right} of {right + wrong} photos")
+    assert right + wrong > 130
+    assert right / (right + wrong) >= 0.97
+
+
+def test_turned_photos_show_the_upright_faces(test_data: Path) -> None:
+    folder = test_data / "photos"
+    detector = load_detector()
+    for kind in ("Portrait", "Landscape"):
+        upright = None
+        for path in sorted(folder.glob(f"exiforient__{kind}_*.jpg")):
+            faces = find_faces(read_photo(path), detector)
+            if not len(faces):
+                continue
+            upright = faces if upright is None else upright
+            assert len(faces) == len(upright)
+            assert box_iou(upright.xyxy[0], faces.xyxy).max() >= 0.9
+    derived = sorted(folder.glob("d_exif*"))
+    boxes = [find_faces(read_photo(path), detector).xyxy[0] for path in derived]
+    for box in boxes[1:]:
+        assert box_iou(boxes[0], box[None])[0] >= 0.9
+
+
+def door(kind: str, path: str, answer: "multiprocessing.Queue[str]") -> None:
+    """Run a decoder where it may die: with 4 GB and 20 s of processor."""
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    try:
+        if kind == "images":
+            decode_photo(Path(path).read_bytes(), name="odd")
+        else:
+            probe_video(path)
+            for count, _ in enumerate(iter_frames(path)):
+                if count > 60:
+                    break
+        answer.put("decodes")
+    except EmotionError as error:
+        answer.put("clear error" if len(str(error)) > 20 else "a poor error")
+
+
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_broken_inputs_meet_the_policy(test_data: Path, kind: str, tmp_path: Path) -> None:
+    folder = test_data / "bad_inputs"
+    rows = [row for row in manifest(folder) if row["file"].startswith(f"{kind}/")]
+    assert len(rows) > 80
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["emotion_core.media.photo", "emotion_core.media.video"])
+    odd: list[str] = []
+    for number, row in enumerate(rows):
+        copy = tmp_path / f"{number}{Path(row['file']).suffix[:8] if kind == 'videos' else ''}"
+        copy.write_bytes((folder / row["file"]).read_bytes())
+        answer: multiprocessing.Queue[str] = context.Queue()
+        child = context.Process(target=door, args=(kind, str(copy), answer))
+        child.start()
+        child.join(30)
+        got = answer.get(timeout=2) if child.exitcode == 0 else f"exit {child.exitcode}"
+        expected = DEVIATIONS.get(row["file"], row["expected"])
+        if got != expected:
+            odd.append(f"{row['file']} ({row['what_is_wrong']}): {got}, not {expected}")
+    assert not odd, "\n".join(odd)
+
+
+def test_every_video_is_read_upright_with_rising_times(test_data: Path) -> None:
+    folder = test_data / "videos"
+    refused: set[str] = set()
+    foreign: set[str] = set()
+    for row in manifest(folder):
+        if row["container"] in ("mpegts", "asf", "flv", "mpeg") or row["frames_decoded"] == "0":
+            foreign.add(row["file"])
+        try:
+            info = probe_video(folder / row["file"])
+            times = []
+            for frame in iter_frames(folder / row["file"]):
+                times.append(frame.time_s)
+                if len(times) >= 40:
+                    break
+        except InputError:
+            refused.add(row["file"])
+            continue
+        assert frame.image.shape[:2] == (info.height, info.width), row["file"]
+        assert np.all(np.diff(times) > 0), row["file"]
+    assert refused == foreign
+    assert len(foreign) == 8
