@@ -1,11 +1,13 @@
 """`train RECIPE`"""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..datasets.fer2013 import load_arrays
+from ..errors import TrainingError
 from ..files import work_folder
 from .shared import refusals
 
@@ -21,6 +23,11 @@ def train(
     epoch.
     """
     with refusals():
+        if find_spec("keras") is None:
+            raise TrainingError(
+                "Training needs Keras, which this environment lacks. "
+                "Install it with: pip install -r requirements.txt"
+            )
         # heavy: Keras and its backend are imported only by this command
         from ..training.export import write_model
         from ..training.fit import train as train_network

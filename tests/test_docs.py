@@ -1,0 +1,67 @@
+"""The docs name what exists, and what exists is named."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from emotion_core import errors, limits
+from emotion_core.export import PHOTO_COLUMNS
+from emotion_core.faces import DETECTORS
+from emotion_core.training.recipe import recipe_names
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_errors_are_those_of_the_code() -> None:
+    found = {name for name, value in vars(errors).items() if inspect.isclass(value)}
+    section = REFERENCE.split("## Errors")[1].split("## Limits")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.M)) == found
+
+
+def test_limits_are_those_of_the_code() -> None:
+    section = REFERENCE.split("## Limits")[1]
+    named = dict(re.findall(r"^\| `(\w+)` \| ([\d_.]+) ", section, re.M))
+    values = {name: value for name, value in vars(limits).items() if name.isupper()}
+    assert {name: float(value) for name, value in named.items()} == values
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "emotion_core").rglob("*.py"))
+    used = set(re.findall(r'environ(?:\.get)?[\[(]"(MIEN_\w+)"', code))
+    assert set(re.findall(r"`(MIEN_\w+)`", EVERYTHING)) == used
+
+
+def test_detectors_recipes_and_columns_are_documented() -> None:
+    guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in guide for name in (*DETECTORS, *recipe_names()))
+    columns = (ROOT / "docs" / "guide" / "data-dictionary.md").read_text(encoding="utf-8")
+    for name, meaning in PHOTO_COLUMNS.items():
+        assert f"| `{name}` | {meaning} |" in columns
+
+
+def test_files_that_the_docs_name_in_code_exist() -> None:
+    for name in re.findall(r"`((?:tests|emotion_core|benchmarks|docs)/[\w/]+\.\w+)`", EVERYTHING):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make (app|test|check|bench|models)", EVERYTHING):
+        assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_every_requirement_has_a_floor_and_a_reason() -> None:
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            assert re.match(r"[\w-]+>=[\d.]+(,<[\d.]+)? +# \S", line), line
