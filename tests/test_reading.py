@@ -66,6 +66,12 @@ def test_not_answering_is_not_a_label(portrait: Image, tools: tuple) -> None:
     assert not always.abstained.any()
 
 
+def test_a_threshold_of_one_in_n_is_no_threshold(portrait: Image, tools: tuple) -> None:
+    options = ReadOptions(threshold=1 / 8, whole_if_none=True)
+    for picture in (portrait, make_picture(90, 70)):
+        assert not read_picture(picture, *tools, options=options).abstained.any()
+
+
 @pytest.mark.parametrize("vote", ["soft", "hard"])
 def test_a_committee_reads_a_picture(portrait: Image, vote: str) -> None:
     reading = read_picture(portrait, load_detector(), load_committee(vote=vote))

@@ -1,5 +1,6 @@
 """`models list|show|verify|fetch`"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,7 +55,12 @@ def verify(
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A detector, such as ssd or yunet.")]) -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(help="A detector, such as ssd or yunet.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Take its files from here; no network needed.")
+    ] = None,
+) -> None:
     """Download the files of a detector that comes with no package."""
     if name in DETECTORS and not DETECTORS[name].files():
         complain(f"The detector {name!r} needs no download.")

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from ..errors import ModelError
 from ..texts import say
 from .contract import Detector
-from .download import FetchedFile, OnBytes, fetch_file
+from .download import FetchedFile, OnBytes, fetch_file, place_file
 
 __all__ = [
     "DETECTORS",
@@ -116,8 +117,15 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None 
     return entry.kind_of()(**options)
 
 
-def fetch_detector(name: str, *, on_bytes: OnBytes | None = None) -> None:
-    """Download the files of a detector that has any.
+def fetch_detector(
+    name: str, *, source: Path | None = None, on_bytes: OnBytes | None = None
+) -> None:
+    """Download the files of a detector that has any, or take them from this machine.
+
+    Args:
+        name: A key of `DETECTORS`.
+        source: A folder with the files, or the file where there is one only; None downloads.
+        on_bytes: Called with (bytes so far, bytes in all) of each file.
 
     Raises:
         ModelError: There is no such detector, its host cannot be reached or the file differs.
@@ -126,4 +134,7 @@ def fetch_detector(name: str, *, on_bytes: OnBytes | None = None) -> None:
     if name not in DETECTORS:
         raise ModelError(say("error.no_detector", name=name, names=", ".join(DETECTORS)))
     for file in DETECTORS[name].files():
-        fetch_file(file, on_bytes=on_bytes)
+        if source is None:
+            fetch_file(file, on_bytes=on_bytes)
+        else:
+            place_file(file, source)

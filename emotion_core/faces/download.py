@@ -1,6 +1,7 @@
 """Files that are fetched on request: https, a checksum, never half a file."""
 
 import hashlib
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -57,6 +58,27 @@ def require_file(detector: str, file: FetchedFile) -> Path:
                 folder=file.path.parent,
             )
         )
+    return file.path
+
+
+def place_file(file: FetchedFile, source: Path) -> Path:
+    """Put a file that somebody brought by hand in its place, after checking it.
+
+    Args:
+        file: What it has to be.
+        source: The file, or the folder that it lies in.
+
+    Raises:
+        ModelError: It is not there, or not the expected file.
+        StorageError: It cannot be written.
+    """
+    brought = source / file.name if source.is_dir() else source
+    if not brought.is_file():
+        raise ModelError(say("error.fetch_missing", file=file.name, source=source))
+    if sha256_of(brought) != file.sha256:
+        raise ModelError(say("error.fetch_changed", file=file.name, url=brought))
+    with atomic_path(file.path) as temporary:
+        shutil.copyfile(brought, temporary)
     return file.path
 
 

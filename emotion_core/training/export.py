@@ -22,7 +22,7 @@ from .recipe import Recipe
 TOLERANCE = 1e-4
 NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
 #: The answered faces of the validation split have to be right this often.
-ACCURACY_GOAL = 0.9
+ACCURACY_GOAL = 0.85
 
 INTENDED = (
     "Describing which of eight expressions a visible face looks like, in research, teaching and "
@@ -148,6 +148,9 @@ def write_model(
         },
         metrics={
             "validation": measure(calibrated, val.votes),
+            "answered_at_threshold": round(
+                float((calibrated[usable].max(axis=1) >= threshold).mean()), 4
+            ),
             "test": _measure_test(model, faces, temperature),
         },
         limits=LIMITS,
@@ -220,7 +223,8 @@ Crop: a square of {card.crop.margin} times the longer side of the face's box, mo
 {card.crop.shift_y} of it, {"eyes level" if card.crop.align else "not turned"}.
 
 Calibration: temperature {card.temperature}, from the validation split. It abstains under
-{card.threshold:.2f}: {card.threshold_rule}.
+{card.threshold:.2f}: {card.threshold_rule}; it answers
+{card.metrics["answered_at_threshold"]:.1%} of them.
 
 ## How good it is
 

@@ -12,7 +12,7 @@ import pytest
 
 from emotion_core.errors import ModelError
 from emotion_core.faces import DETECTORS, detector_states, load_detector, ssd
-from emotion_core.faces.download import FetchedFile, fetch_file
+from emotion_core.faces.download import FetchedFile, fetch_file, place_file
 from tests.builders import make_picture
 
 CONTENT = bytes(range(256)) * 1000
@@ -74,6 +74,19 @@ def test_without_a_network_it_says_so(work_home: Path) -> None:
     with pytest.raises(ModelError, match=r"could not be fetched.*Check the network"):
         fetch_file(file)
     assert list((work_home / "fetched").iterdir()) == []
+
+
+def test_a_file_may_be_brought_by_hand(tmp_path: Path, work_home: Path) -> None:
+    file = wanted("https://nowhere.invalid/net.bin")
+    with pytest.raises(ModelError, match="is not at"):
+        place_file(file, tmp_path)
+    (tmp_path / "net.bin").write_bytes(CONTENT[1:])
+    with pytest.raises(ModelError, match="not the expected"):
+        place_file(file, tmp_path)
+    assert not (work_home / "fetched").exists()
+    (tmp_path / "net.bin").write_bytes(CONTENT)
+    assert place_file(file, tmp_path).read_bytes() == CONTENT
+    assert file.is_ready()
 
 
 @pytest.mark.parametrize("name", ["ssd", "yunet"])
