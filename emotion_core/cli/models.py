@@ -68,6 +68,8 @@ def fetch(
     with refusals(), progress_bar() as progress:
         task = progress.add_task(name, total=None)
         fetch_detector(
-            name, on_bytes=lambda done, n: progress.update(task, completed=done, total=n)
+            name,
+            source=source,
+            on_bytes=lambda done, n: progress.update(task, completed=done, total=n),
         )
     print(f"{name}: ready")
