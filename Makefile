@@ -18,10 +18,10 @@ check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 bench: env-dev      ## measure on this machine
 	$(RUN) -m benchmarks.photo
 
-models: env         ## train the shipped models again (hours): make models DATA=fer2013.npz
-	$(RUN) -m emotion_core train vgg-s --data $(DATA) --out models/vgg-s
-	$(RUN) -m emotion_core train vgg-xs --data $(DATA) --out models/vgg-xs
-	$(RUN) -m emotion_core train se-resnet-s --data $(DATA) --out models/se-resnet-s
+models: env         ## train the shipped models again (hours); DATA=fer2013.npz if not in the work folder
+	for recipe in vgg-s vgg-xs se-resnet-s; do \
+	  $(RUN) -m emotion_core train $$recipe $(if $(DATA),--data $(DATA)) --out models || exit 1; \
+	done
 
 env:
 	@$(PYTHON) scripts/bootstrap.py

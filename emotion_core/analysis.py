@@ -9,7 +9,7 @@ from . import limits
 from .affect import affect_from_scores
 from .classify import Recognizer
 from .committee import Vote
-from .crops import crop_faces, shrink_to
+from .crops import crop_faces, rule_for, scale_faces, shrink_to
 from .faces import Detector
 from .labels import UNCERTAIN
 from .types import Faces, Image, Reading, Scores, check_image
@@ -70,7 +70,7 @@ def read_batches(
             Faces.whole(image) if whole else faces
             for image, faces, whole in zip(images, found, is_whole, strict=True)
         ]
-        vote = _classify(images, found, recognizer, flip=options.flip)
+        vote = _classify(images, found, is_whole, recognizer, flip=options.flip)
         yield _split_readings(vote, found, is_whole, recognizer, options)
 
 
@@ -84,20 +84,24 @@ def find_faces(image: Image, detector: Detector) -> Faces:
     faces = detector.detect(small)
     if small is image:
         return faces
-    (height, width), (small_height, small_width) = image.shape[:2], small.shape[:2]
-    ratio = np.array([width / small_width, height / small_height], np.float32)
-    points = None if faces.landmarks is None else faces.landmarks * ratio
-    xyxy = (faces.xyxy.reshape(-1, 2, 2) * ratio).reshape(-1, 4)
-    return Faces(xyxy, faces.confidence, points, faces.tracker_id)
+    return scale_faces(faces, small, image)
 
 
 def _classify(
-    images: Sequence[Image], found: Sequence[Faces], recognizer: Recognizer, *, flip: bool
+    images: Sequence[Image],
+    found: Sequence[Faces],
+    is_whole: Sequence[bool],
+    recognizer: Recognizer,
+    *,
+    flip: bool,
 ) -> Vote:
     scores: list[Scores] = []
     for member in recognizer.members:
         rule = member.card.crop
-        crops = [crop_faces(image, faces, rule) for image, faces in zip(images, found, strict=True)]
+        crops = [
+            crop_faces(image, faces, rule_for(rule, is_whole=whole))
+            for image, faces, whole in zip(images, found, is_whole, strict=True)
+        ]
         scores.append(member.classify(np.concatenate(crops), flip=flip))
     return recognizer.fuse(scores)
 

@@ -10,6 +10,8 @@ from .labels import LabelSet
 from .types import CropRule
 
 OUTPUTS = ("emotion", "affect")
+#: The files of a model folder beside its card.
+NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Card:
 
     def __post_init__(self) -> None:
         LabelSet(self.labels)
+        numbers = (self.crop.margin, self.crop.shift_y, self.crop.side_px, self.crop.channels)
+        fits = isinstance(self.files, dict) and isinstance(self.metrics, dict)
+        if not fits or not all(isinstance(number, int | float) for number in numbers):
+            raise CardMismatch(f"The card {self.id!r} has a value of a wrong type.")
         if not self.outputs or any(output not in OUTPUTS for output in self.outputs):
             raise CardMismatch(
                 f"The card {self.id!r} names the outputs {list(self.outputs)}; known are "

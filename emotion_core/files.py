@@ -28,6 +28,7 @@ def work_folder() -> Path:
     folder = Path(named).expanduser() if named else _user_data_folder() / "mien"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
     except OSError as error:
         raise StorageError(
             f"The work folder {folder} cannot be made ({error.strerror}). "
@@ -79,6 +80,19 @@ def write_json(target: Path, value: Any) -> Path:
     """Write `value` as indented JSON, whole or not at all. Returns `target`."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return atomic_write(target, text + "\n")
+
+
+def unique_name(stem: str, taken: set[str], suffix: str = "") -> str:
+    """Return `stem`, or with a number behind it, so that no name of `taken` is met; note it there.
+
+    Upper and lower case count as the same, as they do on Windows and macOS.
+    """
+    name, number = stem, 1
+    while f"{name}.{suffix}".casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(f"{name}.{suffix}".casefold())
+    return name
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Every limit with its reason."""
 
-#: A phone takes 12 to 50 Mpx; 50 Mpx decode to 150 MB, which a small machine still holds.
+#: A phone takes 12 to 50 Mpx; 50 Mpx take under half a GB while they are decoded.
 PHOTO_MAX_PX = 50_000_000
 #: Longer sides are panoramas or attacks; a strip of 50,000 px shows no face.
 PHOTO_MAX_SIDE_PX = 20_000
@@ -8,7 +8,7 @@ PHOTO_MAX_SIDE_PX = 20_000
 PHOTO_MAX_BYTES = 64_000_000
 #: Detection gains nothing above this, and its time and memory stay bounded.
 DETECT_MAX_SIDE_PX = 2_048
-#: Below this a face carries too little to be read (FER2013 faces are 48 px with the margin).
+#: Below this, on the picture as it is searched, a face carries too little to be read.
 FACE_MIN_PX = 16
 #: A crowd of 500 fits; a detector gone wild does not fill the memory.
 FACES_MAX = 600
@@ -20,5 +20,5 @@ VIDEO_MAX_PX = 33_200_000
 VIDEO_DECODE_FAILURES = 8
 #: Names are shown cut to this length, so that a long one does not break the page.
 NAME_SHOWN_CHARS = 60
-#: A fetched file larger than its table row says is cut off.
+#: A host that says nothing for this long is given up.
 FETCH_TIMEOUT_S = 30.0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .analysis import ReadOptions, read_picture
+from .cards import NETWORK_FILE
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import EmotionError, InputError
@@ -16,7 +17,6 @@ from .export import photo_table, software_versions, to_csv, to_json
 from .faces import Detector
 from .files import atomic_write
 from .media.photo import decode_photo, encode_png, load_bytes
-from .registry import NETWORK_FILE
 from .texts import say
 from .types import Image, Provenance, Reading
 
@@ -72,7 +72,14 @@ def read_photo_bytes(
     reading = read_picture(image, detector, recognizer, options=options)
     provenance = Provenance(
         models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
-        options={"recognizer": recognizer.id, "detector": detector.name, **asdict(options)},
+        options={
+            **asdict(options),
+            "recognizer": recognizer.id,
+            "threshold": recognizer.threshold if options.threshold is None else options.threshold,
+            "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
+            "detector": detector.name,
+            "detector_min_confidence": detector.min_confidence,
+        },
         versions=software_versions(),
         input_sha256=hashlib.sha256(data).hexdigest(),
     )

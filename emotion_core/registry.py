@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cards import Card, read_card
+from .cards import NETWORK_FILE, Card, read_card
 from .classify import Committee, LiteRTClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
 from .files import sha256_of
 from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
-NETWORK_FILE = "model.tflite"
 
 
 def models_folder() -> Path:
@@ -74,7 +73,7 @@ def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
         ModelNotTrusted: A file differs from its card.
     """
     card = verify_model(model_id)
-    if NETWORK_FILE not in card.files or "emotion" not in card.outputs:
+    if NETWORK_FILE not in card.files or card.outputs != ("emotion",):
         raise CardMismatch(say("error.model_no_emotion", id=model_id))
     return LiteRTClassifier(models_folder() / model_id / NETWORK_FILE, card)
 
@@ -90,7 +89,8 @@ def load_committee(
     Args:
         model_ids: The leader first; None takes all usable models, the default leading.
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
-        threshold: Under this confidence the committee abstains; None takes the leader's.
+        threshold: Under this confidence the committee abstains. None takes the leader's in a
+            soft vote, and half of the votes in a hard one.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
@@ -101,21 +101,19 @@ def load_committee(
     members = tuple(load_model(model_id) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
-    chosen = members[0].threshold if threshold is None else threshold
-    return Committee(members, vote, chosen)
+    if threshold is None:
+        threshold = members[0].threshold if vote == "soft" else 0.5
+    return Committee(members, vote, threshold)
 
 
-def load_recognizer(
-    model_ids: Sequence[str], *, vote: str = "soft", threshold: float | None = None
-) -> Recognizer:
+def load_recognizer(model_ids: Sequence[str], *, vote: str = "soft") -> Recognizer:
     """Load one model, or a committee when several are named.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
-    if len(model_ids) == 1 and threshold is None:
-        return load_model(model_ids[0])
-    return load_committee(model_ids, vote=vote, threshold=threshold)
+    committee = load_committee(model_ids, vote=vote)
+    return load_model(model_ids[0]) if len(model_ids) == 1 else committee
 
 
 def _entry(card_path: Path) -> ModelEntry:

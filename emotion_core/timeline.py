@@ -7,6 +7,24 @@ import pandas as pd
 
 from .types import Frame, Reading
 
+_COLUMNS = [
+    "time_s",
+    "frame",
+    "tracker_id",
+    "left_px",
+    "top_px",
+    "right_px",
+    "bottom_px",
+    "detector_confidence",
+    "label",
+    "top_label",
+    "confidence",
+    "abstained",
+    "whole_picture",
+    "valence",
+    "arousal",
+]
+
 
 def timeline_rows(frame: Frame, reading: Reading) -> list[dict[str, Any]]:
     """Return the rows of one frame; a frame without a face gives one row without values."""
@@ -26,9 +44,10 @@ def timeline_rows(frame: Frame, reading: Reading) -> list[dict[str, Any]]:
 
 def timeline_table(readings: Iterable[tuple[Frame, Reading]]) -> pd.DataFrame:
     """Return the tidy table of a video: rows as `timeline_rows` gives them."""
-    return pd.DataFrame(
-        [row for frame, reading in readings for row in timeline_rows(frame, reading)]
-    )
+    rows = [row for frame, reading in readings for row in timeline_rows(frame, reading)]
+    table = pd.DataFrame(rows)
+    # the columns stand there even when no frame has a face
+    return table.reindex(columns=[*_COLUMNS, *table.columns.drop(_COLUMNS, errors="ignore")])
 
 
 def face_columns(reading: Reading, face: int) -> dict[str, Any]:

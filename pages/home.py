@@ -46,7 +46,9 @@ def show_state() -> None:
                 say("home.model_column"): entry.card.title if entry.card else entry.id,
                 say("home.state_column"): entry.problem or say("home.usable"),
                 say("home.accuracy_column"): (
-                    100 * entry.card.metrics["test"]["accuracy"] if entry.card else None
+                    100 * entry.card.metrics.get("test", {}).get("accuracy", 0)
+                    if entry.card
+                    else None
                 ),
             }
             for entry in entries

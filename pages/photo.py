@@ -1,8 +1,7 @@
 """Photo: upload, take or try a picture, and read its faces."""
 
-import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -13,7 +12,16 @@ from pages._shared import notice, options, resources
 from pages._shared.errors import error_box, plain
 from pages._shared.photo_view import show_downloads, show_model_note, show_result
 
-Upload = tuple[str, bytes]
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo that was handed in; the key stands for its content."""
+
+    name: str
+    data: bytes
+    key: str
+
+
 _CAMERA_SHOWN_PX = 480
 
 
@@ -34,12 +42,13 @@ def pick_uploads() -> list[Upload]:
         if len(files) > PHOTOS_PER_UPLOAD:
             limit = PHOTOS_PER_UPLOAD
             st.warning(say("error.too_many_photos", n=len(files), limit=limit))
-        return [(file.name, file.getvalue()) for file in files[:PHOTOS_PER_UPLOAD]]
+        return [Upload(f.name, f.getvalue(), f.file_id) for f in files[:PHOTOS_PER_UPLOAD]]
     if source == "sample":
-        return [(say("photo.sample_name"), sample_photo())]
+        return [Upload(say("photo.sample_name"), sample_photo(), "sample")]
     if source == "camera":
         taken = st.camera_input(say("photo.camera_label"), width=_CAMERA_SHOWN_PX)
-        return [(say("photo.camera_name"), taken.getvalue())] if taken else []
+        name = say("photo.camera_name")
+        return [Upload(name, taken.getvalue(), taken.file_id)] if taken else []
     return []
 
 
@@ -56,14 +65,14 @@ def _start_over() -> None:
 
 def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult | Refusal]:
     """Return what was read; a photo is read anew only when it or an option changed."""
-    held: dict[object, PhotoResult | Refusal] = st.session_state.get("photo_results", {})
+    # what is read is kept at once: a click meanwhile ends this run and starts another one
+    held: dict[object, PhotoResult | Refusal] = st.session_state.setdefault("photo_results", {})
     whole: set[str] = st.session_state.setdefault("photo_whole", set())
     settings = (choice.model_ids, choice.vote, choice.detector, choice.min_confidence)
-    keys = []
-    for name, data in uploads:
-        digest = hashlib.sha256(data).hexdigest()
-        reading = replace(choice.reading, whole_if_none=digest in whole)
-        keys.append((name, digest, reading, settings))
+    keys = [
+        (photo.key, replace(choice.reading, whole_if_none=photo.key in whole), settings)
+        for photo in uploads
+    ]
     missing = [i for i, key in enumerate(keys) if key not in held]
     if missing:
         recognizer = resources.recognizer(choice.model_ids, choice.vote)
@@ -73,15 +82,15 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
         for done, i in enumerate(missing):
             if bar:
                 left = (time.monotonic() - started) / max(done, 1) * (len(missing) - done)
-                text = say("photo.reading", i=done + 1, n=len(missing), left=f"{left:.0f} s")
+                text = say("photo.reading", i=done + 1, n=len(missing), left_s=left)
                 bar.progress(done / len(missing), text)
-            result = next(read_photos([uploads[i]], detector, recognizer, options=keys[i][2]))
+            photo = [(uploads[i].name, uploads[i].data)]
+            result = next(read_photos(photo, detector, recognizer, options=keys[i][1]))
             held[keys[i]] = result.slim() if isinstance(result, PhotoResult) else result
         if bar:
             bar.empty()
-    results = {key: held[key] for key in keys}
-    st.session_state["photo_results"] = results
-    return list(results.values())
+    st.session_state["photo_results"] = {key: held[key] for key in keys}
+    return [held[key] for key in keys]
 
 
 def show_refusals(refusals: list[Refusal]) -> None:
@@ -107,11 +116,11 @@ def choose_photo(results: list[PhotoResult]) -> PhotoResult:
     return results[index]
 
 
-def offer_whole(result: PhotoResult) -> None:
+def offer_whole(result: PhotoResult, key: str) -> None:
     """Say that nobody was found, and offer to read the picture as one face."""
     st.info(plain(say("photo.faces_none", name=result.name[:NAME_SHOWN_CHARS])))
     if st.button(say("photo.read_whole"), key="read_whole"):
-        st.session_state["photo_whole"].add(result.provenance.input_sha256)
+        st.session_state["photo_whole"].add(key)
         st.rerun()
 
 
@@ -130,8 +139,9 @@ with error_box():
         st.stop()
     shown = choose_photo(results)
     if not len(shown.reading):
-        offer_whole(shown)
+        position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
+        offer_whole(shown, chosen[position].key)
     leader = resources.recognizer(choice.model_ids, choice.vote).members[0]
     show_result(shown, leader.card.crop, choice.drawing)
-    show_model_note(shown.model_id, resources.models())
+    show_model_note(shown.model_id, leader.card)
     show_downloads(shown, results, choice.drawing)

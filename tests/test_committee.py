@@ -45,6 +45,17 @@ def test_a_hard_vote_maps_names_and_counts_strangers_as_abstaining() -> None:
     assert vote.scores.probs[0, LABELS.index("sad")] == pytest.approx(2 / 3)
 
 
+def test_a_hard_vote_knows_angry_from_anger() -> None:
+    other = LabelSet(["angry", "happiness"])
+    members = [
+        make_scores({"happy": 0.9}),
+        make_scores({"angry": 0.9}, labels=other),
+        make_scores({"angry": 0.9}, labels=other),
+    ]
+    vote = hard_vote(members)
+    assert LABELS[int(vote.class_id[0])] == "anger"
+
+
 def test_members_have_to_speak_of_the_same_faces() -> None:
     with pytest.raises(CardMismatch):
         hard_vote([make_scores({"sad": 0.9}), make_scores({"sad": 0.9}, {"sad": 0.9})])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_core.crops import crop_faces, shrink_to
+from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading, text_size
 from emotion_core.palette import COLOURS, VALENCE_COLOURS, rgb
 from emotion_core.types import CropRule, Faces
@@ -59,6 +59,22 @@ def test_alignment_levels_the_eyes() -> None:
     assert left == pytest.approx(right, abs=1.5)
     slanted = crop_faces(image, faces, CropRule(margin=1.0, side_px=100))[0, :, :, 0]
     assert np.argwhere(slanted[:, 50:] > 128)[:, 0].mean() > left + 10
+
+
+def test_a_huge_face_is_sampled_within_bounds() -> None:
+    image = make_picture(1600, 3000)
+    whole = Faces.whole(image)
+    crop = crop_faces(image, whole, RGB)[0]
+    reference = crop_faces(shrink_to(image, 300), Faces.whole(shrink_to(image, 300)), RGB)[0]
+    assert np.abs(crop.astype(int) - reference).mean() < 3
+    wide = crop_faces(make_picture(20_000, 40), Faces.whole(make_picture(20_000, 40)), RGB)
+    assert wide.shape == (1, 48, 48, 3)
+
+
+def test_a_whole_picture_is_cropped_without_a_margin() -> None:
+    rule = rule_for(CropRule(margin=1.3, shift_y=-0.1, side_px=48, channels=3), is_whole=True)
+    image = make_picture(48, 48)
+    assert np.array_equal(crop_faces(image, Faces.whole(image), rule)[0], image)
 
 
 def test_nobody_gives_no_crops() -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from emotion_core.errors import StorageError
-from emotion_core.files import atomic_path, atomic_write, sha256_of, work_folder, write_json
+from emotion_core.files import (
+    atomic_path,
+    atomic_write,
+    sha256_of,
+    unique_name,
+    work_folder,
+    write_json,
+)
 
 
 def test_the_work_folder_is_private(work_home: Path) -> None:
@@ -52,6 +59,13 @@ def test_json_refuses_what_no_reader_takes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         write_json(tmp_path / "b.json", float("nan"))
     assert not (tmp_path / "b.json").exists()
+
+
+def test_names_are_given_once_whatever_their_case() -> None:
+    taken: set[str] = set()
+    given = [unique_name(stem, taken) for stem in ("a", "A", "a-2", "a", "b")]
+    assert len({name.casefold() for name in given}) == 5
+    assert given[0] == "a"
 
 
 def test_sha256(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def rooms_imported(path: Path) -> set[str]:
             names = [alias.name.split(".") for alias in node.names]
         else:
             continue
-        found |= {name[1] for name in names if name[0] == "emotion_core" and len(name) > 1}
+        rooms = {name[1] for name in names if name[0] == "emotion_core" and len(name) > 1}
+        found |= rooms - {"__version__"}
     return found
 
 

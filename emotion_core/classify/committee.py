@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..committee import Vote, hard_vote, soft_vote
+from ..committee import Vote, check_same_labels, hard_vote, soft_vote
 from ..errors import CardMismatch
 from ..labels import LabelSet
 from ..types import Scores
@@ -32,12 +32,8 @@ class Committee:
             raise CardMismatch("A committee needs at least one member.")
         if self.vote not in ("soft", "hard"):
             raise CardMismatch(f"A committee votes 'soft' or 'hard', not {self.vote!r}.")
-        differs = any(m.card.labels != self.members[0].card.labels for m in self.members)
-        if self.vote == "soft" and differs:
-            raise CardMismatch(
-                "A soft vote needs members with the same labels in the same order. "
-                "Take a hard vote or other members."
-            )
+        if self.vote == "soft":
+            check_same_labels([LabelSet(member.card.labels) for member in self.members])
 
     @property
     def id(self) -> str:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ModelError
 from ..faces import DETECTORS, detector_states, fetch_detector
 from ..registry import list_models, models_folder, verify_model
+from ..texts import say
 from .shared import BAD_INPUT, complain, progress_bar, refusals
 
 app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
@@ -34,7 +36,10 @@ def show(model_id: str) -> None:
     """Print the card of a model."""
     with refusals():
         verify_model(model_id)
-        print((models_folder() / model_id / "CARD.md").read_text(encoding="utf-8"), end="")
+        card = models_folder() / model_id / "CARD.md"
+        if not card.is_file():
+            raise ModelError(say("error.model_file_missing", id=model_id, file=card.name))
+        print(card.read_text(encoding="utf-8"), end="")
 
 
 @app.command()

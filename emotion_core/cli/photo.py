@@ -9,6 +9,7 @@ from ..analysis import ReadOptions
 from ..draw import DrawOptions
 from ..errors import EmotionError
 from ..faces import DEFAULT_DETECTOR, load_detector
+from ..files import unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL, load_recognizer
 from .shared import BAD_INPUT, complain, progress_bar, refusals
@@ -24,7 +25,7 @@ def photo(
     vote: Annotated[str, typer.Option(help="How a committee votes: soft or hard.")] = "soft",
     detector: Annotated[str, typer.Option(help="Face detector.")] = DEFAULT_DETECTOR,
     min_confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Drop faces the detector is less sure of.")
+        float | None, typer.Option(min=0.05, max=1, help="Drop faces the detector is less sure of.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Answer 'uncertain' under this confidence.")
@@ -52,14 +53,12 @@ def photo(
     options = ReadOptions(flip=tta, threshold=threshold, whole_if_none=whole)
     drawing = DrawOptions(by_valence=by_valence, show_affect=affect, show_bars=bars)
     refused = False
-    used: dict[str, int] = {}
+    taken: set[str] = set()
     with progress_bar() as progress:
         for path in progress.track(paths, description="photos"):
             try:
                 result = read_photo_file(path, faces, recognizer, options=options)
-                count = used[path.stem] = used.get(path.stem, 0) + 1
-                stem = path.stem if count == 1 else f"{path.stem}-{count}"
-                export_photo(result, out, stem=stem, drawing=drawing)
+                export_photo(result, out, stem=unique_name(path.stem, taken), drawing=drawing)
             except EmotionError as error:
                 complain(error)
                 refused = True

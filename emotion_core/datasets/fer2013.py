@@ -210,6 +210,13 @@ def majority_labels(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.where(has_majority, emotions.argmax(axis=1), -1)
 
 
+def validation_faces(faces: VotedFaces) -> VotedFaces:
+    """Return the validation split without byte-identical copies of test pictures."""
+    tested = {image.tobytes() for image in faces.split("test").images}
+    val = faces.split("val")
+    return val.rows(np.array([image.tobytes() not in tested for image in val.images], bool))
+
+
 def clean_training_faces(faces: VotedFaces) -> VotedFaces:
     """Return the faces to train on.
 

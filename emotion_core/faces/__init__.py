@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from ..texts import say
-from .contract import Detector
+from .contract import Detector, OneAtATime
 from .download import FetchedFile, OnBytes, fetch_file, place_file
 
 __all__ = [
@@ -99,7 +99,7 @@ def detector_states() -> list[DetectorState]:
 
 
 def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None = None) -> Detector:
-    """Make a detector.
+    """Make a detector; several threads may share it.
 
     Args:
         name: A key of `DETECTORS`.
@@ -114,7 +114,7 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None 
     options: dict[str, object] = dict(entry.options)
     if min_confidence is not None:
         options["min_confidence"] = min_confidence
-    return entry.kind_of()(**options)
+    return OneAtATime(entry.kind_of()(**options))
 
 
 def fetch_detector(

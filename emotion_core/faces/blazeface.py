@@ -65,7 +65,7 @@ class BlazeNet:
         self.name = f"blazeface-{net}"
         self._side = _NETS[net].side_px
         self._anchors = _anchor_centres(_NETS[net])
-        self._min_confidence = min_confidence
+        self.min_confidence = min_confidence
         self._net: Any = Interpreter(model_path=str(path), num_threads=1)
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]
@@ -79,7 +79,7 @@ class BlazeNet:
         self._net.set_tensor(self._input, square[None])
         self._net.invoke()
         scores = sigmoid(self._net.get_tensor(self._scores)[0, :, 0])
-        found = np.flatnonzero(scores >= self._min_confidence)
+        found = np.flatnonzero(scores >= self.min_confidence)
         if not len(found):
             return Faces.empty()
         values = self._net.get_tensor(self._regressors)[0, found]
@@ -110,6 +110,7 @@ class BlazeFace:
 
     def __init__(self, *, min_confidence: float = 0.6) -> None:
         self.name = "blazeface"
+        self.min_confidence = min_confidence
         self._full, self._back, self._short = (
             BlazeNet(net=net, min_confidence=min_confidence) for net in ("full", "back", "short")
         )
@@ -160,6 +161,7 @@ def _merge(xyxy: Floats, scores: Floats, landmarks: Floats, image: Image) -> Fac
     boxes, confidence, points = [], [], []
     while len(order):
         same = box_iou(xyxy[order[0]], xyxy[order]) > 0.3
+        same[0] = True  # a box without an area has nothing in common even with itself
         group = order[same]
         weights = scores[group] / scores[group].sum()
         boxes.append((xyxy[group] * weights[:, None]).sum(axis=0))

@@ -44,7 +44,7 @@ class CenterFace:
         if path is None:
             raise ModelError(say("error.detector_package", name="centerface", package=_PACKAGE))
         self.name = "centerface"
-        self._min_confidence = min_confidence
+        self.min_confidence = min_confidence
         self._max_side = max_side_px
         self._path = str(path)
         self._net_wh: list[int] = []
@@ -61,7 +61,7 @@ class CenterFace:
         heat, size, offset, points = self._net.forward(_OUTPUTS)
         scale = np.array([width / net_wh[0], height / net_wh[1]], np.float32)
         xyxy, confidence, landmarks = _decode(
-            heat[0, 0], size[0], offset[0], points[0], self._min_confidence
+            heat[0, 0], size[0], offset[0], points[0], self.min_confidence
         )
         return finish_faces(
             (xyxy.reshape(-1, 2, 2) * scale).reshape(-1, 4),

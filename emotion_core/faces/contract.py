@@ -1,5 +1,6 @@
 """What every detector promises, and the maths that several of them share."""
 
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -16,14 +17,36 @@ class Detector(Protocol):
 
     `detect` returns boxes inside the picture, most confident first, none smaller than
     `limits.FACE_MIN_PX`, none twice; `Faces.empty()` when there is nobody. It never changes the
-    picture. A detector belongs to one thread at a time.
+    picture.
+
+    Attributes:
+        name: Its key in the registry.
+        min_confidence: Weaker faces are dropped, 0..1.
     """
 
     name: str
+    min_confidence: float
 
     def detect(self, image: Image) -> Faces:
         """Return the faces of `image`, uint8 RGB (height, width, 3)."""
         ...
+
+
+class OneAtATime:
+    """A detector that several threads may share: each waits for the other.
+
+    Neither LiteRT nor OpenCV's networks bear two calls at once, and Streamlit starts a new run of a
+    page while the old one still computes.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self._lock = detector, threading.Lock()
+        self.name, self.min_confidence = detector.name, detector.min_confidence
+
+    def detect(self, image: Image) -> Faces:
+        """Return the faces of `image`, uint8 RGB (height, width, 3)."""
+        with self._lock:
+            return self._detector.detect(image)
 
 
 def finish_faces(
@@ -48,7 +71,7 @@ def finish_faces(
     boxes = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).astype(np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
     large = np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
-    order = large[np.argsort(-confidence[large], kind="stable")]
+    order = large[np.argsort(-confidence[large], kind="stable")][: 4 * limits.FACES_MAX]
     kept = order[suppress(boxes[order], overlap)][: limits.FACES_MAX]
     return Faces(
         boxes[kept],

@@ -1,10 +1,10 @@
 """Files that are fetched on request: https, a checksum, never half a file."""
 
 import hashlib
+import http.client
 import shutil
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,22 +98,26 @@ def fetch_file(file: FetchedFile, *, on_bytes: OnBytes | None = None) -> Path:
     digest = hashlib.sha256()
     done = 0
     with atomic_path(file.path) as temporary, temporary.open("wb") as target:
-        try:
-            reply = urllib.request.urlopen(file.url, timeout=limits.FETCH_TIMEOUT_S)
-            with reply:
-                while chunk := reply.read(1 << 16):
-                    done += len(chunk)
-                    digest.update(chunk)
-                    if done > file.size_bytes:
-                        break
-                    target.write(chunk)
-                    if on_bytes:
-                        on_bytes(done, file.size_bytes)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
-            raise ModelError(
-                say("error.fetch_failed", file=file.name, url=file.url, reason=reason)
-            ) from error
+        for chunk in _chunks(file):
+            done += len(chunk)
+            digest.update(chunk)
+            if done > file.size_bytes:
+                break
+            target.write(chunk)
+            if on_bytes:
+                on_bytes(done, file.size_bytes)
         if digest.hexdigest() != file.sha256:
             raise ModelError(say("error.fetch_changed", file=file.name, url=file.url))
     return file.path
+
+
+def _chunks(file: FetchedFile) -> Iterator[bytes]:
+    try:
+        with urllib.request.urlopen(file.url, timeout=limits.FETCH_TIMEOUT_S) as reply:
+            while chunk := reply.read(1 << 16):
+                yield chunk
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise ModelError(
+            say("error.fetch_failed", file=file.name, url=file.url, reason=reason)
+        ) from error

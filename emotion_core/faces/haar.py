@@ -29,7 +29,7 @@ class Haar:
     """
 
     def __init__(self, *, cascade: str = "alt2", min_confidence: float = 0.0) -> None:
-        del min_confidence
+        self.min_confidence = min_confidence
         file, self._scale, self._neighbours = _CASCADES[cascade]
         self.name = "haar" if cascade == "alt2" else f"haar-{cascade}"
         self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / file))

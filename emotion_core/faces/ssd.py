@@ -39,13 +39,13 @@ class Ssd:
     def __init__(self, *, min_confidence: float = 0.8) -> None:
         weights, network = require_file("ssd", WEIGHTS), require_file("ssd", NETWORK)
         self.name = "ssd"
-        self._min_confidence = min_confidence
+        self.min_confidence = min_confidence
         self._net = cv2.dnn.readNetFromCaffe(str(network), str(weights))
 
     def detect(self, image: Image) -> Faces:
         """Return the faces of `image`."""
         self._net.setInput(cv2.dnn.blobFromImage(image, 1.0, (300, 300), _MEAN, swapRB=True))
-        return decode(self._net.forward(), image, min_confidence=self._min_confidence)
+        return decode(self._net.forward(), image, min_confidence=self.min_confidence)
 
 
 def decode(rows: Floats, image: Image, *, min_confidence: float) -> Faces:

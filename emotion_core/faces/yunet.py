@@ -31,6 +31,7 @@ class YuNet:
     def __init__(self, *, min_confidence: float = 0.7, max_side_px: int = 640) -> None:
         path = require_file("yunet", NET)
         self.name = "yunet"
+        self.min_confidence = min_confidence
         self._max_side = max_side_px
         self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_confidence, 0.3, 5000)
 

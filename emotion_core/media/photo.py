@@ -35,6 +35,9 @@ _DECODER_ERRORS = (
 # a damaged EXIF block is no reason to refuse or to complain: it is not read further
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 warnings.filterwarnings("ignore", message="Invalid APNG", category=UserWarning)
+warnings.filterwarnings("ignore", message="Palette images with Transparency", category=UserWarning)
+# the limit of pixels here is lower than the one at which Pillow begins to warn
+warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
 _BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
 
 
@@ -94,8 +97,8 @@ def decode_photo(data: bytes, *, name: str = "photo") -> Image:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as opened:
             _check_size(opened.size, name)
             opened.load()
-            picture = ImageOps.exif_transpose(opened)
-            return _to_rgb(picture)
+            ImageOps.exif_transpose(opened, in_place=True)
+            return _to_rgb(opened)
     except UnidentifiedImageError as error:
         raise UnsupportedFormat(say("error.not_a_photo", name=name)) from error
     except _BOMBS as error:
@@ -149,6 +152,4 @@ def _to_rgb(picture: PillowImage.Image) -> Image:
         rgba = picture.convert("RGBA")
         ground = PillowImage.new("RGBA", rgba.size, "white")
         picture = PillowImage.alpha_composite(ground, rgba)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.array(picture.convert("RGB"), np.uint8)
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)

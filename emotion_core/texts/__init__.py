@@ -31,5 +31,12 @@ def say(key: str, /, **values: object) -> str:
         KeyError: The key is in no catalogue, or a value is missing.
     """
     language = os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE)
-    text = catalogue(language).get(key) if language != DEFAULT_LANGUAGE else None
-    return (text or catalogue()[key]).format(**values)
+    return {**catalogue(), **_translated(language)}[key].format(**values)
+
+
+@cache
+def _translated(language: str) -> dict[str, str]:
+    try:
+        return catalogue(language)
+    except KeyError:
+        return {}

@@ -132,7 +132,8 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
         return  # Windows has no handle to sync a folder by
-    handle = os.open(path, os.O_RDONLY)
+    # Windows syncs only what is open for writing; a folder can only be opened for reading
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

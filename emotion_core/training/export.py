@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..cards import Card
-from ..datasets.fer2013 import EMOTIONS, VotedFaces, emotion_targets, majority_labels
+from ..cards import KERAS_FILE, NETWORK_FILE, Card
+from ..datasets.fer2013 import (
+    EMOTIONS,
+    VotedFaces,
+    clean_training_faces,
+    emotion_targets,
+    majority_labels,
+    validation_faces,
+)
 from ..errors import TrainingError
 from ..files import atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState
@@ -20,7 +27,6 @@ from .recipe import Recipe
 
 #: Largest difference of a probability between Keras and LiteRT that an export may have.
 TOLERANCE = 1e-4
-NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
 #: The answered faces of the validation split have to be right this often.
 ACCURACY_GOAL = 0.85
 
@@ -105,7 +111,7 @@ def write_model(
     Returns:
         The card that was written.
     """
-    val = faces.split("val")
+    val = validation_faces(faces)
     val_truth = majority_labels(val.votes)
     clear = val_truth >= 0
     val_probs = predict_probs(model, val.images)
@@ -137,6 +143,7 @@ def write_model(
         training={
             **TRAINING_DATA,
             "data_sha256": faces.content_hash(),
+            "faces_trained_on": len(clean_training_faces(faces)),
             "recipe": f"{recipe.name}.yaml",
             "seed": recipe.seed,
             "epochs": recipe.epochs,

@@ -1,5 +1,6 @@
 """The training loop: resumable after any epoch, the best epoch kept."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,13 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..datasets.fer2013 import VotedFaces, clean_training_faces, emotion_targets, majority_labels
+from ..datasets.fer2013 import (
+    VotedFaces,
+    clean_training_faces,
+    emotion_targets,
+    majority_labels,
+    validation_faces,
+)
 from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .feed import FaceFeed
 from .recipe import Recipe
+from .schedule import CosineCycles
 from .zoo import build_network
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -46,7 +54,7 @@ def train(
         StorageError: A checkpoint cannot be written.
     """
     training = clean_training_faces(faces)
-    validation = faces.split("val")
+    validation = validation_faces(faces)
     validation = validation.rows(majority_labels(validation.votes) >= 0)
     if not len(training) or not len(validation):
         raise TrainingError(
@@ -54,7 +62,7 @@ def train(
             "both are needed."
         )
     targets = emotion_targets(training.votes)
-    write_json(folder / "recipe.json", {**recipe.as_dict(), "data": faces.content_hash()})
+    _claim_folder(folder, {**recipe.as_dict(), "data": faces.content_hash()})
     held = load_checkpoint(folder / "checkpoints")
     if held is None:
         held = _start(recipe, targets.shape[1], len(training))
@@ -109,6 +117,18 @@ def predict_probs(model: Any, images: NDArray[np.uint8], *, flip: bool = False) 
     return np.asarray(probs, np.float32)
 
 
+def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Write what the run is, or check that it is still the same."""
+    path = folder / "recipe.json"
+    settings = json.loads(json.dumps(settings))
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise TrainingError(
+            f"{folder} holds a run of another recipe or other data. Move it away to start anew, "
+            "or give the recipe another name."
+        )
+    write_json(path, settings)
+
+
 def _start(recipe: Recipe, classes: int, n: int) -> Checkpoint:
     model = _build(recipe, classes, precision=recipe.precision)
     _compile(model, _optimizer(recipe, n))
@@ -142,12 +162,12 @@ def _renew_optimizer(recipe: Recipe, model: Any, n: int) -> None:
 
 def _optimizer(recipe: Recipe, n: int) -> Any:
     steps = max(1, n // min(recipe.batch, n))
-    warmup = round(steps * recipe.warmup_epochs)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, steps * recipe.epochs - warmup),
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
+    schedule = CosineCycles(
+        recipe.learning_rate,
+        warmup_steps=round(steps * recipe.warmup_epochs),
+        starts=[steps * epoch for epoch in (0, *recipe.restarts)],
+        total_steps=steps * recipe.epochs,
+        restart_scale=recipe.restart_scale,
     )
     optimizer = keras.optimizers.SGD(
         schedule,

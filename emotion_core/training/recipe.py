@@ -29,7 +29,9 @@ class Recipe:
         epochs: Passes over the training faces.
         batch: Faces per step.
         learning_rate: Its highest value, after the warm-up; it falls along a cosine.
-        warmup_epochs: Epochs in which it rises from zero.
+        warmup_epochs: Epochs in which it rises from zero, in every cycle.
+        restarts: Finished epochs after which it rises once more.
+        restart_scale: Its highest value after a restart, relative to the cycle before.
         momentum: Nesterov momentum of stochastic gradient descent.
         weight_decay: Decoupled, on kernels only.
         average: Momentum of the weights' moving average that is evaluated and kept; 0 = none.
@@ -47,6 +49,8 @@ class Recipe:
     batch: int = 96
     learning_rate: float = 0.1
     warmup_epochs: float = 1.0
+    restarts: tuple[int, ...] = ()
+    restart_scale: float = 0.5
     momentum: float = 0.9
     weight_decay: float = 5e-4
     average: float = 0.998
@@ -71,9 +75,18 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
     crop = values.pop("crop", asdict(DEFAULT_CROP))
     _check_names(crop, CropRule, "crop")
     try:
-        recipe = Recipe(**values, crop=CropRule(**crop), augmentation=Augmentation(**augmentation))
+        recipe = Recipe(
+            **{**values, "restarts": tuple(values.get("restarts", ()))},
+            crop=CropRule(**crop),
+            augmentation=Augmentation(**augmentation),
+        )
     except TypeError as error:
         raise TrainingError(f"The recipe is incomplete: {error}.") from error
+    if list(recipe.restarts) != sorted({e for e in recipe.restarts if 0 < e < recipe.epochs}):
+        raise TrainingError(
+            f"The recipe's restarts {list(recipe.restarts)} have to rise within its "
+            f"{recipe.epochs} epochs."
+        )
     for name in ("epochs", "batch", "learning_rate"):
         value = getattr(recipe, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:

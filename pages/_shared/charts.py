@@ -13,8 +13,11 @@ from emotion_core.types import Scores
 GREY = "#808495"
 
 
-def distribution(scores: Scores, face: int) -> go.Figure:
-    """Bars of one face's probabilities; the labels keep their places, whatever leads."""
+def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
+    """Bars of one face's probabilities, hatched where the model abstains.
+
+    The labels keep their places, whatever leads.
+    """
     names = [say(f"label.{name}") for name in scores.labels]
     probs = scores.probs[face]
     bars = go.Bar(
@@ -22,6 +25,7 @@ def distribution(scores: Scores, face: int) -> go.Figure:
         x=probs,
         orientation="h",
         marker_color=[COLOURS.get(name, COLOURS[UNCERTAIN]) for name in scores.labels],
+        marker_pattern_shape="/" if hatched else "",
         text=[f"{value:.0%}" for value in probs],
         textposition="outside",
         cliponaxis=False,

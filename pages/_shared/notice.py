@@ -9,6 +9,7 @@ from emotion_core.texts import say
 def ask_once() -> bool:
     """Show the notice until it is accepted; return whether it is."""
     if _is_accepted():
+        _remember()
         return True
     with st.container(border=True, key="notice"):
         st.subheader(say("notice.title"))
@@ -34,8 +35,12 @@ def _is_accepted() -> bool:
 
 def _accept() -> None:
     st.session_state["notice_accepted"] = True
-    if _is_own_machine():
-        atomic_write(work_folder() / "notice-accepted", "1\n")
+
+
+def _remember() -> None:
+    note = work_folder() / "notice-accepted"
+    if _is_own_machine() and not note.is_file():
+        atomic_write(note, "1\n")
 
 
 def _is_own_machine() -> bool:

@@ -89,6 +89,7 @@ def _choose_detector() -> tuple[str, float | None]:
         help=say("options.detector_help"),
         key="detector",
     )
+    own = st.checkbox(say("options.own_confidence"), value=True, key="own_confidence")
     percent = st.slider(
         say("options.confidence"),
         20,
@@ -96,10 +97,11 @@ def _choose_detector() -> tuple[str, float | None]:
         60,
         step=5,
         format="%d %%",
+        disabled=own,
         help=say("options.confidence_help"),
         key="min_confidence",
     )
-    return str(name), percent / 100
+    return str(name), None if own else percent / 100
 
 
 def _choose_reading() -> ReadOptions:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from emotion_core.crops import crop_faces, shrink_to
+from emotion_core.cards import Card
+from emotion_core.crops import crop_reading, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading
 from emotion_core.export import to_zip
 from emotion_core.labels import CANONICAL
 from emotion_core.photos import PhotoResult, photo_files
-from emotion_core.registry import ModelEntry
 from emotion_core.texts import say
 from emotion_core.types import CropRule, Reading
 
@@ -36,7 +36,7 @@ def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> No
         if reading.is_whole_picture:
             st.caption(say("photo.whole_note"))
     with faces:
-        crops = crop_faces(image, reading.faces, rule)
+        crops = crop_reading(image, reading, rule)
         for face in range(min(len(reading), _FACES_SHOWN)):
             _show_face(reading, face, crops[face].squeeze(), key=f"{result.name}-{face}")
         if len(reading) > _FACES_SHOWN:
@@ -71,21 +71,18 @@ def show_downloads(
             )
 
 
-def show_model_note(model_id: str, entries: Sequence[ModelEntry]) -> None:
-    """Say under the results who answered, and which expressions it misses most."""
-    recalls = {
-        name: row["recall"]
-        for entry in entries
-        if entry.card and entry.id in model_id
-        for name, row in entry.card.metrics.get("test", {}).get("recall", {}).items()
-        if row["recall"] is not None
-    }
+def show_model_note(model_id: str, leader: Card) -> None:
+    """Say under the results who answered, and which expressions the leader misses most."""
+    rows = leader.metrics.get("test", {}).get("recall", {})
+    recalls = {name: row["recall"] for name, row in rows.items() if row["recall"] is not None}
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [
         say("photo.note_part", label=say(f"label.{name}"), recall=f"{recalls[name]:.0%}")
         for name in weak
     ]
-    st.caption(say("photo.note", model=model_id, weak=", ".join(parts) or "–"))
+    st.caption(say("photo.note", model=model_id))
+    if parts:
+        st.caption(say("photo.note_weak", model=leader.title, weak=", ".join(parts)))
 
 
 def _file(result: PhotoResult, number: int, suffix: str, drawing: DrawOptions) -> bytes:
@@ -117,7 +114,7 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
         bars, circle = st.columns([3, 2])
         with bars:
             st.plotly_chart(
-                charts.distribution(reading.scores, face),
+                charts.distribution(reading.scores, face, hatched=bool(reading.abstained[face])),
                 key=f"bars-{key}",
                 config={"displayModeBar": False},
                 alt=say("photo.bars_alt", face=face + 1, values=values),

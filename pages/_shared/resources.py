@@ -15,7 +15,7 @@ def recognizer(model_ids: tuple[str, ...], vote: str) -> Recognizer:
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
 def detector(name: str, min_confidence: float | None) -> Detector:
-    """Return a detector of this session, since one serves one thread at a time."""
+    """Return a detector of this session, so that visitors do not wait for each other."""
     return load_detector(name, min_confidence=min_confidence)
 
 

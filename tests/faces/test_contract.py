@@ -1,5 +1,7 @@
 """One suite for every detector that is ready on this machine."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,30 @@ def test_raw_boxes_are_clipped_sorted_and_cleaned() -> None:
     assert faces.xyxy.tolist() == [[0, 0, 41, 41], [50, 0, 100, 40]]
     assert faces.confidence == pytest.approx([0.9, 0.7])
     assert suppress(np.zeros((0, 4), np.float32), 0.5).tolist() == []
+
+
+def test_threads_may_share_a_detector(detector: Detector, portrait: Image) -> None:
+    expected = detector.detect(portrait).xyxy
+    found: list[object] = []
+
+    def work() -> None:
+        try:
+            found.append(np.array_equal(detector.detect(portrait).xyxy, expected))
+        except RuntimeError as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 6
+
+
+@pytest.mark.parametrize("name", ["blazeface-back", "blazeface", "centerface"])
+def test_the_loosest_confidence_ends(name: str, portrait: Image) -> None:
+    faces = load_detector(name, min_confidence=0.0).detect(portrait)
+    assert 0 < len(faces) <= limits.FACES_MAX
 
 
 def test_an_unknown_detector_is_named_with_the_known_ones() -> None:

@@ -58,6 +58,7 @@ def test_the_shipped_recipes_are_valid() -> None:
     ("changes", "word"),
     [
         ({"epoch": 3}, "unknown settings: epoch"),
+        ({"restarts": [9]}, "restarts"),
         ({"epochs": 0}, "epochs is 0"),
         ({"learning_rate": "high"}, "learning_rate is 'high'"),
         ({"augmentation": {"rotate": 3}}, "unknown settings: rotate"),
@@ -236,6 +237,30 @@ def test_a_set_without_faces_and_a_diverging_loss_are_named(tmp_path: Path) -> N
     recipe = parse_recipe({**TINY, "learning_rate": 1e30, "epochs": 9})
     with pytest.raises(TrainingError, match="diverged"):
         train(recipe, faces, tmp_path / "b")
+
+
+def test_a_run_goes_on_only_with_its_own_recipe_and_data(tmp_path: Path) -> None:
+    from emotion_core.training.fit import train
+
+    train(parse_recipe({**TINY, "epochs": 1}), make_voted_faces(64), tmp_path)
+    for recipe, faces in [
+        ({**TINY, "epochs": 1, "seed": 5}, make_voted_faces(64)),
+        ({**TINY, "epochs": 1}, make_voted_faces(64, seed=1)),
+    ]:
+        with pytest.raises(TrainingError, match="another recipe or other data"):
+            train(parse_recipe(recipe), faces, tmp_path)
+
+
+def test_the_learning_rate_rises_falls_and_rises_again() -> None:
+    from emotion_core.training.schedule import CosineCycles
+
+    schedule = CosineCycles(
+        0.1, warmup_steps=10, starts=[0, 100], total_steps=150, restart_scale=0.5
+    )
+    rates = [float(schedule(step)) for step in (0, 5, 10, 55, 99, 110, 150)]
+    expected = [0, 0.05, 0.1, 0.05, 0.0, 0.05, 0]
+    assert rates == pytest.approx(expected, abs=1e-3)
+    assert CosineCycles.from_config(schedule.get_config()).get_config() == schedule.get_config()
 
 
 def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
