@@ -8,6 +8,7 @@ the detector's boxes into the crops they came from.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.analysis import find_faces
+from emotion_core.classify import LiteRTClassifier
 from emotion_core.crops import crop_faces
-from emotion_core.datasets.fer2013 import load_arrays, majority_labels
-from emotion_core.faces import load_detector
+from emotion_core.datasets.fer2013 import VotedFaces, load_arrays, majority_labels
+from emotion_core.faces import Detector, load_detector
 from emotion_core.registry import DEFAULT_MODEL, load_model
-from emotion_core.types import Faces, Image
+from emotion_core.types import Image
 
 
 def paste(
@@ -36,46 +38,72 @@ def paste(
     return ground, np.array([left, top, left + side, top + side], float)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What came out.
+
+    Attributes:
+        n: Faces that were pasted.
+        missed: Share that was not found.
+        given: Accuracy on the crops as given, over the faces that were found.
+        found: Accuracy end to end, over the same faces.
+        ratios: float (m, 3): true side, shift_x and shift_y in multiples of the box's side.
+    """
+
+    n: int
+    missed: float
+    given: float
+    found: float
+    ratios: NDArray[np.float64]
+
+
+def measure(faces: VotedFaces, model: LiteRTClassifier, detector: Detector) -> Fit:
+    """Paste, find and read all faces that have a majority label."""
+    faces = faces.rows(majority_labels(faces.votes) >= 0)
+    truth = majority_labels(faces.votes)
+    random = np.random.default_rng(0)
+    crops, rows, ratios = [], [], []
+    for row in range(len(faces)):
+        picture, box = paste(faces.images[row], random)
+        seen = find_faces(picture, detector)
+        centres = (seen.xyxy[:, :2] + seen.xyxy[:, 2:]) / 2
+        inside = ((centres > box[:2]) & (centres < box[2:])).all(axis=1)
+        if not inside.any():
+            continue
+        face = seen[inside][:1]
+        rows.append(row)
+        crops.append(crop_faces(picture, face, model.card.crop)[0])
+        side = (face.xyxy[0, 2:] - face.xyxy[0, :2]).max()
+        centre = (box[:2] + box[2:]) / 2 - (face.xyxy[0, :2] + face.xyxy[0, 2:]) / 2
+        ratios.append([(box[2] - box[0]) / side, *(centre / side)])
+    given = model.classify(faces.images[rows][..., None]).probs.argmax(axis=1)
+    read = model.classify(np.stack(crops)).probs.argmax(axis=1)
+    return Fit(
+        len(faces),
+        1 - len(rows) / len(faces),
+        float(np.mean(given == truth[rows])),
+        float(np.mean(read == truth[rows])),
+        np.array(ratios),
+    )
+
+
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--split", choices=["val", "test"], default="val")
     arguments.add_argument("--model", default=DEFAULT_MODEL)
-    arguments.add_argument("--limit", type=int, default=0)
+    arguments.add_argument("--limit", type=int, default=None)
     arguments.add_argument("--fit", action="store_true")
     chosen = arguments.parse_args()
     faces = load_arrays(chosen.data).split(chosen.split)
-    faces = faces.rows(majority_labels(faces.votes) >= 0)
-    truth = majority_labels(faces.votes)
-    model, detector = load_model(chosen.model), load_detector()
-    rule = model.card.crop
-    random = np.random.default_rng(0)
-    crops, rows, ratios = [], [], []
-    limit = chosen.limit or len(faces)
-    for row in range(min(limit, len(faces))):
-        picture, box = paste(faces.images[row], random)
-        found = find_faces(picture, detector)
-        centres = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
-        inside = ((centres > box[:2]) & (centres < box[2:])).all(axis=1)
-        if not inside.any():
-            continue
-        face: Faces = found[inside][:1]
-        rows.append(row)
-        crops.append(crop_faces(picture, face, rule)[0])
-        sides = face.xyxy[0, 2:] - face.xyxy[0, :2]
-        centre = (box[:2] + box[2:]) / 2 - (face.xyxy[0, :2] + face.xyxy[0, 2:]) / 2
-        ratios.append([(box[2] - box[0]) / sides.max(), *(centre / sides.max())])
-    given = model.classify(faces.images[rows][..., None]).probs.argmax(axis=1)
-    read = model.classify(np.stack(crops)).probs.argmax(axis=1)
-    missed = 1 - len(rows) / min(limit, len(faces))
-    print(f"{chosen.split}: n {min(limit, len(faces))}, missed {missed:.1%}")
-    print(
-        f"given crops {np.mean(given == truth[rows]):.1%}, found {np.mean(read == truth[rows]):.1%}"
-    )
+    faces = faces.rows(np.arange(len(faces)) < (chosen.limit or len(faces)))
+    fit = measure(faces, load_model(chosen.model), load_detector())
+    print(f"{chosen.split}: n {fit.n}, missed {fit.missed:.1%}")
+    print(f"given crops {fit.given:.1%}, end to end {fit.found:.1%}")
     if chosen.fit:
-        margin, shift_x, shift_y = np.median(ratios, axis=0)
-        spread = np.std(ratios, axis=0)
+        margin, shift_x, shift_y = np.median(fit.ratios, axis=0)
+        spread = np.std(fit.ratios, axis=0)
         print(f"margin {margin:.3f} ± {spread[0]:.3f}, shift_x {shift_x:.3f} ± {spread[1]:.3f}")
         print(f"shift_y {shift_y:.3f} ± {spread[2]:.3f}")
 

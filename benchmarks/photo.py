@@ -9,6 +9,7 @@ figures of one call with each other, not with those of another machine.
 import argparse
 import os
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
+from playwright.sync_api import sync_playwright
 
 from emotion_core.analysis import find_faces, read_picture
 from emotion_core.crops import crop_faces
@@ -129,11 +131,33 @@ def starting() -> None:
                     break
                 except OSError:
                     time.sleep(0.05)
-            print(f"streamlit answers after {time.perf_counter() - started:.1f} s", end=", ")
-            print(f"{psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MiB")
+            print(f"app: port open after {time.perf_counter() - started:.1f} s", end=", ")
+            browse(f"http://127.0.0.1:{port}", started)
+            print(f"server {psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MiB")
         finally:
             server.terminate()
             server.wait()
+
+
+def browse(url: str, started: float) -> None:
+    """Print when the first page stands in a browser, and when the sample has been read."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        launched = time.perf_counter()
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        page = browser.new_page()
+        started += time.perf_counter() - launched  # the browser's own start is not ours
+        page.goto(url)
+        page.get_by_role("button", name="Try the sample photo").wait_for()
+        print(f"first page {time.perf_counter() - started:.1f} s", end=", ")
+        page.get_by_text("I have the right").click()
+        page.get_by_text("Before you begin").wait_for(state="detached")
+        clicked = time.perf_counter()
+        page.get_by_role("button", name="Try the sample photo").click()
+        page.get_by_text("looks happy").wait_for()
+        print(f"first reading {time.perf_counter() - clicked:.1f} s after the click", end=", ")
+        browser.close()
 
 
 def sizes() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.crop_fit import measure
 from emotion_core.analysis import find_faces
+from emotion_core.datasets.fer2013 import load_arrays
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.faces import load_detector
 from emotion_core.faces.contract import box_iou
@@ -61,6 +63,17 @@ def test_faces_are_counted(test_data: Path) -> None:
     print(f"exact count on {right} of {right + wrong} photos")
     assert right + wrong > 130
     assert right / (right + wrong) >= 0.97
+
+
+def test_the_crop_rule_fits(test_data: Path) -> None:
+    """Pasted validation faces are found and read within 4 points of the given crops."""
+    faces = load_arrays(test_data / "fer2013" / "fer2013.npz").split("val")
+    faces = faces.rows(np.arange(len(faces)) % 3 == 0)
+    fit = measure(faces, load_model(), load_detector())
+    print(fit.n, fit.missed, fit.given, fit.found)
+    assert fit.n > 1000
+    assert fit.missed <= 0.05
+    assert fit.found >= fit.given - 0.04
 
 
 def test_turned_photos_show_the_upright_faces(test_data: Path) -> None:

@@ -61,7 +61,7 @@ def running_studio(home: Path) -> Iterator[Studio]:
         server = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "MIEN_HOME": str(home / "mien")},
+            env={**os.environ, "MIEN_HOME": str(home / "mien"), "TMPDIR": str(home)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
@@ -175,11 +176,15 @@ def test_the_server_never_loads_tensorflow_and_talks_to_nobody(
     if maps.exists():
         assert "tensorflow" not in maps.read_text().replace("ai_edge_litert", "")
     assert hosts == {studio.url.removeprefix("http://")}
+    partners = {c.raddr.ip for c in psutil.Process(studio.pid).net_connections() if c.raddr}
+    assert partners <= {"127.0.0.1", "::1"}
 
 
 def test_nothing_of_a_photo_stays_on_the_disk(page: Page, studio: Studio, files: Path) -> None:
     visit(page, studio, "photo")
     upload(page, files / "one.png")
     expect(page.get_by_text("looks happy")).to_be_visible()
-    left = [path.name for path in studio.home.rglob("*") if path.is_file()]
-    assert set(left) <= {"notice-accepted"}
+    # its work folder and its folder for temporary files
+    left = [path for path in studio.home.parent.rglob("*") if path.is_file()]
+    assert {path.name for path in left} <= {"notice-accepted", "server.log"}
+    assert "one.png" not in (studio.home.parent / "server.log").read_text()

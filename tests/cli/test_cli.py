@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 
+from emotion_core.cli import app
 from emotion_core.photos import sample_photo
 from tests.builders import encode, make_picture
 
@@ -98,8 +100,14 @@ def test_models_are_listed_shown_and_verified() -> None:
 
 def test_help_stands_in_the_docs() -> None:
     guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
-    for command in (("photo",), ("models", "list"), ("models", "fetch"), ("data", "fer2013")):
-        assert f"python -m emotion_core {' '.join(command)}" in guide
-    for option in ("--tta", "--whole", "--vote", "--threshold", "--min-confidence"):
-        assert option in guide
-        assert option in mien("photo", "--help").stdout
+    commands = typer.main.get_command(app)
+    assert set(commands.commands) == {"photo", "train", "models", "data"}
+    for name, command in commands.commands.items():
+        subcommands = getattr(command, "commands", {"": command})
+        for subname, subcommand in subcommands.items():
+            assert f"{name} {subname}".strip() in guide
+            for parameter in subcommand.params:
+                for option in parameter.opts:
+                    if option.startswith("--") and option != "--help":
+                        assert option in guide, f"{name} {subname} {option}"
+    assert "--threshold" in mien("photo", "--help").stdout

@@ -48,7 +48,10 @@ def test_on_a_server_the_tick_is_each_visitors_own(
     monkeypatch.setattr(notice, "_is_own_machine", lambda: False)
     first = AppTest.from_file(APP, default_timeout=60).run()
     first.checkbox(key="notice_tick").check().run()
+    assert not first.checkbox
     assert not (work_home / "notice-accepted").exists()
+    second = AppTest.from_file(APP, default_timeout=60).run()
+    assert second.checkbox(key="notice_tick")
 
 
 def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
