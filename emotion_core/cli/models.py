@@ -9,7 +9,7 @@ from ..errors import ModelError
 from ..faces import DETECTORS, detector_states, fetch_detector
 from ..registry import list_models, models_folder, verify_model
 from ..texts import say
-from .shared import BAD_INPUT, complain, progress_bar, refusals
+from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
 app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
 
@@ -21,7 +21,9 @@ def list_all() -> None:
         card = entry.card
         state = entry.problem or (card.title if card else "")
         print(f"model     {entry.id:<18}{'ready' if card else 'broken':<10}{state}")
-    for detector in detector_states():
+    with quiet_natives():
+        detectors = detector_states()
+    for detector in detectors:
         if detector.is_ready:
             state = "ready"
         elif detector.download_mb:

@@ -12,7 +12,7 @@ from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL, load_recognizer
-from .shared import BAD_INPUT, complain, progress_bar, refusals
+from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
 
 def photo(
@@ -47,7 +47,7 @@ def photo(
     A photo that cannot be read is named on stderr; the others are done all the same. Exit status
     0 when all were read, 2 otherwise.
     """
-    with refusals():
+    with refusals(), quiet_natives():
         recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
         faces = load_detector(detector, min_confidence=min_confidence)
     options = ReadOptions(flip=tta, threshold=threshold, whole_if_none=whole)

@@ -1,5 +1,6 @@
 """What the commands share."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,24 @@ def refusals() -> Iterator[None]:
     except EmotionError as error:
         complain(error)
         raise typer.Exit(BAD_INPUT) from error
+
+
+@contextmanager
+def quiet_natives() -> Iterator[None]:
+    """Keep off stderr what LiteRT's native code says when its first network is made.
+
+    The command has one thread here, so nothing else is lost.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
 
 
 def progress_bar() -> Progress:
