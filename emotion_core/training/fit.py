@@ -76,7 +76,7 @@ def train(
             training.images,
             targets,
             batch=recipe.batch,
-            augmentation=recipe.augmentation,
+            augmentation=recipe.augmentation_of(state.epoch),
             seed=recipe.seed,
             epoch=state.epoch,
         )

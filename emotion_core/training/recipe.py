@@ -1,6 +1,6 @@
 """Recipes: everything that decides a training, as data."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Recipe:
         average: Momentum of the weights' moving average that is evaluated and kept; 0 = none.
         precision: Keras dtype policy of the training; what is exported is float32.
         augmentation: How far the training faces are changed.
+        calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
+            that the network ends on faces as they come.
     """
 
     name: str
@@ -56,6 +58,13 @@ class Recipe:
     average: float = 0.998
     precision: str = "mixed_bfloat16"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    calm_epochs: int = 0
+
+    def augmentation_of(self, epoch: int) -> Augmentation:
+        """Return the augmentation of an epoch, counted from 0."""
+        if epoch < self.epochs - self.calm_epochs:
+            return self.augmentation
+        return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, as they stand in a file."""

@@ -93,6 +93,14 @@ def test_augmentation_follows_its_seed() -> None:
     assert np.array_equal(augment_face(face, nothing, seed=(1, 2, 3)), face)
 
 
+def test_the_last_epochs_are_calm() -> None:
+    recipe = parse_recipe({**TINY, "epochs": 5, "calm_epochs": 2})
+    assert recipe.augmentation_of(2) == recipe.augmentation
+    calm = recipe.augmentation_of(3)
+    assert (calm.blur, calm.noise, calm.erase) == (0, 0, 0)
+    assert calm.rotation_deg == recipe.augmentation.rotation_deg
+
+
 def test_unknown_networks_and_options_are_refused() -> None:
     from emotion_core.training.zoo import build_network
 
