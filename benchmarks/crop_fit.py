@@ -1,14 +1,13 @@
 """Does the crop rule fit? FER2013 faces are pasted into larger pictures, found and read again.
 
-    python -m benchmarks.crop_fit --data fer2013.npz [--split val|test] [--fit]
+    python -m benchmarks.crop_fit --data fer2013.npz [--split val|test] [--rules]
 
 The accuracy end to end is set beside the accuracy on the crops as given, over the faces that were
-found; misses are counted apart. `--fit` (validation only) also says which margin and shift turn
-the detector's boxes into the crops they came from.
+found; misses are counted apart. `--rules` compares crop rules instead of taking the card's.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +20,7 @@ from emotion_core.crops import crop_faces
 from emotion_core.datasets.fer2013 import VotedFaces, load_arrays, majority_labels
 from emotion_core.faces import Detector, load_detector
 from emotion_core.registry import DEFAULT_MODEL, load_model
-from emotion_core.types import Image
+from emotion_core.types import CropRule, Faces, Image
 
 
 def paste(
@@ -39,52 +38,55 @@ def paste(
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What came out.
+class Pasted:
+    """Faces that were pasted into pictures.
 
     Attributes:
-        n: Faces that were pasted.
-        missed: Share that was not found.
-        given: Accuracy on the crops as given, over the faces that were found.
-        found: Accuracy end to end, over the same faces.
-        ratios: float (m, 3): true side, shift_x and shift_y in multiples of the box's side.
+        n: How many.
+        pictures: The pictures in which the face was found.
+        faces: The face that was found in each.
+        given: uint8 (m, 48, 48, 1), the crops that were pasted there.
+        truth: int64 (m,), their majority labels.
     """
 
     n: int
-    missed: float
-    given: float
-    found: float
-    ratios: NDArray[np.float64]
+    pictures: list[Image]
+    faces: list[Faces]
+    given: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+
+    @property
+    def missed(self) -> float:
+        """Share of the faces that was not found."""
+        return 1 - len(self.pictures) / self.n
+
+    def accuracy_given(self, model: LiteRTClassifier) -> float:
+        """Return the accuracy on the crops as given."""
+        return float((model.classify(self.given).probs.argmax(axis=1) == self.truth).mean())
+
+    def accuracy_found(self, model: LiteRTClassifier, rule: CropRule) -> float:
+        """Return the accuracy on the crops that a rule cuts out around the detector's boxes."""
+        pairs = zip(self.pictures, self.faces, strict=True)
+        crops = np.stack([crop_faces(picture, faces, rule)[0] for picture, faces in pairs])
+        return float((model.classify(crops).probs.argmax(axis=1) == self.truth).mean())
 
 
-def measure(faces: VotedFaces, model: LiteRTClassifier, detector: Detector) -> Fit:
-    """Paste, find and read all faces that have a majority label."""
+def paste_all(faces: VotedFaces, detector: Detector) -> Pasted:
+    """Paste and find all faces that have a majority label."""
     faces = faces.rows(majority_labels(faces.votes) >= 0)
-    truth = majority_labels(faces.votes)
     random = np.random.default_rng(0)
-    crops, rows, ratios = [], [], []
+    pictures, found, rows = [], [], []
     for row in range(len(faces)):
         picture, box = paste(faces.images[row], random)
         seen = find_faces(picture, detector)
         centres = (seen.xyxy[:, :2] + seen.xyxy[:, 2:]) / 2
         inside = ((centres > box[:2]) & (centres < box[2:])).all(axis=1)
-        if not inside.any():
-            continue
-        face = seen[inside][:1]
-        rows.append(row)
-        crops.append(crop_faces(picture, face, model.card.crop)[0])
-        side = (face.xyxy[0, 2:] - face.xyxy[0, :2]).max()
-        centre = (box[:2] + box[2:]) / 2 - (face.xyxy[0, :2] + face.xyxy[0, 2:]) / 2
-        ratios.append([(box[2] - box[0]) / side, *(centre / side)])
-    given = model.classify(faces.images[rows][..., None]).probs.argmax(axis=1)
-    read = model.classify(np.stack(crops)).probs.argmax(axis=1)
-    return Fit(
-        len(faces),
-        1 - len(rows) / len(faces),
-        float(np.mean(given == truth[rows])),
-        float(np.mean(read == truth[rows])),
-        np.array(ratios),
-    )
+        if inside.any():
+            pictures.append(picture)
+            found.append(seen[inside][:1])
+            rows.append(row)
+    truth = majority_labels(faces.votes)[rows]
+    return Pasted(len(faces), pictures, found, faces.images[rows][..., None], truth)
 
 
 def main() -> None:
@@ -93,19 +95,26 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--split", choices=["val", "test"], default="val")
     arguments.add_argument("--model", default=DEFAULT_MODEL)
-    arguments.add_argument("--limit", type=int, default=None)
-    arguments.add_argument("--fit", action="store_true")
+    arguments.add_argument("--every", type=int, default=1, help="take every n-th face")
+    arguments.add_argument("--rules", action="store_true")
     chosen = arguments.parse_args()
     faces = load_arrays(chosen.data).split(chosen.split)
-    faces = faces.rows(np.arange(len(faces)) < (chosen.limit or len(faces)))
-    fit = measure(faces, load_model(chosen.model), load_detector())
-    print(f"{chosen.split}: n {fit.n}, missed {fit.missed:.1%}")
-    print(f"given crops {fit.given:.1%}, end to end {fit.found:.1%}")
-    if chosen.fit:
-        margin, shift_x, shift_y = np.median(fit.ratios, axis=0)
-        spread = np.std(fit.ratios, axis=0)
-        print(f"margin {margin:.3f} ± {spread[0]:.3f}, shift_x {shift_x:.3f} ± {spread[1]:.3f}")
-        print(f"shift_y {shift_y:.3f} ± {spread[2]:.3f}")
+    faces = faces.rows(np.arange(len(faces)) % chosen.every == 0)
+    model = load_model(chosen.model)
+    pasted = paste_all(faces, load_detector())
+    print(f"{chosen.split}: n {pasted.n}, missed {pasted.missed:.1%}")
+    print(f"given crops {pasted.accuracy_given(model):.1%}")
+    rules = [model.card.crop]
+    if chosen.rules:
+        rules = [
+            replace(model.card.crop, margin=margin, shift_y=shift, align=align)
+            for margin in (1.1, 1.2, 1.3, 1.4)
+            for shift in (-0.1, -0.05, 0.0, 0.05)
+            for align in (False, True)
+        ]
+    for rule in rules:
+        accuracy = pasted.accuracy_found(model, rule)
+        print(f"margin {rule.margin} shift {rule.shift_y:5} align {rule.align!s:5} {accuracy:.1%}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def train(
             "both are needed."
         )
     targets = emotion_targets(training.votes)
-    _claim_folder(folder, {**recipe.as_dict(), "data": faces.content_hash()})
+    _claim_folder(folder, recipe, faces)
     held = load_checkpoint(folder / "checkpoints")
     if held is None:
         held = _start(recipe, targets.shape[1], len(training))
@@ -117,10 +117,12 @@ def predict_probs(model: Any, images: NDArray[np.uint8], *, flip: bool = False) 
     return np.asarray(probs, np.float32)
 
 
-def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
+def _claim_folder(folder: Path, recipe: Recipe, faces: VotedFaces) -> None:
     """Write what the run is, or check that it is still the same."""
     path = folder / "recipe.json"
-    settings = json.loads(json.dumps(settings))
+    settings = json.loads(json.dumps({**recipe.as_dict(), "data": faces.content_hash()}))
+    for name in ("title", "crop"):  # they say how the model is used, not how it is trained
+        del settings[name]
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
         raise TrainingError(
             f"{folder} holds a run of another recipe or other data. Move it away to start anew, "
