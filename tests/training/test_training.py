@@ -114,15 +114,18 @@ def test_unknown_networks_and_options_are_refused() -> None:
     ("network", "parameters"), [("compact_vgg", 1_176_616), ("compact_se_resnet", 1_251_268)]
 )
 def test_each_network_builds_and_standardises_its_input(network: str, parameters: int) -> None:
+    import keras
+
     from emotion_core.training.zoo import build_network
 
+    keras.utils.set_random_seed(0)
     model = build_network(network, input_px=48, classes=8)
     assert model.count_params() == parameters
     faces = np.random.default_rng(0).integers(60, 120, (2, 48, 48, 1)).astype(np.float32)
     plain = np.asarray(model(faces))
     assert plain.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
-    # a darker, flatter photo of the same face reads alike
-    assert np.asarray(model(faces * 0.8 + 5)) == pytest.approx(plain, abs=0.02)
+    # a darker, flatter photo of the same face reads alike; without its layer it would not
+    assert np.asarray(model(faces * 0.8 + 5)) == pytest.approx(plain, abs=0.05)
 
 
 def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
@@ -224,15 +227,15 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(
     from emotion_core.training import checkpoint
     from emotion_core.training.fit import train
 
-    recipe, faces = parse_recipe({**TINY, "epochs": 1}), make_voted_faces(64)
-    train(recipe, faces, tmp_path)
-
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_sync", full)
+    def fill_the_disk(_: object) -> None:
+        monkeypatch.setattr(checkpoint, "_sync", full)
+
+    recipe, faces = parse_recipe({**TINY, "epochs": 2}), make_voted_faces(64)
     with pytest.raises(StorageError, match="No space left"):
-        train(parse_recipe({**TINY, "epochs": 2}), faces, tmp_path)
+        train(recipe, faces, tmp_path, on_epoch=fill_the_disk)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch-0001"]
 
 
