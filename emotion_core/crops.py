@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import CropRule, Faces, Image, Reading
+from .types import CropRule, Faces, Image
 
 #: Crops are sampled at up to this many times their final side before they are averaged down.
 _FACTOR_MAX = 8
@@ -20,11 +20,6 @@ def shrink_to(image: Image, max_side_px: int) -> Image:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def crop_reading(image: Image, reading: Reading, rule: CropRule) -> NDArray[np.uint8]:
-    """Cut out the faces of a reading as the network saw them; see `crop_faces`."""
-    return crop_faces(image, reading.faces, rule_for(rule, is_whole=reading.is_whole_picture))
 
 
 def rule_for(rule: CropRule, *, is_whole: bool) -> CropRule:
@@ -45,17 +40,22 @@ def crop_faces(image: Image, faces: Faces, rule: CropRule) -> NDArray[np.uint8]:
     Returns:
         uint8 (n, side_px, side_px, channels); one channel is grey.
     """
-    longest = (faces.xyxy[:, 2:] - faces.xyxy[:, :2]).max(initial=0) * rule.margin
-    if longest > _FACTOR_MAX * rule.side_px:
-        # one huge face would otherwise be sampled at its full size first
-        ratio = _FACTOR_MAX * rule.side_px / longest
-        smaller = shrink_to(image, max(1, round(max(image.shape[:2]) * ratio)))
-        image, faces = smaller, scale_faces(faces, image, smaller)
     crops = np.empty((len(faces), rule.side_px, rule.side_px, rule.channels), np.uint8)
     for row in range(len(faces)):
-        eyes = None if faces.landmarks is None else faces.landmarks[row, :2]
-        crops[row] = _crop_face(image, faces.xyxy[row], eyes, rule)
+        source, face = _bounded(image, faces[[row]], rule)
+        eyes = None if face.landmarks is None else face.landmarks[0, :2]
+        crops[row] = _crop_face(source, face.xyxy[0], eyes, rule)
     return crops
+
+
+def _bounded(image: Image, face: Faces, rule: CropRule) -> tuple[Image, Faces]:
+    """Shrink the picture for a huge face, which would be sampled at its full size otherwise."""
+    side = (face.xyxy[0, 2:] - face.xyxy[0, :2]).max() * rule.margin
+    if side <= _FACTOR_MAX * rule.side_px:
+        return image, face
+    ratio = _FACTOR_MAX * rule.side_px / side
+    smaller = shrink_to(image, max(1, round(max(image.shape[:2]) * ratio)))
+    return smaller, scale_faces(face, image, smaller)
 
 
 def scale_faces(faces: Faces, source: Image, target: Image) -> Faces:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cards import NETWORK_FILE, Card, read_card
-from .classify import Committee, LiteRTClassifier, Recognizer
+from .classify import VOTES, Committee, LiteRTClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
 from .files import sha256_of
 from .texts import say
@@ -112,8 +112,9 @@ def load_recognizer(model_ids: Sequence[str], *, vote: str = "soft") -> Recogniz
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
-    committee = load_committee(model_ids, vote=vote)
-    return load_model(model_ids[0]) if len(model_ids) == 1 else committee
+    if len(model_ids) == 1 and vote in VOTES:
+        return load_model(model_ids[0])
+    return load_committee(model_ids, vote=vote)
 
 
 def _entry(card_path: Path) -> ModelEntry:

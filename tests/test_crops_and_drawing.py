@@ -71,6 +71,14 @@ def test_a_huge_face_is_sampled_within_bounds() -> None:
     assert wide.shape == (1, 48, 48, 3)
 
 
+def test_a_face_is_cropped_the_same_whoever_stands_beside_it() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    small, huge = (10.0, 10.0, 58.0, 58.0), (100.0, 100.0, 1400.0, 1400.0)
+    together = crop_faces(image, make_faces(small, huge), RGB)
+    assert np.array_equal(together[0], crop_faces(image, make_faces(small), RGB)[0])
+    assert np.array_equal(together[0], image[10:58, 10:58])
+
+
 def test_a_whole_picture_is_cropped_without_a_margin() -> None:
     rule = rule_for(CropRule(margin=1.3, shift_y=-0.1, side_px=48, channels=3), is_whole=True)
     image = make_picture(48, 48)

@@ -1,7 +1,7 @@
 """Reading faces: crops to `Scores`, by one model or by a committee."""
 
-from .committee import Committee
+from .committee import VOTES, Committee
 from .contract import Classifier, Recognizer
 from .litert import LiteRTClassifier
 
-__all__ = ["Classifier", "Committee", "LiteRTClassifier", "Recognizer"]
+__all__ = ["VOTES", "Classifier", "Committee", "LiteRTClassifier", "Recognizer"]

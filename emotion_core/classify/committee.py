@@ -9,6 +9,8 @@ from ..labels import LabelSet
 from ..types import Scores
 from .contract import Classifier
 
+VOTES = ("soft", "hard")
+
 
 @dataclass(frozen=True)
 class Committee:
@@ -30,7 +32,7 @@ class Committee:
     def __post_init__(self) -> None:
         if not self.members:
             raise CardMismatch("A committee needs at least one member.")
-        if self.vote not in ("soft", "hard"):
+        if self.vote not in VOTES:
             raise CardMismatch(f"A committee votes 'soft' or 'hard', not {self.vote!r}.")
         if self.vote == "soft":
             check_same_labels([LabelSet(member.card.labels) for member in self.members])

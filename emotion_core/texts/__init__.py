@@ -31,12 +31,12 @@ def say(key: str, /, **values: object) -> str:
         KeyError: The key is in no catalogue, or a value is missing.
     """
     language = os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE)
-    return {**catalogue(), **_translated(language)}[key].format(**values)
+    return _with_english(language)[key].format(**values)
 
 
 @cache
-def _translated(language: str) -> dict[str, str]:
+def _with_english(language: str) -> dict[str, str]:
     try:
-        return catalogue(language)
+        return {**catalogue(), **catalogue(language)}
     except KeyError:
-        return {}
+        return catalogue()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from emotion_core.cards import Card
-from emotion_core.crops import crop_reading, shrink_to
+from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading
 from emotion_core.export import to_zip
 from emotion_core.labels import CANONICAL
@@ -36,9 +36,10 @@ def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> No
         if reading.is_whole_picture:
             st.caption(say("photo.whole_note"))
     with faces:
-        crops = crop_reading(image, reading, rule)
-        for face in range(min(len(reading), _FACES_SHOWN)):
-            _show_face(reading, face, crops[face].squeeze(), key=f"{result.name}-{face}")
+        rule = rule_for(rule, is_whole=reading.is_whole_picture)
+        crops = crop_faces(image, reading.faces[:_FACES_SHOWN], rule)
+        for face, crop in enumerate(crops):
+            _show_face(reading, face, crop.squeeze(), key=f"{result.name}-{face}")
         if len(reading) > _FACES_SHOWN:
             st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
     if len(reading):

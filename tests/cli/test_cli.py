@@ -75,6 +75,7 @@ def test_options_reach_the_reading(tmp_path: Path) -> None:
         (("photo", "a.jpg", "--out", "x", "--model", "nobody"), "There is no model 'nobody'"),
         (("photo", "a.jpg", "--out", "x", "--detector", "dlib"), "no face detector 'dlib'"),
         (("photo", "a.jpg", "--out", "x", "--detector", "ssd"), "models fetch ssd"),
+        (("photo", "a.jpg", "--out", "x", "--vote", "loud"), "'soft' or 'hard'"),
         (("models", "show", "nobody"), "There is no model"),
         (("models", "verify", "nobody"), "There is no model"),
         (("models", "fetch", "dlib"), "no face detector"),
