@@ -29,7 +29,7 @@ from emotion_core.crops import crop_faces
 from emotion_core.draw import draw_reading
 from emotion_core.faces import Detector, load_detector
 from emotion_core.media.photo import decode_photo, encode_png
-from emotion_core.photos import sample_photo
+from emotion_core.media.sample import sample_photo
 from emotion_core.registry import load_committee, load_model
 from emotion_core.types import Image
 
@@ -102,7 +102,7 @@ def starting() -> None:
     ]
     print(f"\nimport emotion_core: {1000 * statistics.median(timed):.0f} ms")
     code = (
-        "import emotion_core as e; from emotion_core.photos import sample_photo;"
+        "import emotion_core as e; from emotion_core.media.sample import sample_photo;"
         "from emotion_core.media.photo import decode_photo;"
         "import resource; e.read_picture(decode_photo(sample_photo()), e.load_detector(),"
         "e.load_model()); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"

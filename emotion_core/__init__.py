@@ -14,6 +14,8 @@ bind_srtp()
 
 if TYPE_CHECKING:
     from .analysis import ReadOptions as ReadOptions
+    from .analysis import VideoOptions as VideoOptions
+    from .analysis import read_frames as read_frames
     from .analysis import read_picture as read_picture
     from .draw import draw_reading as draw_reading
     from .errors import EmotionError as EmotionError
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "EmotionError": "errors",
     "ReadOptions": "analysis",
+    "VideoOptions": "analysis",
     "draw_reading": "draw",
     "iter_frames": "media.video",
     "load_committee": "registry",
     "load_detector": "faces",
     "load_model": "registry",
+    "read_frames": "analysis",
     "read_photo": "media.photo",
     "read_picture": "analysis",
     "write_timeline": "export",

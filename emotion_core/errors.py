@@ -33,6 +33,10 @@ class BadTable(InputError):
     """A table with missing columns, wrong types or impossible values."""
 
 
+class UnsafePath(InputError):
+    """A path that lies outside the folders that a page may read."""
+
+
 class ModelError(EmotionError):
     """A model cannot be found, read or run."""
 
@@ -47,6 +51,10 @@ class CardMismatch(ModelError):
 
 class TrainingError(EmotionError):
     """A training cannot start or go on."""
+
+
+class JobCancelled(EmotionError):
+    """Somebody asked a job to stop."""
 
 
 class StorageError(EmotionError):

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,20 @@ import pandas as pd
 
 from . import __version__
 from .files import atomic_write, unique_name, write_json
-from .timeline import face_columns, timeline_table
-from .types import Frame, Provenance, Reading
+from .timeline import (
+    EPISODE_COLUMNS,
+    PERSON_COLUMNS,
+    SCHEMA,
+    TIMELINE_COLUMNS,
+    column_meanings,
+    compact_form,
+    episodes,
+    face_columns,
+    per_frame_form,
+    persons,
+    timeline_table,
+)
+from .types import FrameReading, Provenance, Reading
 
 #: What each column of the photo table means: the data dictionary.
 PHOTO_COLUMNS = {
@@ -61,33 +74,34 @@ def photo_table(readings: Mapping[str, Reading], *, model_id: str) -> pd.DataFra
         model_id: Who answered.
     """
     rows = [
-        _photo_row(name, reading, face, model_id)
+        {
+            "file": name,
+            "face": face + 1,
+            **face_columns(reading, face),
+            "whole_picture": reading.is_whole_picture,
+            "model_id": model_id,
+        }
         for name, reading in readings.items()
         for face in range(len(reading))
     ]
-    if rows:
-        return pd.DataFrame(rows)
     labels = next(iter(readings.values())).scores.labels if readings else ()
-    columns = [c for c in PHOTO_COLUMNS if not c.startswith("prob_")]
-    return pd.DataFrame(columns=columns[:-1] + [f"prob_{x}" for x in labels] + columns[-1:])
-
-
-def _photo_row(name: str, reading: Reading, face: int, model_id: str) -> dict[str, Any]:
-    columns = face_columns(reading, face)
-    return {"file": name, "face": face + 1, **columns, "model_id": model_id}
+    plain = [column for column in PHOTO_COLUMNS if column != "prob_*"]
+    return pd.DataFrame(rows, columns=[*plain[:-1], *(f"prob_{x}" for x in labels), plain[-1]])
 
 
 def write_timeline(
     path: str | Path,
-    readings: Iterable[tuple[Frame, Reading]],
+    readings: Iterable[FrameReading],
     *,
+    model_id: str = "",
     provenance: Provenance | None = None,
 ) -> Path:
     """Write a video's timeline as CSV: a row per face and frame, one for a frame without.
 
     Args:
         path: Where the CSV goes.
-        readings: Frames with what was read on them, in order.
+        readings: What was read, frame by frame, as `read_frames` gives it.
+        model_id: Who answered; it stands in every row.
         provenance: Where the result comes from; it is written beside the CSV as JSON.
 
     Returns:
@@ -96,9 +110,10 @@ def write_timeline(
     Raises:
         StorageError: It cannot be written.
     """
-    written = atomic_write(Path(path), to_csv(timeline_table(readings)))
+    written = atomic_write(Path(path), to_csv(timeline_table(readings, model_id=model_id)))
     if provenance:
-        write_json(written.with_suffix(".json"), {"provenance": asdict(provenance)})
+        held = {"schema": SCHEMA, "provenance": asdict(provenance)}
+        write_json(written.with_suffix(".json"), held)
     return written
 
 
@@ -129,6 +144,58 @@ def to_json(table: pd.DataFrame, provenance: Provenance) -> str:
         "faces": json.loads(table.to_json(orient="records")),
     }
     return json.dumps(held, indent=2, ensure_ascii=False) + "\n"
+
+
+def timeline_files(
+    table: pd.DataFrame, provenance: Provenance, *, about: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return the files of a timeline by the ends of their names.
+
+    Args:
+        table: As `timeline.timeline_table` gives it.
+        provenance: Where it comes from.
+        about: What else the JSON says, such as the video's size and length.
+
+    Returns:
+        Tidy CSV and Parquet, episodes, people, both tables of seed 002, and a JSON with
+        provenance, data dictionary, people and episodes. Without pyarrow there is no Parquet.
+    """
+    runs, people, frames = episodes(table), persons(table), per_frame_form(table)
+    held = {
+        "schema": SCHEMA,
+        "provenance": asdict(provenance),
+        "video": dict(about),
+        "columns": {
+            "timeline": column_meanings(table.columns, TIMELINE_COLUMNS),
+            "episodes": column_meanings(runs.columns, EPISODE_COLUMNS),
+            "persons": column_meanings(people.columns, PERSON_COLUMNS),
+        },
+        "persons": json.loads(people.to_json(orient="records")),
+        "episodes": json.loads(runs.to_json(orient="records")),
+    }
+    files = {
+        "timeline.csv": to_csv(table).encode(),
+        "episodes.csv": to_csv(runs).encode(),
+        "persons.csv": to_csv(people).encode(),
+        "compact.csv": to_csv(compact_form(frames)).encode(),
+        "frames.csv": to_csv(frames).encode(),
+        "json": (json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    }
+    if find_spec("pyarrow") is not None:
+        files["timeline.parquet"] = _to_parquet(table)
+    return files
+
+
+def _to_parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as Parquet; its key-value metadata names the schema."""
+    import pyarrow
+    from pyarrow import parquet
+
+    arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"schema": SCHEMA})
+    buffer = io.BytesIO()
+    parquet.write_table(arrow, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def software_versions() -> dict[str, str]:

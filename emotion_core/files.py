@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # already gone, or its folder never was
+            temporary.unlink()
 
 
 def atomic_write(target: Path, content: bytes | str) -> Path:

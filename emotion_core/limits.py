@@ -22,3 +22,17 @@ VIDEO_DECODE_FAILURES = 8
 NAME_SHOWN_CHARS = 60
 #: A host that says nothing for this long is given up.
 FETCH_TIMEOUT_S = 30.0
+#: Results show people; a day after they are made they are deleted unless somebody keeps them.
+JOB_EXPIRY_S = 86_400.0
+#: A job that moves nothing for so long hangs, and is given up.
+JOB_STALL_S = 30.0
+#: A job that was asked to stop and has not done so after this is ended from outside.
+JOB_STOP_S = 5.0
+#: On a server that several people share, one browser upload is at most this large ...
+VIDEO_UPLOAD_MAX_BYTES = 200_000_000
+#: ... this long ...
+VIDEO_UPLOAD_MAX_S = 1_800.0
+#: ... and has at most so many frames: 30 minutes at 30 per second.
+VIDEO_UPLOAD_MAX_FRAMES = 54_000
+#: A page holds in memory what it plays; a larger result is offered as a download only.
+VIDEO_SHOWN_MAX_BYTES = 300_000_000

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +11,11 @@ from .analysis import ReadOptions, read_picture
 from .cards import NETWORK_FILE
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
-from .errors import EmotionError, InputError
+from .errors import EmotionError
 from .export import photo_table, software_versions, to_csv, to_json
 from .faces import Detector
 from .files import atomic_write
 from .media.photo import decode_photo, encode_png, load_bytes
-from .texts import say
 from .types import Image, Provenance, Reading
 
 
@@ -112,19 +110,6 @@ def read_photos(
             yield read_photo_bytes(data, name, detector, recognizer, options=options)
         except EmotionError as error:
             yield Refusal(name, str(error))
-
-
-def sample_photo() -> bytes:
-    """Return the built-in sample as a file: scikit-image's portrait of the astronaut Eileen
-    Collins (NASA, public domain).
-
-    Raises:
-        InputError: scikit-image, which carries it, is not installed.
-    """
-    package = find_spec("skimage")
-    if package is None or not package.submodule_search_locations:
-        raise InputError(say("error.no_sample"))
-    return (Path(package.submodule_search_locations[0]) / "data" / "astronaut.png").read_bytes()
 
 
 def read_photo_file(

@@ -208,6 +208,58 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How well each face can be seen.
+
+    Attributes:
+        size_px: float32 (n,), the shorter side of its box.
+        sharpness: float32 (n,), variance of the Laplacian of the face at 64 px, grey.
+        brightness: float32 (n,), mean grey value, 0..255.
+        pose_deg: float32 (n, 3), yaw, pitch and roll of the head; NaN without landmarks.
+    """
+
+    size_px: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
+    brightness: NDArray[np.float32]
+    pose_deg: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.size_px)
+        if {self.sharpness.shape, self.brightness.shape} != {(n,)} or self.pose_deg.shape != (n, 3):
+            raise ValueError("Every part of a quality needs one entry per face.")
+
+    def __len__(self) -> int:
+        return len(self.size_px)
+
+    def __getitem__(self, rows: "slice | NDArray[Any] | Sequence[int]") -> "Quality":
+        """Return the faces that `rows` selects (a slice, indexes or a mask)."""
+        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+        return Quality(
+            self.size_px[chosen],
+            self.sharpness[chosen],
+            self.brightness[chosen],
+            self.pose_deg[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class FrameReading:
+    """What was read from one frame of a video.
+
+    Attributes:
+        frame: The frame.
+        reading: Its faces and what they look like.
+        quality: How well each of the faces can be seen.
+        is_held: The frame itself was skipped, and shows the reading of an earlier one.
+    """
+
+    frame: Frame
+    reading: Reading
+    quality: Quality
+    is_held: bool = False
+
+
+@dataclass(frozen=True)
 class CropRule:
     """How a face is cut out for a network; the same in training and in use.
 

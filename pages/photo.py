@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from emotion_core.limits import NAME_SHOWN_CHARS, PHOTO_MAX_BYTES, PHOTOS_PER_UPLOAD
-from emotion_core.photos import PhotoResult, Refusal, read_photos, sample_photo
+from emotion_core.media.sample import sample_photo
+from emotion_core.photos import PhotoResult, Refusal, read_photos
 from emotion_core.texts import say
 from pages._shared import notice, options, resources
 from pages._shared.errors import error_box, plain

@@ -1,6 +1,7 @@
 """Small things that tests are made of, instead of binary files."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,16 @@ from PIL import Image as PillowImage
 
 from emotion_core.datasets.fer2013 import VotedFaces
 from emotion_core.labels import UNCERTAIN, LabelSet
-from emotion_core.types import Affect, Faces, Image, Reading, Scores
+from emotion_core.types import (
+    Affect,
+    Faces,
+    Frame,
+    FrameReading,
+    Image,
+    Quality,
+    Reading,
+    Scores,
+)
 
 LABELS = LabelSet(["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
 
@@ -80,7 +90,12 @@ def make_voted_faces(n: int = 40, *, seed: int = 0) -> VotedFaces:
 
 
 def make_video(
-    path: Path, frames: list[Image], *, pts: list[int] | None = None, rate: int = 25
+    path: Path,
+    frames: list[Image],
+    *,
+    pts: list[int] | None = None,
+    rate: int = 25,
+    sound: Path | None = None,
 ) -> Path:
     """An H.264 file with the given presentation times in units of 1/1000 s."""
     with av.open(str(path), "w") as container:
@@ -90,6 +105,8 @@ def make_video(
         stream.time_base = Fraction(1, 1000)
         stream.codec_context.time_base = Fraction(1, 1000)
         stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
+        if sound:
+            _copy_sound(sound, container)
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = pts[i] if pts else i * 1000 // rate
@@ -97,3 +114,62 @@ def make_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def _copy_sound(source: Path, container: av.container.OutputContainer) -> None:
+    with av.open(str(source)) as other:
+        stream = container.add_stream_from_template(other.streams.audio[0])
+        for packet in other.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+
+
+def make_sound(
+    path: Path, *, codec: str = "aac", onset_s: float = 0.5, seconds: float = 2.4
+) -> Path:
+    """Silence, and a loud tone from `onset_s` on."""
+    rate = 44_100
+    wave = np.sin(np.arange(round(seconds * rate)) * 2 * np.pi * 440 / rate) * 0.8
+    wave[: round(onset_s * rate)] = 0
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        for start in range(0, len(wave), 1024):
+            part = wave[None, start : start + 1024].astype(np.float32)
+            if codec == "pcm_s16le":
+                part = (part * 32767).astype(np.int16)
+            kind = "s16" if codec == "pcm_s16le" else "fltp"
+            frame = av.AudioFrame.from_ndarray(part, format=kind, layout="mono")
+            frame.sample_rate, frame.pts = rate, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def make_frame_reading(
+    index: int,
+    time_s: float,
+    people: dict[int, tuple[tuple[float, float, float, float], str]],
+    *,
+    is_held: bool = False,
+) -> FrameReading:
+    """What was read from one frame: the box and the label of each person by number."""
+    n = len(people)
+    frame = Frame(make_picture(8, 8), index, time_s)
+    scores = make_scores(*[{label: 0.9} for _, label in people.values()])
+    labels = tuple(label for _, label in people.values())
+    faces = replace(
+        make_faces(*[box for box, _ in people.values()]), tracker_id=np.array([*people], np.int64)
+    )
+    reading = Reading(
+        faces=faces,
+        scores=scores,
+        affect=Affect(np.full(n, 0.3, np.float32), np.full(n, -0.1, np.float32)),
+        top_label=labels,
+        label=labels,
+        confidence=np.full(n, 0.9, np.float32),
+        abstained=np.zeros(n, bool),
+    )
+    size = np.full(n, 40, np.float32)
+    quality = Quality(size, size, size, np.full((n, 3), np.nan, np.float32))
+    return FrameReading(frame, reading, quality, is_held)

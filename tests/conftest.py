@@ -10,7 +10,7 @@ import pytest
 os.environ["MIEN_HOME"] = tempfile.mkdtemp(prefix="mien-tests-")
 
 from emotion_core.media.photo import decode_photo
-from emotion_core.photos import sample_photo
+from emotion_core.media.sample import sample_photo
 from emotion_core.types import Image
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ import pytest
 from emotion_core import errors, limits
 from emotion_core.export import PHOTO_COLUMNS
 from emotion_core.faces import DETECTORS
+from emotion_core.timeline import EPISODE_COLUMNS, PERSON_COLUMNS, TIMELINE_COLUMNS
 from emotion_core.training.recipe import recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +47,12 @@ def test_detectors_recipes_and_columns_are_documented() -> None:
     guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in guide for name in (*DETECTORS, *recipe_names()))
     columns = (ROOT / "docs" / "guide" / "data-dictionary.md").read_text(encoding="utf-8")
-    for name, meaning in PHOTO_COLUMNS.items():
+    for name, meaning in (
+        *PHOTO_COLUMNS.items(),
+        *TIMELINE_COLUMNS.items(),
+        *EPISODE_COLUMNS.items(),
+        *PERSON_COLUMNS.items(),
+    ):
         assert f"| `{name}` | {meaning} |" in columns
 
 

@@ -13,10 +13,12 @@ FLOORS = {
     "native": 0,
     "cards": 1, "committee": 1, "affect": 1, "timeline": 1, "metrics": 1,
     "media": 2, "faces": 2, "crops": 2, "classify": 2, "datasets": 2, "draw": 2, "export": 2,
+    "tracking": 2, "quality": 2, "jobs": 2,
     "registry": 3, "training": 3,
     "analysis": 4,
-    "photos": 5,
-    "cli": 6, "__main__": 7,
+    "live": 5,
+    "photos": 5, "videos": 5,
+    "cli": 6, "worker": 6, "__main__": 7,
 }  # fmt: skip
 #: What floor 0 and 1 may import besides the standard library.
 LIGHT = {0: {"numpy"}, 1: {"numpy", "pandas"}}

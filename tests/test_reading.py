@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from emotion_core import iter_frames, load_committee, load_detector, load_model, write_timeline
-from emotion_core.analysis import ReadOptions, read_batches, read_picture
+from emotion_core.analysis import ReadOptions, read_batches, read_frames, read_picture
 from emotion_core.export import PHOTO_COLUMNS, neutralise, photo_table, to_csv, to_zip
-from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos, sample_photo
-from emotion_core.types import Image
+from emotion_core.media.sample import sample_photo
+from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos
+from emotion_core.timeline import SCHEMA
+from emotion_core.types import Image, Provenance
 from tests.builders import encode, make_picture, make_reading, make_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,10 +129,10 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
 def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tuple) -> None:
     pictures = [portrait[::2, ::2], make_picture(256, 256), portrait[::2, ::2]]
     video = make_video(tmp_path / "a.mp4", pictures, pts=[0, 40, 100])
-    frames = iter_frames(video)
-    path = write_timeline(
-        tmp_path / "a.csv", ((frame, read_picture(frame.image, *tools)) for frame in frames)
-    )
+    provenance = Provenance(models={"m": "0"}, options={})
+    readings = read_frames(iter_frames(video), *tools)
+    path = write_timeline(tmp_path / "a.csv", readings, model_id="m", provenance=provenance)
+    assert json.loads((tmp_path / "a.json").read_text())["schema"] == SCHEMA
     table = pd.read_csv(path)
     assert table["time_s"].tolist() == pytest.approx([0, 0.04, 0.1], abs=1e-3)
     assert table["label"].fillna("").tolist() == ["happy", "", "happy"]

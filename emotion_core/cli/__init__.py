@@ -2,7 +2,7 @@
 
 import typer
 
-from . import data, models, photo, train
+from . import data, models, photo, train, video
 
 app = typer.Typer(
     help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
@@ -12,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("photo")(photo.photo)
+app.command("video")(video.video)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

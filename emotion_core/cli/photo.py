@@ -12,35 +12,25 @@ from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL, load_recognizer
+from . import reading
 from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
 
 def photo(
     paths: Annotated[list[Path], typer.Argument(help="Photos to read.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Model id; several make a committee, the first one leads."),
-    ] = None,
-    vote: Annotated[str, typer.Option(help="How a committee votes: soft or hard.")] = "soft",
-    detector: Annotated[str, typer.Option(help="Face detector.")] = DEFAULT_DETECTOR,
-    min_confidence: Annotated[
-        float | None, typer.Option(min=0.05, max=1, help="Drop faces the detector is less sure of.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Answer 'uncertain' under this confidence.")
-    ] = None,
-    tta: Annotated[bool, typer.Option("--tta", help="Average with the mirror image.")] = False,
+    model: reading.Model = None,
+    vote: reading.Vote = "soft",
+    detector: reading.DetectorName = DEFAULT_DETECTOR,
+    min_confidence: reading.MinConfidence = None,
+    threshold: reading.Threshold = None,
+    tta: reading.Tta = False,
     whole: Annotated[
         bool, typer.Option("--whole", help="Read a photo without a face as one face.")
     ] = False,
-    by_valence: Annotated[
-        bool, typer.Option("--by-valence", help="Red, green and grey boxes by valence.")
-    ] = False,
-    affect: Annotated[
-        bool, typer.Option("--affect", help="Write valence and arousal on the picture.")
-    ] = False,
-    bars: Annotated[bool, typer.Option("--bars", help="Draw the distributions.")] = False,
+    by_valence: reading.ByValence = False,
+    affect: reading.ShowAffect = False,
+    bars: reading.ShowBars = False,
 ) -> None:
     """Read photos; write <stem>.annotated.png, <stem>.csv and <stem>.json for each.
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import EmotionError
 
 BAD_INPUT = 2
+CANCELLED = 130
 
 
 def complain(message: object) -> None:
@@ -30,26 +32,28 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_natives() -> Iterator[None]:
-    """Keep off stderr what LiteRT's native code says when its first network is made.
+def quiet_natives() -> Iterator[TextIO]:
+    """Keep off stderr what native code says: LiteRT on its first network, codecs on their frames.
 
-    The command has one thread here, so nothing else is lost.
+    Yields:
+        The true stderr, for what the command itself has to say meanwhile.
     """
     sys.stderr.flush()
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(silence, 2)
-        yield
+        with open(kept, "w", encoding="utf-8", closefd=False) as terminal:
+            yield terminal
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)
 
 
-def progress_bar() -> Progress:
-    """Return a progress bar on stderr with the time left; silent where stderr is no terminal."""
-    console = Console(stderr=True)
+def progress_bar(terminal: TextIO | None = None) -> Progress:
+    """Return a progress bar with the time left; silent where stderr is no terminal."""
+    console = Console(stderr=True, file=terminal)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

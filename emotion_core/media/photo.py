@@ -114,6 +114,15 @@ def encode_png(image: Image) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(image: Image, *, max_side_px: int) -> bytes:
+    """Return a picture as JPEG, without any metadata, its longer side at most `max_side_px`."""
+    picture = PillowImage.fromarray(image)
+    picture.thumbnail((max_side_px, max_side_px))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
 def _register_heif() -> None:
     import pillow_heif
 

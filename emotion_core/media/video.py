@@ -20,6 +20,10 @@ _OPTIONS = {
     "protocol_whitelist": "file",
 }
 _OPEN_TIMEOUT_S = (5.0, 5.0)
+#: Times that differ by less are equal: a tenth of the finest frame there is.
+_ROUNDING_S = 1e-4
+#: Before this, decoding from the start is as quick as looking for a key frame.
+_SEEK_FROM_S = 2.0
 #: PyAV raises outside its own tree too: an unknown codec has no `width`, an empty file is OSError.
 _ERRORS = (FFmpegError, OSError, ValueError, AttributeError)
 
@@ -51,15 +55,20 @@ def probe_video(path: str | Path) -> VideoInfo:
         )
 
 
-def iter_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
+def iter_frames(
+    path: str | Path, *, every: int = 1, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[Frame]:
     """Decode a video frame by frame; one frame at a time is held in memory.
 
     Args:
         path: mp4, mov, 3gp, mkv, webm or avi, told apart by content.
         every: Give only every n-th frame.
+        start_s: Begin with the first frame at or after this time.
+        end_s: End before this time; None goes on to the end.
 
     Yields:
-        Frames with upright uint8 RGB pictures; `time_s` is exact, from the presentation time.
+        Frames with upright uint8 RGB pictures; `time_s` is exact, from the presentation time,
+        and counts from the video's first frame, whatever `start_s` is.
 
     Raises:
         InputError: The file is missing.
@@ -71,17 +80,64 @@ def iter_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
     with _open(Path(path)) as container:
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
-        first_pts: int | None = None
-        index = -1
-        for index, frame in enumerate(_decode(container, stream, name)):
+        begin, first_pts = _seek(container, stream, start_s)
+        is_empty = True
+        for index, frame in enumerate(_decode(container, stream, name), start=begin):
             _check_frame(frame, name)
+            is_empty = False
             pts = frame.pts if frame.pts is not None else index
             first_pts = pts if first_pts is None else first_pts
-            if index % every == 0:
-                time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
+            time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
+            if end_s is not None and time_s >= end_s - _ROUNDING_S:
+                break
+            if index % every == 0 and time_s >= start_s - _ROUNDING_S:
                 yield Frame(_upright(frame), index, time_s)
-        if index < 0:
+        if is_empty:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
+
+
+def first_time_s(path: Path) -> float:
+    """Return the time of a video's first frame on the file's own clock, which sound shares.
+
+    A file without a picture begins at 0.
+    """
+    with _open(path) as container:
+        if not container.streams.video:
+            return 0.0
+        stream = _video_stream(container, path.name)
+        frame = next(_decode(container, stream, path.name), None)
+        if frame is None or frame.pts is None:
+            return 0.0
+        return float(frame.pts * (frame.time_base or stream.time_base))
+
+
+def open_sound(path: Path) -> Any:
+    """Open a media file behind the same guards as a video, for the sound in it."""
+    return _open(path)
+
+
+def _seek(container: Any, stream: Any, start_s: float) -> tuple[int, int | None]:
+    """Go to the last key frame before `start_s`; return its index and the first frame's time.
+
+    The packets before it are counted without decoding them. Where they bear no times, nothing is
+    skipped.
+    """
+    if start_s <= _SEEK_FROM_S:
+        return 0, None
+    times, keys = [], []
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_discard:
+            times.append(packet.pts)
+            keys.append(packet.is_keyframe)
+    if not times or None in times:
+        container.seek(0, stream=stream)
+        return 0, None
+    first = min(times)
+    wanted = first + start_s / stream.time_base
+    before = [pts for pts, is_key in zip(times, keys, strict=True) if is_key and pts <= wanted]
+    start = max(before, default=first)
+    container.seek(start, stream=stream, backward=True)
+    return sum(pts < start for pts in times), first
 
 
 def _open(path: Path) -> Any:

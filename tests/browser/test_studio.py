@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from emotion_core import load_detector, load_model
 from emotion_core.media.photo import decode_photo
-from emotion_core.photos import read_photo_bytes, sample_photo
+from emotion_core.media.sample import sample_photo
+from emotion_core.photos import read_photo_bytes
 from tests.browser.conftest import SHOTS, Studio, open_page, running_studio, settle, visit
 from tests.builders import encode, make_picture
 

@@ -1,8 +1,10 @@
 """The command line, run as a command."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 import typer
 
 from emotion_core.cli import app
-from emotion_core.photos import sample_photo
+from emotion_core.media.sample import sample_photo, sample_video
 from tests.builders import encode, make_picture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -103,7 +105,7 @@ def test_models_are_listed_shown_and_verified() -> None:
 def test_help_stands_in_the_docs() -> None:
     guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
     commands = typer.main.get_command(app)
-    assert set(commands.commands) == {"photo", "train", "models", "data"}
+    assert set(commands.commands) == {"photo", "video", "train", "models", "data"}
     for name, command in commands.commands.items():
         subcommands = getattr(command, "commands", {"": command})
         for subname, subcommand in subcommands.items():
@@ -113,3 +115,62 @@ def test_help_stands_in_the_docs() -> None:
                     if option.startswith("--") and option != "--help":
                         assert option in guide, f"{name} {subname} {option}"
     assert "--threshold" in mien("photo", "--help").stdout
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+def test_a_video_becomes_its_files(tmp_path: Path, clip: Path) -> None:
+    result = mien("video", clip, "--out", tmp_path, "--start", 6, "--end", 8, "--smooth", 0.3)
+    assert (result.returncode, result.stderr) == (0, "")
+    ends = ("annotated.mp4", "compact.csv", "episodes.csv", "frames.csv", "json", "persons.csv")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
+        f"clip.{end}" for end in (*ends, "timeline.csv", "timeline.parquet")
+    )
+    held = json.loads((tmp_path / "clip.json").read_text())
+    assert held["provenance"]["options"]["options"]["smooth_s"] == 0.3
+    assert [person["label"] for person in held["persons"]] == ["happy", "happy"]
+
+
+def test_no_video_skips_drawing_and_region_holds(tmp_path: Path, clip: Path) -> None:
+    arguments = ("--no-video", "--start", 7, "--region", 0.5, 0, 1, 1)
+    result = mien("video", clip, "--out", tmp_path, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "clip.annotated.mp4").exists()
+    table = pd.read_csv(tmp_path / "clip.timeline.csv")
+    assert table["left_px"].min() > 320
+
+
+def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    for path, arguments in [
+        (bad, ()),
+        (tmp_path / "none.mp4", ()),
+        (bad, ("--region", 1, 0, 0, 1)),
+    ]:
+        result = mien("video", path, "--out", tmp_path / "out", *arguments)
+        assert result.returncode == 2
+        assert len(complaints(result)) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_leaves_nothing(tmp_path: Path, clip: Path) -> None:
+    out = tmp_path / "out"
+    command = (sys.executable, "-m", "emotion_core", "video", str(clip), "--out", str(out))
+    process = subprocess.Popen(
+        [*command, "--detector", "centerface"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(600):
+        if out.is_dir() and any(out.iterdir()):
+            break
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.splitlines() == ["clip.mp4 was cancelled; nothing was written."]
+    assert list(out.iterdir()) == []

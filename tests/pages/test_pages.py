@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from emotion_core.photos import sample_photo
+from emotion_core.media.sample import sample_photo
 from emotion_core.texts import say
 from tests.builders import encode, make_picture
 

@@ -1,18 +1,19 @@
-"""The one place where detecting, classifying and affect meet."""
+"""Single pictures: find the faces, read them together."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import limits
-from .affect import affect_from_scores
-from .classify import Recognizer
-from .committee import Vote
-from .crops import crop_faces, rule_for, scale_faces, shrink_to
-from .faces import Detector
-from .labels import UNCERTAIN
-from .types import Faces, Image, Reading, Scores, check_image
+from .. import limits
+from ..affect import affect_from_scores
+from ..classify import Recognizer
+from ..committee import Vote
+from ..crops import crop_faces, rule_for, scale_faces, shrink_to
+from ..faces import Detector
+from ..labels import UNCERTAIN
+from ..types import Faces, Image, Reading, Scores, check_image
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,26 @@ def read_batches(
     options = options or ReadOptions()
     for images in batches:
         found = [find_faces(check_image(image), detector) for image in images]
-        is_whole = [not len(faces) and options.whole_if_none for faces in found]
-        found = [
-            Faces.whole(image) if whole else faces
-            for image, faces, whole in zip(images, found, is_whole, strict=True)
-        ]
-        vote = _classify(images, found, is_whole, recognizer, flip=options.flip)
-        yield _split_readings(vote, found, is_whole, recognizer, options)
+        yield read_faces(images, found, recognizer, options=options)
+
+
+def read_faces(
+    images: Sequence[Image],
+    found: Sequence[Faces],
+    recognizer: Recognizer,
+    *,
+    options: ReadOptions,
+) -> list[Reading]:
+    """Read faces that are found already, those of all pictures together."""
+    if not images:
+        return []
+    is_whole = [not len(faces) and options.whole_if_none for faces in found]
+    found = [
+        Faces.whole(image) if whole else faces
+        for image, faces, whole in zip(images, found, is_whole, strict=True)
+    ]
+    vote = _classify(images, found, is_whole, recognizer, flip=options.flip)
+    return _split_readings(vote, found, is_whole, recognizer, options)
 
 
 def find_faces(image: Image, detector: Detector) -> Faces:
@@ -85,6 +99,23 @@ def find_faces(image: Image, detector: Detector) -> Faces:
     if small is image:
         return faces
     return scale_faces(faces, small, image)
+
+
+def make_reading(
+    faces: Faces,
+    scores: Scores,
+    class_id: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    abstained: NDArray[np.bool_],
+    *,
+    system: str,
+    is_whole: bool = False,
+) -> Reading:
+    """Put a reading together; `class_id` says which label leads each face."""
+    top = tuple(scores.labels[int(i)] for i in class_id)
+    label = tuple(UNCERTAIN if a else t for a, t in zip(abstained, top, strict=True))
+    affect = affect_from_scores(scores, system=system)
+    return Reading(faces, scores, affect, top, label, confidence, abstained, is_whole)
 
 
 def _classify(
@@ -114,17 +145,21 @@ def _split_readings(
     options: ReadOptions,
 ) -> list[Reading]:
     threshold = recognizer.threshold if options.threshold is None else options.threshold
-    labels = recognizer.labels
     readings = []
     start = 0
     for faces, whole in zip(found, is_whole, strict=True):
         rows = slice(start, start + len(faces))
         start += len(faces)
-        scores = Scores(vote.scores.probs[rows], labels)
-        top = tuple(labels[int(i)] for i in vote.class_id[rows])
         confidence = vote.confidence[rows]
-        abstained = confidence < threshold
-        label = tuple(UNCERTAIN if a else t for a, t in zip(abstained, top, strict=True))
-        affect = affect_from_scores(scores, system=options.system)
-        readings.append(Reading(faces, scores, affect, top, label, confidence, abstained, whole))
+        readings.append(
+            make_reading(
+                faces,
+                Scores(vote.scores.probs[rows], recognizer.labels),
+                vote.class_id[rows],
+                confidence,
+                confidence < threshold,
+                system=options.system,
+                is_whole=whole,
+            )
+        )
     return readings

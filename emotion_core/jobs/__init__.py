@@ -1,0 +1,31 @@
+"""Long work in processes of its own, its state on disk: it outlives pages and the app."""
+
+from .run import JobRun
+from .store import (
+    OVER,
+    Job,
+    cancel_job,
+    delete_job,
+    keep_job,
+    list_jobs,
+    load_job,
+    new_job,
+    place_in_line,
+    start_job,
+    sweep_jobs,
+)
+
+__all__ = [
+    "OVER",
+    "Job",
+    "JobRun",
+    "cancel_job",
+    "delete_job",
+    "keep_job",
+    "list_jobs",
+    "load_job",
+    "new_job",
+    "place_in_line",
+    "start_job",
+    "sweep_jobs",
+]

@@ -1,0 +1,146 @@
+"""What a worker holds on to: a slot, its progress, and whether it should stop."""
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .. import limits
+from ..errors import EmotionError, JobCancelled
+from ..files import atomic_write, write_json
+from ..texts import say
+from .store import Job, end_job, is_first_in_line, jobs_folder, load_folder, write_process
+
+#: The status is written at most so often.
+_WRITE_S = 0.25
+_LOOK_S = 0.3
+#: The rate is that of about the last so many seconds.
+_RATE_S = 5.0
+
+
+class JobRun:
+    """A job while it runs, in its worker: wait for a slot, tell the progress, end with a state.
+
+    Used as a context; how the block ends decides the state. An `EmotionError` makes it fail with
+    its message, `JobCancelled` cancel it, and any other error is logged.
+
+    Args:
+        folder: The job's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.job: Job = load_folder(folder)
+        self.input = folder / "input"
+        self.result = folder / "result"
+        self.summary: dict[str, Any] = {}
+        self._folder = folder
+        self._slot: FileLock | None = None
+        self._status: dict[str, Any] = {"state": "waiting", "done": 0, "total": None, "rate": 0.0}
+        self._written_s = self._looked_s = 0.0
+        self._moved_s = time.monotonic()
+        self._marks: list[tuple[float, int]] = []
+        self._over = threading.Event()
+
+    def __enter__(self) -> "JobRun":
+        write_process(self._folder, os.getpid())
+        write_json(self._folder / "status.json", self._status)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._over.set()
+        state, message = "done", ""
+        if isinstance(error, JobCancelled):
+            state = "cancelled"
+        elif isinstance(error, EmotionError):
+            state, message = "failed", str(error)
+        elif error is not None:
+            logging.error("the job failed", exc_info=(type(error), error, trace))
+            state, message = "failed", say("error.job_failed", kind=type(error).__name__)
+        write_json(self._folder / "status.json", self._status)
+        end_job(self._folder, state, message=message, summary=self.summary)
+        if self._slot:
+            self._slot.release()
+        return isinstance(error, Exception)
+
+    def wait_for_slot(self) -> None:
+        """Wait until this job is the first in line and one of the slots is free.
+
+        Raises:
+            JobCancelled: Somebody asked it to stop meanwhile.
+        """
+        folder = jobs_folder().parent / "slots"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        while self._slot is None:
+            if is_first_in_line(self._folder):
+                self._slot = _free_slot(folder)
+            if self._slot is None:
+                self._check(always=True)
+                time.sleep(_LOOK_S)
+        self._status["state"] = "running"
+        write_json(self._folder / "status.json", self._status)
+        self._moved_s = time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def progress(self, done: int, total: int | None, *, preview: bytes | None = None) -> None:
+        """Tell how far the work is.
+
+        Args:
+            done: Finished steps.
+            total: All steps, or None.
+            preview: A picture of it as JPEG.
+
+        Raises:
+            JobCancelled: Somebody asked it to stop.
+        """
+        now_s = self._moved_s = time.monotonic()
+        if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
+            self._marks = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
+            self._marks.append((now_s, done))
+        passed_s = now_s - self._marks[0][0]
+        rate = (done - self._marks[0][1]) / passed_s if passed_s > 0 else 0.0
+        self._status.update(done=done, total=total, rate=round(rate, 2))
+        if preview is not None:
+            atomic_write(self._folder / "preview.jpg", preview)
+        if now_s - self._written_s > _WRITE_S:
+            self._written_s = now_s
+            write_json(self._folder / "status.json", self._status)
+        self._check()
+
+    def _check(self, *, always: bool = False) -> None:
+        now_s = time.monotonic()
+        if not always and now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        if (self._folder / "cancel").exists() or not self._folder.exists():
+            raise JobCancelled(say("error.job_cancelled"))
+
+    def _watch(self) -> None:
+        """End the process when nothing moves: a decoder that hangs cannot be told to stop."""
+        while not self._over.wait(1.0):
+            if time.monotonic() - self._moved_s > limits.JOB_STALL_S:
+                message = say("error.job_stalled", seconds=round(limits.JOB_STALL_S))
+                end_job(self._folder, "failed", message=message)
+                os._exit(1)
+
+
+def _free_slot(folder: Path) -> FileLock | None:
+    """Take a free slot; the system frees it when the process ends, however it ends."""
+    slots = int(os.environ.get("MIEN_JOB_SLOTS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    for number in range(slots):
+        lock = FileLock(folder / f"{number}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        return lock
+    return None

@@ -1,0 +1,368 @@
+"""Jobs as folders: who owns them, how far they are, what they made.
+
+jobs/<id>/job.json      what was asked for; written once
+          status.json   how far it is; written by the worker, and by whoever finds it dead
+          cancel, keep  flags
+          input/        what was uploaded; deleted when the job ends
+          result/       what was made; deleted at expiry unless kept
+          log.txt       what the worker said
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .. import limits
+from ..errors import InputError, StorageError
+from ..files import work_folder, write_json
+from ..texts import say
+
+#: States in which nothing moves any more.
+OVER = ("done", "failed", "cancelled", "interrupted")
+_ID = re.compile(r"[0-9a-f]{16}")
+_PROJECT = Path(__file__).resolve().parent.parent.parent
+#: A process is looked up again by its number and the time it began at, to within this.
+_SAME_START_S = 1.0
+#: A worker needs a moment to write its first status.
+_START_GRACE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as it stands.
+
+    Attributes:
+        id: 16 hex digits.
+        kind: What the worker does, such as `video`.
+        title: A name for people, such as the uploaded file's.
+        folder: Where it lies.
+        settings: What was asked for.
+        created_s: When it was started, in seconds since 1970.
+        state: `waiting`, `running`, or one of `OVER`.
+        done: Steps that are finished.
+        total: Steps in all, or None when nobody knows.
+        rate: Steps per second.
+        ended_s: When it ended, or None.
+        message: Why it failed; empty otherwise.
+        summary: What the worker tells of its result.
+        is_kept: Whether the result outlives its expiry.
+        is_stopping: Whether it was asked to stop.
+    """
+
+    id: str
+    kind: str
+    title: str
+    folder: Path
+    settings: dict[str, Any]
+    created_s: float
+    state: str = "waiting"
+    done: int = 0
+    total: int | None = None
+    rate: float = 0.0
+    ended_s: float | None = None
+    message: str = ""
+    summary: dict[str, Any] | None = None
+    is_kept: bool = False
+    is_stopping: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing moves any more."""
+        return self.state in OVER
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, 0..1, or None when nobody knows."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def left_s(self) -> float | None:
+        """The estimated time left, or None when nobody knows."""
+        if not self.total or not self.rate:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+    @property
+    def expires_s(self) -> float | None:
+        """When the result is deleted, or None: it is kept, or not over yet."""
+        if self.is_kept or self.ended_s is None:
+            return None
+        return self.ended_s + limits.JOB_EXPIRY_S
+
+    def results(self) -> dict[str, Path]:
+        """Return the files that were made, by name."""
+        folder = self.folder / "result"
+        return {path.name: path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
+
+    def preview(self) -> bytes | None:
+        """Return the newest preview as JPEG, or None."""
+        try:
+            return (self.folder / "preview.jpg").read_bytes()
+        except OSError:
+            return None
+
+
+def jobs_folder() -> Path:
+    """Return the folder of all jobs, made with mode 0700."""
+    folder = work_folder() / "jobs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -> Job:
+    """Make the folder of a job that waits; `start_job` sets it going.
+
+    Args:
+        kind: What the worker does.
+        title: A name for people.
+        owner: Whose it is; only a hash of it is written.
+        settings: What is asked for, as plain values.
+
+    Raises:
+        StorageError: The folder cannot be made.
+    """
+    job_id = secrets.token_hex(8)
+    folder = jobs_folder() / job_id
+    try:
+        for part in (folder, folder / "input", folder / "result"):
+            part.mkdir(mode=0o700)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.no_job_folder", reason=reason)) from error
+    created_s = time.time()
+    write_json(
+        folder / "job.json",
+        {
+            "kind": kind,
+            "title": title,
+            "owner": _hashed(owner),
+            "settings": dict(settings),
+            "created_s": created_s,
+        },
+    )
+    return Job(job_id, kind, title, folder, dict(settings), created_s)
+
+
+def start_job(job: Job) -> None:
+    """Start the worker of a job: a process that does not end with this one.
+
+    Raises:
+        StorageError: No process can be started.
+    """
+    command = [sys.executable, "-m", "emotion_core.worker", job.kind, str(job.folder)]
+    try:
+        with (job.folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=_PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        delete_job(job)
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.no_job_folder", reason=reason)) from error
+    write_process(job.folder, process.pid)
+    # whoever starts a process has to take note of its end, or it stays in the system's table
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def list_jobs(owner: str) -> list[Job]:
+    """Return the jobs of an owner, the newest first."""
+    mine = [job for folder in _folders() if (job := _read(folder, owner=owner)) is not None]
+    return sorted(mine, key=lambda job: -job.created_s)
+
+
+def load_job(job_id: str, owner: str) -> Job:
+    """Return a job of an owner.
+
+    Raises:
+        InputError: There is none of that id that belongs to the owner.
+    """
+    job = _read(jobs_folder() / job_id, owner=owner) if _ID.fullmatch(job_id) else None
+    if job is None:
+        raise InputError(say("error.no_job"))
+    return job
+
+
+def load_folder(folder: Path) -> Job:
+    """Return the job of a folder, whoever owns it.
+
+    Raises:
+        InputError: There is no job in the folder.
+    """
+    job = _read(folder)
+    if job is None:
+        raise InputError(say("error.no_job"))
+    return job
+
+
+def place_in_line(job: Job) -> int:
+    """Return how many jobs, of anybody, wait before this one, plus one."""
+    waiting = [other for other in _everybodys() if other.state == "waiting"]
+    return 1 + sum(_order(other) < _order(job) for other in waiting)
+
+
+def cancel_job(job: Job) -> None:
+    """Ask a job to stop. It does so within a moment, and leaves no result."""
+    (job.folder / "cancel").touch()
+
+
+def keep_job(job: Job, *, is_kept: bool = True) -> None:
+    """Keep the result of a job until it is deleted by hand, or let it expire again."""
+    if is_kept:
+        (job.folder / "keep").touch()
+    else:
+        (job.folder / "keep").unlink(missing_ok=True)
+
+
+def delete_job(job: Job) -> None:
+    """Delete a job with all that it made; a running one is ended first."""
+    if not job.is_over:
+        cancel_job(job)
+        _end_process(job.folder)
+    shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def sweep_jobs() -> None:
+    """Delete what has expired, whoever owns it, and note which workers are gone."""
+    now_s = time.time()
+    for job in _everybodys():
+        if job.expires_s is not None and job.expires_s < now_s:
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def is_first_in_line(folder: Path) -> bool:
+    """Return whether no older job waits."""
+    job = _read(folder)
+    return job is not None and place_in_line(job) == 1
+
+
+def write_process(folder: Path, pid: int) -> None:
+    """Note which process works on a job."""
+    try:
+        began_s = psutil.Process(pid).create_time()
+    except psutil.Error:
+        began_s = time.time()
+    write_json(folder / "process.json", {"pid": pid, "began_s": began_s})
+
+
+def end_job(folder: Path, state: str, *, message: str = "", summary: Any = None) -> None:
+    """Note that a job is over, and delete what was uploaded for it; unless it is done, also what
+    it made.
+    """
+    shutil.rmtree(folder / "input", ignore_errors=True)
+    (folder / "preview.jpg").unlink(missing_ok=True)
+    if state != "done":
+        shutil.rmtree(folder / "result", ignore_errors=True)
+    status = _load(folder / "status.json") or {}
+    status.update(state=state, message=message, summary=summary, ended_s=time.time())
+    write_json(folder / "status.json", status)
+
+
+def _folders() -> list[Path]:
+    return [folder for folder in jobs_folder().iterdir() if _ID.fullmatch(folder.name)]
+
+
+def _everybodys() -> list[Job]:
+    return [job for folder in _folders() if (job := _read(folder)) is not None]
+
+
+def _order(job: Job) -> tuple[float, str]:
+    return job.created_s, job.id
+
+
+def _read(folder: Path, *, owner: str | None = None) -> Job | None:
+    asked = _load(folder / "job.json")
+    if asked is None or (owner is not None and asked["owner"] != _hashed(owner)):
+        return None
+    status = _load(folder / "status.json") or {}
+    if status.get("state") not in OVER:
+        _look_after(folder, asked)
+        status = _load(folder / "status.json") or {}
+    return Job(
+        id=folder.name,
+        kind=asked["kind"],
+        title=asked["title"],
+        folder=folder,
+        settings=asked["settings"],
+        created_s=asked["created_s"],
+        is_kept=(folder / "keep").exists(),
+        is_stopping=(folder / "cancel").exists(),
+        **{key: status[key] for key in _STATUS & status.keys()},
+    )
+
+
+_STATUS = {"state", "done", "total", "rate", "ended_s", "message", "summary"}
+
+
+def _look_after(folder: Path, asked: dict[str, Any]) -> None:
+    """End a job that does not stop when asked; note when its worker is gone."""
+    asked_s = _asked_to_stop_s(folder)
+    if asked_s is not None and time.time() - asked_s > limits.JOB_STOP_S:
+        _end_process(folder)
+    is_young = time.time() - asked["created_s"] < _START_GRACE_S
+    has_process = (folder / "process.json").is_file()
+    if _process(folder) is None and (has_process or not is_young):
+        status = _load(folder / "status.json") or {}
+        if status.get("state") not in OVER:  # it may have ended while we looked
+            end_job(folder, "interrupted" if asked_s is None else "cancelled")
+
+
+def _asked_to_stop_s(folder: Path) -> float | None:
+    try:
+        return (folder / "cancel").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _process(folder: Path) -> psutil.Process | None:
+    """Return the living process of a job."""
+    held = _load(folder / "process.json")
+    if held is None:
+        return None
+    try:
+        process = psutil.Process(int(held["pid"]))
+        is_it = abs(process.create_time() - float(held["began_s"])) < _SAME_START_S
+        return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def _end_process(folder: Path) -> None:
+    process = _process(folder)
+    if process is None or process.pid == os.getpid():
+        return
+    for one in [*process.children(recursive=True), process]:
+        try:
+            one.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs([process], timeout=3)
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def _hashed(owner: str) -> str:
+    return hashlib.sha256(owner.encode()).hexdigest()

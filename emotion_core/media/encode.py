@@ -1,0 +1,172 @@
+"""Writing videos: H.264 with the times of the frames, and the sound of the source."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from ..errors import StorageError
+from ..files import atomic_path
+from ..types import Frame, VideoInfo
+from .video import first_time_s, open_sound
+
+#: Fine enough for every frame rate: at most 6 µs beside the true time.
+_TIME_BASE = Fraction(1, 90_000)
+_CODEC_OPTIONS = {"preset": "veryfast", "crf": "23"}
+#: mp4 holds these and browsers play them; other sound becomes AAC.
+_COPIED_SOUND = {"aac", "mp3", "mp3float", "opus", "flac"}
+_SOUND_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
+
+
+class VideoWriter:
+    """Takes frames in order and encodes them; made by `write_video`."""
+
+    def __init__(self, container: Any, stream: Any, sound: "_Sound | None") -> None:
+        self._container, self._stream, self._sound = container, stream, sound
+        self._first_s: float | None = None
+        self._last_pts = -1
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame; its time counts from the first one that was written."""
+        if self._first_s is None:
+            self._first_s = frame.time_s
+        image = frame.image[: self._stream.height, : self._stream.width]
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        pts = round((frame.time_s - self._first_s) / _TIME_BASE)
+        self._last_pts = picture.pts = max(pts, self._last_pts + 1)  # times have to rise
+        picture.time_base = _TIME_BASE
+        if self._sound:
+            self._sound.write_until(frame.time_s, self._first_s)
+        self._container.mux(self._stream.encode(picture))
+
+    def finish(self, last_s: float | None) -> None:
+        """Write what the encoder still holds, and the sound up to `last_s`."""
+        self._container.mux(self._stream.encode())
+        if self._sound and self._first_s is not None:
+            self._sound.write_until(last_s, self._first_s)
+            self._sound.finish()
+
+
+@contextmanager
+def write_video(
+    target: Path, info: VideoInfo, *, sound_of: Path | None = None, end_s: float | None = None
+) -> Iterator[VideoWriter]:
+    """Write an MP4 that browsers play: H.264 yuv420p, the index in front, every frame at its time.
+
+    The file takes its name when the block succeeds; whatever ends it early, none stays. A side of
+    odd length loses its last row or column, since yuv420p has none.
+
+    Args:
+        target: Where the file goes.
+        info: Size and frame rate of what will be written.
+        sound_of: Take the sound of this file, from the first written frame's time on. It is
+            copied where MP4 holds it and browsers play it, and becomes AAC otherwise.
+        end_s: Where the sound ends, on the source's clock; None is its own end.
+
+    Raises:
+        StorageError: The disk is full or may not be written to.
+    """
+    with atomic_path(target) as temporary:
+        try:
+            with av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+                stream = container.add_stream(
+                    "libx264", rate=info.frame_rate, options=dict(_CODEC_OPTIONS)
+                )
+                stream.width, stream.height = info.width // 2 * 2, info.height // 2 * 2
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = stream.time_base = _TIME_BASE
+                stream.codec_context.thread_count = 0
+                sound = _Sound.of(sound_of, container) if sound_of and info.has_audio else None
+                writer = VideoWriter(container, stream, sound)
+                try:
+                    yield writer
+                    writer.finish(end_s)
+                finally:
+                    if sound:
+                        sound.close()
+        except FFmpegError as error:
+            if isinstance(error, OSError):  # a full disk; atomic_path says which
+                raise OSError(error.errno, error.strerror) from error
+            raise StorageError(f"{target.name} could not be encoded: {error}.") from error
+
+
+class _Sound:
+    """The sound of a source, written along with the picture."""
+
+    def __init__(self, source: Any, source_stream: Any, target: Any, origin_s: float) -> None:
+        self._source, self._from, self._target = source, source_stream, target
+        self._origin_s = origin_s
+        self._is_copy = source_stream.codec_context.name in _COPIED_SOUND
+        self._packets = source.demux(source_stream)
+        self._held: Any = None
+        if self._is_copy:
+            self._to = target.add_stream_from_template(source_stream)
+        else:
+            rate = source_stream.codec_context.sample_rate
+            self._to = target.add_stream("aac", rate=rate if rate in _SOUND_RATES else 48_000)
+            self._to.layout = "mono" if source_stream.codec_context.channels == 1 else "stereo"
+            self._resampler = av.AudioResampler(
+                format=self._to.format, layout=self._to.layout, rate=self._to.rate
+            )
+
+    @classmethod
+    def of(cls, path: Path, target: Any) -> "_Sound | None":
+        """Open the first sound stream of a file; None when it cannot be decoded."""
+        origin_s = first_time_s(path)
+        source = open_sound(path)
+        try:
+            return cls(source, source.streams.audio[0], target, origin_s)
+        except (FFmpegError, ValueError, AttributeError, IndexError):
+            source.close()
+            return None
+
+    def write_until(self, time_s: float | None, first_s: float) -> None:
+        """Write the sound up to a time of the source; what lies before `first_s` is left out."""
+        while (packet := self._next()) is not None:
+            start_s = float(packet.pts * packet.time_base) - self._origin_s
+            if time_s is not None and start_s >= time_s:
+                self._held = packet
+                return
+            if start_s >= first_s - 1e-6:
+                self._write(packet, first_s)
+
+    def finish(self) -> None:
+        """Write what the encoder of the sound still holds."""
+        if not self._is_copy:
+            self._target.mux(self._to.encode())
+
+    def close(self) -> None:
+        """Let the source go."""
+        self._source.close()
+
+    def _next(self) -> Any:
+        if self._held is not None:
+            packet, self._held = self._held, None
+            return packet
+        try:
+            return next((p for p in self._packets if p.pts is not None and p.size), None)
+        except FFmpegError:  # the sound is cut off; the picture goes on
+            return None
+
+    def _write(self, packet: Any, first_s: float) -> None:
+        before_s = self._origin_s + first_s
+        if self._is_copy:
+            packet.pts -= round(before_s / packet.time_base)
+            packet.dts = packet.pts
+            packet.stream = self._to
+            self._target.mux(packet)
+            return
+        try:
+            frames = packet.decode()
+        except FFmpegError:  # one broken packet is one moment of silence
+            return
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= round(before_s / frame.time_base)
+            for ready in self._resampler.resample(frame):
+                self._target.mux(self._to.encode(ready))

@@ -1,0 +1,242 @@
+"""Videos from file to results: what the video page's job and the video command share."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .analysis import ReadOptions, VideoOptions, read_frames
+from .analysis.video import ahead
+from .cards import NETWORK_FILE
+from .classify import Recognizer
+from .draw import DrawOptions, draw_reading
+from .errors import InputError
+from .export import software_versions, timeline_files
+from .faces import DEFAULT_DETECTOR, Detector, load_detector
+from .files import atomic_write, sha256_of
+from .media.encode import write_video
+from .media.video import iter_frames, probe_video
+from .registry import DEFAULT_MODEL, load_recognizer
+from .texts import say
+from .timeline import TimelineBuilder
+from .types import Frame, FrameReading, Image, Provenance, VideoInfo
+
+#: The files of a result behind its stem.
+ANNOTATED = "annotated.mp4"
+TIMELINE = "timeline.parquet"
+#: Pictures that may wait between two stages: enough to keep both busy, 50 MB of Full HD.
+_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """All that decides what is made of a video.
+
+    Attributes:
+        model_ids: One model, or a committee with its leader first.
+        vote: `soft` or `hard`.
+        detector: Name of the detector.
+        min_confidence: Of the detector; None is its own default.
+        options: How the frames are read.
+        drawing: What is drawn.
+        has_video: Whether the annotated video is written.
+        start_s: Begin with the first frame at or after this time.
+        end_s: End before this time; None goes on to the end.
+    """
+
+    model_ids: tuple[str, ...] = (DEFAULT_MODEL,)
+    vote: str = "soft"
+    detector: str = DEFAULT_DETECTOR
+    min_confidence: float | None = None
+    options: VideoOptions = field(default_factory=VideoOptions)
+    drawing: DrawOptions = field(default_factory=DrawOptions)
+    has_video: bool = True
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the task as plain values, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "VideoTask":
+        """Make a task of what `as_dict` gave."""
+        options = dict(values["options"])
+        region = options.pop("region")
+        reading = ReadOptions(**options.pop("reading"))
+        return cls(
+            **{
+                **values,
+                "model_ids": tuple(values["model_ids"]),
+                "options": VideoOptions(
+                    reading=reading, region=tuple(region) if region else None, **options
+                ),
+                "drawing": DrawOptions(**values["drawing"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a video is.
+
+    Attributes:
+        done: Frames that are finished.
+        total: Frames in all, or None when the file does not say.
+        preview: uint8 RGB, the frame as it was drawn last; None between two previews.
+    """
+
+    done: int
+    total: int | None
+    preview: Image | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was made of a video.
+
+    Attributes:
+        files: The files that were written, by the ends of their names.
+        frames: Frames that were read or shown.
+        people: Persons that were followed.
+        seconds: How long it took, without loading the models.
+    """
+
+    files: dict[str, Path]
+    frames: int
+    people: int
+    seconds: float
+
+
+def analyse_video(
+    source: Path,
+    out: Path,
+    task: VideoTask,
+    *,
+    stem: str,
+    on_progress: OnProgress | None = None,
+    preview_s: float = 1.0,
+) -> VideoResult:
+    """Read a video and write its results into a folder, each file whole or not at all.
+
+    Args:
+        source: The video.
+        out: Folder for `<stem>.annotated.mp4`, `<stem>.timeline.csv` and the others.
+        task: What to make of it.
+        stem: Begins the names of the files.
+        on_progress: Called after every frame; what it raises ends the work, and nothing stays.
+        preview_s: A preview comes about so often.
+
+    Raises:
+        InputError: The video cannot be read, or nothing of it lies in the chosen range.
+        ModelError: The models or the detector cannot be loaded.
+        StorageError: A file cannot be written.
+    """
+    info = probe_video(source)
+    _check_range(task, info, source.name)
+    recognizer = load_recognizer(task.model_ids, vote=task.vote)
+    detector = load_detector(task.detector, min_confidence=task.min_confidence)
+    builder = TimelineBuilder(model_id=recognizer.id)
+    total = _frames_expected(info, task)
+    started = time.monotonic()
+    written: dict[str, Path] = {}
+    frames = 0
+    with ExitStack() as stack:
+        target = out / f"{stem}.{ANNOTATED}"
+        writer = None
+        if task.has_video:
+            writer = stack.enter_context(
+                write_video(target, info, sound_of=source, end_s=task.end_s)
+            )
+            written[ANNOTATED] = target
+        readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
+        shown_s = 0.0
+        for drawn, seen in readings:
+            builder.add(seen)
+            if writer:
+                writer.write(drawn)
+            frames += 1
+            now_s = time.monotonic()
+            is_preview = now_s - shown_s >= preview_s
+            shown_s = now_s if is_preview else shown_s
+            if on_progress:
+                on_progress(Progress(frames, total, drawn.image if is_preview else None))
+    if not frames:
+        raise InputError(say("error.empty_range", name=source.name))
+    table = builder.table()
+    about = {**asdict(info), "frame_rate": str(info.frame_rate), "frames_read": frames}
+    provenance = _provenance(source, task, detector, recognizer)
+    for end, content in timeline_files(table, provenance, about=about).items():
+        written[end] = atomic_write(out / f"{stem}.{end}", content)
+    people = int(table["tracker_id"].nunique())
+    return VideoResult(written, frames, people, time.monotonic() - started)
+
+
+def _read(
+    source: Path, task: VideoTask, detector: Detector, recognizer: Recognizer
+) -> Generator[tuple[Frame, FrameReading]]:
+    """Give each frame as it is shown, with what was read; reading runs ahead in its own thread."""
+    every = task.options.every
+    options = task.options
+    if not task.has_video:  # frames that are neither read nor shown are not even converted
+        options = replace(options, every=1)
+    frames = iter_frames(
+        source, every=1 if task.has_video else every, start_s=task.start_s, end_s=task.end_s
+    )
+    readings = ahead(read_frames(frames, detector, recognizer, options=options), depth=_AHEAD)
+    try:
+        for seen in readings:
+            yield _drawn(seen, task) if task.has_video else seen.frame, seen
+    finally:
+        readings.close()
+
+
+def _drawn(seen: FrameReading, task: VideoTask) -> Frame:
+    if not len(seen.reading):
+        return seen.frame
+    return replace(
+        seen.frame, image=draw_reading(seen.frame.image, seen.reading, options=task.drawing)
+    )
+
+
+def _check_range(task: VideoTask, info: VideoInfo, name: str) -> None:
+    is_empty = task.end_s is not None and task.end_s <= task.start_s
+    is_beyond = info.duration_s is not None and task.start_s >= info.duration_s
+    if is_empty or is_beyond:
+        raise InputError(say("error.empty_range", name=name))
+
+
+def _frames_expected(info: VideoInfo, task: VideoTask) -> int | None:
+    duration = info.duration_s
+    count = info.frame_count or (round(duration * info.frame_rate) if duration else None)
+    if count is None:
+        return None
+    if duration and (task.start_s or task.end_s is not None):
+        end_s = min(duration, task.end_s if task.end_s is not None else duration)
+        count = round(count * max(0.0, end_s - task.start_s) / duration)
+    if not task.has_video:
+        count = -(-count // task.options.every)
+    return max(1, count)
+
+
+def _provenance(
+    source: Path, task: VideoTask, detector: Detector, recognizer: Recognizer
+) -> Provenance:
+    threshold = task.options.reading.threshold
+    return Provenance(
+        models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
+        options={
+            **task.as_dict(),
+            "recognizer": recognizer.id,
+            "threshold": recognizer.threshold if threshold is None else threshold,
+            "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
+            "detector_min_confidence": detector.min_confidence,
+        },
+        versions=software_versions(),
+        input_sha256=sha256_of(source),
+    )

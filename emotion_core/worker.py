@@ -1,0 +1,46 @@
+"""`python -m emotion_core.worker NAME DIR`: one job, in a process of its own."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .jobs import JobRun
+from .media.photo import encode_jpeg
+from .videos import Progress, VideoTask, analyse_video
+
+#: The longer side of a preview.
+_PREVIEW_PX = 640
+
+
+def run_video(run: JobRun) -> None:
+    """Read the video of a job."""
+    settings = run.job.settings
+    source = Path(settings["path"]) if settings.get("path") else next(run.input.iterdir())
+
+    def tell(progress: Progress) -> None:
+        preview = progress.preview
+        run.progress(
+            progress.done,
+            progress.total,
+            preview=None if preview is None else encode_jpeg(preview, max_side_px=_PREVIEW_PX),
+        )
+
+    task = VideoTask.from_dict(settings["task"])
+    result = analyse_video(source, run.result, task, stem=settings["stem"], on_progress=tell)
+    run.summary.update(frames=result.frames, people=result.people, seconds=result.seconds)
+
+
+#: What a worker can do. A new kind of job is a function and a row here.
+JOBS: dict[str, Callable[[JobRun], None]] = {"video": run_video}
+
+
+def main() -> None:
+    """Run the job that the arguments name."""
+    name, folder = sys.argv[1:]
+    with JobRun(Path(folder)) as run:
+        run.wait_for_slot()
+        JOBS[name](run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Jobs: real processes that are cancelled, killed, queued, forgotten and kept."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from emotion_core import jobs, limits
+from emotion_core.errors import InputError
+from emotion_core.media.sample import sample_video
+from emotion_core.videos import VideoTask
+
+ROOT = Path(__file__).resolve().parent.parent
+ME = "me"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4")
+
+
+def start(clip: Path, *, owner: str = ME, repeat: int = 0) -> jobs.Job:
+    """A video job; with `repeat` its detector is slow, so that there is time to disturb it."""
+    task = VideoTask(detector="centerface" if repeat else "blazeface")
+    settings = {"task": task.as_dict(), "stem": "video"}
+    job = jobs.new_job("video", "clip.mp4", owner=owner, settings=settings)
+    (job.folder / "input" / "clip.mp4").write_bytes(clip.read_bytes())
+    jobs.start_job(job)
+    return job
+
+
+def wait(job: jobs.Job, until: Callable[[jobs.Job], bool], *, seconds: float = 120) -> jobs.Job:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        now = jobs.load_job(job.id, ME)
+        if until(now):
+            return now
+        time.sleep(0.1)
+    log = (job.folder / "log.txt").read_text()
+    pytest.fail(f"{now.state} after {seconds} s\n{log}")
+
+
+def is_over(job: jobs.Job) -> bool:
+    return job.is_over
+
+
+def is_moving(job: jobs.Job) -> bool:
+    return job.state == "running" and job.done > 5
+
+
+def pid_of(job: jobs.Job) -> int:
+    import json
+
+    return int(json.loads((job.folder / "process.json").read_text())["pid"])
+
+
+def test_a_video_becomes_its_results(work_home: Path, clip: Path) -> None:
+    job = wait(start(clip), is_over)
+    assert (job.state, job.message) == ("done", "")
+    assert (job.done, job.total, job.share) == (225, 225, 1.0)
+    assert job.summary is not None
+    assert (job.summary["frames"], job.summary["people"]) == (225, 3)
+    assert {name.split(".", 1)[1] for name in job.results()} == {
+        "annotated.mp4", "timeline.csv", "timeline.parquet", "episodes.csv", "persons.csv",
+        "compact.csv", "frames.csv", "json",
+    }  # fmt: skip
+    assert not (job.folder / "input").exists()
+    assert job.folder.stat().st_mode & 0o777 == 0o700
+    assert job.expires_s == pytest.approx(time.time() + limits.JOB_EXPIRY_S, abs=60)
+
+
+def test_a_cancelled_job_leaves_nothing(work_home: Path, clip: Path) -> None:
+    job = wait(start(clip, repeat=1), is_moving)
+    assert job.left_s is not None
+    assert job.preview()
+    jobs.cancel_job(job)
+    asked_s = time.monotonic()
+    assert jobs.load_job(job.id, ME).is_stopping
+    job = wait(job, is_over, seconds=20)
+    assert job.state == "cancelled"
+    assert time.monotonic() - asked_s < limits.JOB_STOP_S + 10
+    assert job.results() == {}
+    assert {path.name for path in job.folder.iterdir()} <= {
+        "job.json", "status.json", "process.json", "cancel", "log.txt",
+    }  # fmt: skip
+    assert not list(job.folder.rglob("*.mp4"))
+
+
+def test_a_killed_job_is_interrupted_and_the_next_one_runs(work_home: Path, clip: Path) -> None:
+    job = wait(start(clip, repeat=1), is_moving)
+    os.kill(pid_of(job), signal.SIGKILL)
+    job = wait(job, is_over, seconds=20)
+    assert job.state == "interrupted"
+    assert job.results() == {}
+    assert not (job.folder / "input").exists()
+    assert wait(start(clip), is_over).state == "done"
+
+
+def test_a_job_that_does_not_listen_is_ended(work_home: Path, clip: Path) -> None:
+    job = wait(start(clip, repeat=1), is_moving)
+    pid = pid_of(job)
+    os.kill(pid, signal.SIGSTOP)
+    jobs.cancel_job(job)
+    job = wait(job, is_over, seconds=limits.JOB_STOP_S + 20)
+    assert job.state == "cancelled"
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_broken_video_says_why(work_home: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    job = wait(start(bad), is_over)
+    assert job.state == "failed"
+    assert "clip.mp4" in job.message
+    assert "MP4" in job.message
+    assert job.results() == {}
+
+
+def test_one_job_waits_for_the_other(
+    work_home: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_JOB_SLOTS", "1")
+    first = wait(start(clip, repeat=1), is_moving)
+    second, third = start(clip), start(clip)
+    time.sleep(2)
+    assert jobs.load_job(second.id, ME).state == "waiting"
+    assert [jobs.place_in_line(jobs.load_job(job.id, ME)) for job in (second, third)] == [1, 2]
+    jobs.cancel_job(third)
+    assert wait(third, is_over, seconds=20).state == "cancelled"
+    jobs.cancel_job(first)
+    assert wait(second, is_over).state == "done"
+
+
+def test_a_job_is_its_owners(work_home: Path) -> None:
+    job = jobs.new_job("video", "mine", owner=ME, settings={})
+    assert [mine.id for mine in jobs.list_jobs(ME)] == [job.id]
+    assert jobs.list_jobs("somebody else") == []
+    assert ME not in (job.folder / "job.json").read_text().replace(job.title, "")
+    for job_id in (job.id, "../../etc", "0" * 16):
+        with pytest.raises(InputError, match="no such job"):
+            jobs.load_job(job_id, "somebody else")
+
+
+def test_results_expire_unless_they_are_kept(
+    work_home: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, left, young = (wait(start(clip), is_over) for _ in range(3))
+    jobs.keep_job(kept)
+    for job in (kept, left):
+        status = job.folder / "status.json"
+        old = f'"ended_s": {time.time() - limits.JOB_EXPIRY_S - 1}'
+        text = status.read_text()
+        status.write_text(text.replace(f'"ended_s": {job.ended_s}', old))
+    jobs.sweep_jobs()
+    assert {job.id for job in jobs.list_jobs(ME)} == {kept.id, young.id}
+    assert jobs.load_job(kept.id, ME).expires_s is None
+    jobs.keep_job(kept, is_kept=False)
+    jobs.sweep_jobs()
+    assert [job.id for job in jobs.list_jobs(ME)] == [young.id]
+
+
+def test_deleting_ends_a_running_job(work_home: Path, clip: Path) -> None:
+    job = wait(start(clip, repeat=1), is_moving)
+    pid = pid_of(job)
+    jobs.delete_job(job)
+    assert not job.folder.exists()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    time.sleep(1)
+    assert not job.folder.exists()
+
+
+def run_in_process(folder: Path, body: str) -> subprocess.CompletedProcess:
+    code = (
+        "import time\nfrom pathlib import Path\n"
+        "from emotion_core import limits\nfrom emotion_core.jobs import JobRun\n"
+        "limits.JOB_STALL_S = 1.0\n"
+        f"with JobRun(Path({str(folder)!r})) as run:\n    run.wait_for_slot()\n    {body}\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_job_that_hangs_is_given_up(work_home: Path) -> None:
+    job = jobs.new_job("video", "hangs", owner=ME, settings={})
+    done = run_in_process(job.folder, "time.sleep(60)")
+    assert done.returncode == 1
+    job = jobs.load_job(job.id, ME)
+    assert job.state == "failed"
+    assert "Nothing moved" in job.message
+
+
+def test_an_unexpected_error_is_logged_and_not_shown(work_home: Path) -> None:
+    job = jobs.new_job("video", "fails", owner=ME, settings={})
+    done = run_in_process(job.folder, "raise KeyError('a secret path')")
+    job = jobs.load_job(job.id, ME)
+    assert job.state == "failed"
+    assert "KeyError" in job.message
+    assert "secret" not in job.message
+    assert "secret" in done.stderr
+
+
+def test_no_result_takes_another_jobs_place(work_home: Path) -> None:
+    (jobs.store.jobs_folder() / "not-a-job").mkdir()
+    (jobs.store.jobs_folder() / ("a" * 16)).mkdir()
+    assert jobs.list_jobs(ME) == []
+    jobs.sweep_jobs()

@@ -1,0 +1,148 @@
+"""Who is who over time, and probabilities that do not flicker."""
+
+import numpy as np
+import pytest
+
+from emotion_core.tracking import Smoother, Tracker
+from emotion_core.types import Faces
+from tests.builders import make_faces
+
+STEP_S = 1 / 25
+
+
+def box(x: float, y: float = 50, side: float = 40) -> tuple[float, float, float, float]:
+    return (x, y, x + side, y + side)
+
+
+def ids(tracker: Tracker, *boxes: tuple[float, float, float, float], at: float) -> list[int]:
+    tracked = tracker.update(make_faces(*boxes), at)
+    assert tracked.tracker_id is not None
+    return tracked.tracker_id.tolist()
+
+
+def test_people_keep_their_numbers_whatever_their_order() -> None:
+    tracker = Tracker()
+    assert ids(tracker, box(0), box(200), at=0) == [1, 2]
+    assert ids(tracker, box(203), box(4), at=STEP_S) == [2, 1]
+
+
+def test_people_who_pass_each_other_are_followed() -> None:
+    tracker = Tracker()
+    for i in range(50):
+        left, right = 10 + 8 * i, 410 - 8 * i
+        found = ids(tracker, box(left, y=50), box(right, y=75), at=i * STEP_S)
+        assert found == [1, 2], i
+
+
+def test_a_miss_of_a_second_is_bridged_and_a_longer_one_is_not() -> None:
+    for gap_s, expected in [(1.0, 1), (1.05, 2)]:
+        tracker = Tracker()
+        ids(tracker, box(100), at=0)
+        ids(tracker, at=gap_s / 2)
+        assert ids(tracker, box(104), at=gap_s) == [expected]
+
+
+def test_a_far_face_and_one_of_another_size_is_somebody_else() -> None:
+    tracker = Tracker()
+    assert ids(tracker, box(0), at=0) == [1]
+    assert ids(tracker, box(100), at=STEP_S) == [2]
+    assert ids(tracker, box(0, side=120), at=2 * STEP_S) == [3]
+
+
+def test_the_numbers_do_not_depend_on_the_frame_rate() -> None:
+    slow, fast = Tracker(), Tracker()
+    for i in range(60):
+        last = ids(fast, box(10 + 2 * i), at=i / 60)
+        if i % 6 == 0:
+            assert ids(slow, box(10 + 2 * i), at=i / 60) == last == [1]
+
+
+def test_carried_faces_move_on_as_they_moved() -> None:
+    tracker = Tracker()
+    points = np.array([[[10, 60], [30, 60]]], np.float32)
+    for i in range(20):
+        faces = make_faces(box(5 * i))
+        shift = np.array([5 * i, 0], np.float32)
+        tracker.update(Faces(faces.xyxy, faces.confidence, points + shift), i * STEP_S)
+    carried = tracker.carry(20 * STEP_S, since_s=19 * STEP_S)
+    assert carried.xyxy[0] == pytest.approx(box(100), abs=1.5)
+    assert carried.landmarks is not None
+    assert carried.landmarks[0, 0] == pytest.approx([110, 60], abs=1.5)
+    assert carried.tracker_id is not None
+    assert carried.tracker_id.tolist() == [1]
+
+
+def test_nobody_is_carried_from_an_older_look() -> None:
+    tracker = Tracker()
+    ids(tracker, box(0), at=0)
+    ids(tracker, at=STEP_S)
+    carried = tracker.carry(2 * STEP_S, since_s=STEP_S)
+    assert len(carried) == 0
+    assert carried.tracker_id is not None
+
+
+def run(smoother: Smoother, rows: list[list[float]], *, rate: float = 30) -> tuple[list, list]:
+    """Label and abstention of one person over time."""
+    labels, abstained = [], []
+    for i, row in enumerate(rows):
+        probs = np.array([row], np.float32)
+        now = smoother.update(probs, probs.argmax(axis=1), np.array([1]), i / rate)
+        assert now.probs.sum() == pytest.approx(1, abs=1e-5)
+        labels.append(int(now.class_id[0]))
+        abstained.append(bool(now.abstained[0]))
+    return labels, abstained
+
+
+HAPPY, SAD, UNSURE = [0.9, 0.05, 0.05], [0.05, 0.75, 0.2], [0.36, 0.34, 0.3]
+
+
+def smoother(**settings: float) -> Smoother:
+    return Smoother(**{"window_s": 0.4, "hysteresis": 0.2, "threshold": 0.5, **settings})
+
+
+def test_a_flicker_leaves_no_trace() -> None:
+    rows = [HAPPY] * 12 + [SAD] * 3 + [HAPPY] * 12 + [UNSURE] * 3 + [HAPPY] * 12
+    labels, abstained = run(smoother(), rows)
+    assert set(labels) == {0}
+    assert not any(abstained)
+    raw_labels, raw_abstained = run(smoother(window_s=0, hysteresis=0), rows)
+    assert sum(raw_labels) == 3
+    assert sum(raw_abstained) == 3
+
+
+def test_a_true_change_comes_within_three_tenths_of_a_second() -> None:
+    labels, _ = run(smoother(), [HAPPY] * 30 + [SAD] * 30)
+    assert 1 < labels.index(1) - 30 <= 0.3 * 30
+
+
+def test_off_is_raw() -> None:
+    random = np.random.default_rng(0)
+    rows = random.dirichlet([1, 1, 1], 60).astype(np.float32)
+    raw = smoother(window_s=0, hysteresis=0)
+    for i, row in enumerate(rows):
+        now = raw.update(row[None], row[None].argmax(axis=1), np.array([1]), i / 30)
+        assert np.array_equal(now.probs[0], row)
+        assert now.class_id[0] == row.argmax()
+        assert now.abstained[0] == (row.max() < 0.5)
+
+
+def test_a_winner_that_is_not_the_highest_stands_at_first() -> None:
+    tie = np.array([[0.5, 0.5, 0.0]], np.float32)  # a hard vote whose leader decided
+    now = smoother().update(tie, np.array([1]), np.array([7]), 0.0)
+    assert now.class_id.tolist() == [1]
+
+
+def test_votes_that_go_round_do_not_divide_by_zero() -> None:
+    rows = [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]] * 5
+    labels, _ = run(smoother(), rows)
+    assert len(labels) == 15
+
+
+def test_people_are_smoothed_apart_and_forgotten_after_a_gap() -> None:
+    smooth = smoother()
+    both = np.array([HAPPY, SAD], np.float32)
+    for i in range(10):
+        now = smooth.update(both, both.argmax(axis=1), np.array([1, 2]), i / 30)
+    assert now.class_id.tolist() == [0, 1]
+    later = smooth.update(both[::-1], np.array([1, 0]), np.array([1, 2]), 5.0)
+    assert later.class_id.tolist() == [1, 0]

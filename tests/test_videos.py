@@ -1,0 +1,225 @@
+"""The chain of stages, and a video from file to results."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core import load_detector, load_model
+from emotion_core.analysis import ReadOptions, VideoOptions, read_frames, read_picture
+from emotion_core.analysis.video import ahead
+from emotion_core.errors import InputError, JobCancelled
+from emotion_core.media.sample import sample_video
+from emotion_core.media.video import iter_frames, probe_video
+from emotion_core.types import Faces, Frame, Image
+from emotion_core.videos import Progress, VideoTask, analyse_video
+
+RAW = VideoOptions(smooth_s=0, hysteresis=0)
+
+
+@pytest.fixture(scope="module")
+def tools() -> tuple:
+    return load_detector(), load_model()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4")
+
+
+class Counting:
+    """A detector that notes what it was asked."""
+
+    def __init__(self, detector: object) -> None:
+        self.detector, self.shapes = detector, []
+        self.name, self.min_confidence = "counting", 0.5
+
+    def detect(self, image: Image) -> Faces:
+        self.shapes.append(image.shape[:2])
+        return self.detector.detect(image)
+
+
+def test_without_smoothing_every_frame_reads_like_a_photo(tools: tuple, clip: Path) -> None:
+    frames = list(iter_frames(clip, every=15))
+    readings = list(read_frames(frames, *tools, options=RAW))
+    assert [seen.frame.index for seen in readings] == [frame.index for frame in frames]
+    for seen in readings:
+        alone = read_picture(seen.frame.image, *tools)
+        assert seen.reading.label == alone.label
+        assert seen.reading.scores.probs == pytest.approx(alone.scores.probs, abs=1e-5)
+        assert np.array_equal(seen.reading.abstained, alone.abstained)
+        assert len(seen.quality) == len(alone)
+
+
+def test_batches_make_no_difference(tools: tuple, clip: Path) -> None:
+    frames = list(iter_frames(clip, end_s=1.0))
+    one, many = (
+        list(read_frames(frames, *tools, options=VideoOptions(batch=size))) for size in (1, 16)
+    )
+    for a, b in zip(one, many, strict=True):
+        assert a.reading.label == b.reading.label
+        assert a.reading.scores.probs == pytest.approx(b.reading.scores.probs, abs=1e-5)
+
+
+def test_the_sample_is_followed_over_time(tools: tuple, clip: Path) -> None:
+    counts: dict[float, int] = {}
+    people: set[int] = set()
+    for seen in read_frames(iter_frames(clip), *tools):
+        counts[seen.frame.time_s] = len(seen.reading)
+        people |= set(seen.reading.faces.tracker_id.tolist())
+    expected = {time_s: 0 if 5.6 <= time_s < 6.6 else 1 + (time_s >= 6.6) for time_s in counts}
+    wrong = sum(counts[time_s] != expected[time_s] for time_s in counts)
+    assert wrong <= len(counts) // 50
+    assert people == {1, 2, 3}
+
+
+def test_skipped_frames_show_the_reading_before_them(tools: tuple, clip: Path) -> None:
+    frames = list(iter_frames(clip, end_s=0.6))
+    readings = list(read_frames(frames, *tools, options=VideoOptions(every=4)))
+    assert [seen.is_held for seen in readings] == [i % 4 != 0 for i in range(len(frames))]
+    for i, seen in enumerate(readings):
+        assert seen.frame is frames[i]
+        assert seen.reading is readings[i - i % 4].reading
+
+
+def test_faces_move_on_between_two_looks(tools: tuple, clip: Path) -> None:
+    frames = list(iter_frames(clip, end_s=1.5))
+    counting = Counting(tools[0])
+    every = list(read_frames(frames, *tools))
+    third = list(read_frames(frames, counting, tools[1], options=VideoOptions(detect_every=3)))
+    assert len(counting.shapes) == -(-len(frames) // 3)
+    for a, b in zip(every, third, strict=True):
+        assert b.reading.faces.tracker_id.tolist() == [1]
+        side = a.quality.size_px[0]
+        assert np.abs(a.reading.faces.xyxy - b.reading.faces.xyxy).max() < side / 4
+
+
+def test_only_the_region_is_searched(tools: tuple, clip: Path) -> None:
+    frames = list(iter_frames(clip, start_s=7.0, end_s=7.4))
+    counting = Counting(tools[0])
+    right = VideoOptions(region=(0.5, 0.0, 1.0, 1.0))
+    for seen in read_frames(frames, counting, tools[1], options=right):
+        assert len(seen.reading) == 1
+        assert seen.reading.faces.xyxy[0, 0] > 320
+    assert set(counting.shapes) == {(480, 320)}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"every": 0}, {"detect_every": 0}, {"smooth_s": -1}, {"region": (0.5, 0, 0.5, 1)}],
+)
+def test_impossible_options_are_refused(settings: dict) -> None:
+    with pytest.raises(ValueError, match=r"count from 1|negative|not a part"):
+        VideoOptions(**settings)
+
+
+def test_a_stage_ahead_gives_all_in_order_and_waits() -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[int]:
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    items = ahead(source(), depth=3)
+    assert next(items) == 0
+    time.sleep(0.2)
+    assert len(taken) <= 5
+    assert list(items) == list(range(1, 100))
+
+
+def test_a_stage_ahead_hands_on_errors_and_ends_when_it_is_left() -> None:
+    closed = threading.Event()
+
+    def source(*, fails: bool) -> Iterator[int]:
+        try:
+            yield 1
+            if fails:
+                raise InputError("broken")
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    with pytest.raises(InputError, match="broken"):
+        list(ahead(source(fails=True), depth=2))
+    closed.clear()
+    items = ahead(source(fails=False), depth=2)
+    next(items)
+    items.close()
+    assert closed.wait(5)
+    assert not [t for t in threading.enumerate() if t.name.startswith("stage") and t.is_alive()]
+
+
+def test_a_task_survives_its_file() -> None:
+    task = VideoTask(
+        model_ids=("a", "b"),
+        options=VideoOptions(reading=ReadOptions(flip=True), region=(0, 0, 0.5, 1)),
+        end_s=3.0,
+    )
+    assert VideoTask.from_dict(json.loads(json.dumps(task.as_dict()))) == task
+
+
+def test_a_clip_becomes_its_files(tmp_path: Path, clip: Path) -> None:
+    told: list[Progress] = []
+    task = VideoTask(start_s=2.5, end_s=4.5)
+    result = analyse_video(clip, tmp_path, task, stem="x", on_progress=told.append, preview_s=0)
+    assert result.frames == len(told) == told[-1].total == 50
+    assert told[0].preview is not None
+    table = pd.read_csv(tmp_path / "x.timeline.csv")
+    assert table["time_s"].tolist() == pytest.approx(np.arange(2.52, 4.5, 0.04).tolist(), abs=1e-3)
+    assert table["frame"].tolist() == list(range(63, 112)) or len(table) == 50
+    written = list(iter_frames(tmp_path / "x.annotated.mp4"))
+    assert len(written) == 50
+    assert probe_video(tmp_path / "x.annotated.mp4").has_audio
+    held = json.loads((tmp_path / "x.json").read_text())
+    assert held["provenance"]["options"]["start_s"] == 2.5
+    assert held["video"]["frames_read"] == 50
+
+
+def test_the_faces_are_marked_in_the_written_video(tmp_path: Path, clip: Path) -> None:
+    analyse_video(clip, tmp_path, VideoTask(end_s=0.4), stem="x")
+    plain, drawn = next(iter_frames(clip)), next(iter_frames(tmp_path / "x.annotated.mp4"))
+    box = pd.read_csv(tmp_path / "x.timeline.csv").iloc[0]
+    left, top = int(box["left_px"]), int(box["top_px"])
+    chip = np.s_[max(0, top - 20) : top, left + 2 : left + 40]
+    assert np.abs(plain.image[chip].astype(int) - drawn.image[chip]).mean() > 25
+
+
+def test_without_a_video_only_the_chosen_frames_are_read(tmp_path: Path, clip: Path) -> None:
+    options = VideoOptions(every=5)
+    without = analyse_video(clip, tmp_path, VideoTask(options=options, has_video=False), stem="a")
+    with_it = analyse_video(clip, tmp_path, VideoTask(options=options), stem="b")
+    assert (without.frames, with_it.frames) == (45, 225)
+    assert not (tmp_path / "a.annotated.mp4").exists()
+    a, b = (pd.read_csv(tmp_path / f"{stem}.timeline.csv") for stem in "ab")
+    pd.testing.assert_frame_equal(a, b)
+
+
+@pytest.mark.parametrize("after", [1, 40, 225])
+def test_cancelling_leaves_nothing(tmp_path: Path, clip: Path, after: int) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done >= after:
+            raise JobCancelled("stop")
+
+    with pytest.raises(JobCancelled):
+        analyse_video(clip, tmp_path, VideoTask(), stem="x", on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+    assert not [t for t in threading.enumerate() if t.name.startswith("stage") and t.is_alive()]
+
+
+@pytest.mark.parametrize("settings", [{"start_s": 60.0}, {"start_s": 3.0, "end_s": 3.0}])
+def test_a_range_without_a_frame_is_refused(tmp_path: Path, clip: Path, settings: dict) -> None:
+    with pytest.raises(InputError, match=r"sample\.mp4 has no frame in the chosen range"):
+        analyse_video(clip, tmp_path, replace(VideoTask(), **settings), stem="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_may_come_from_anywhere(tools: tuple, portrait: Image) -> None:
+    frames = (Frame(portrait, i, i / 10) for i in range(3))
+    assert [seen.reading.label for seen in read_frames(frames, *tools)] == [("happy",)] * 3
