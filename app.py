@@ -3,13 +3,18 @@
 import streamlit as st
 
 from emotion_core.texts import say
+from pages._shared import visitor
+from pages._shared.drawer import show_drawer
 
-st.set_page_config(page_title=say("app.name"), layout="wide")
+st.set_page_config(page_title=say("app.name"), layout="wide", initial_sidebar_state="collapsed")
 page = st.navigation(
     [
         st.Page("pages/home.py", title=say("app.home"), default=True),
         st.Page("pages/photo.py", title=say("app.photo")),
+        st.Page("pages/video.py", title=say("app.video")),
     ],
     position="top",
 )
+show_drawer()
+visitor.remember_owner()
 page.run()

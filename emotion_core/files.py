@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -12,7 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StorageError
+from .errors import StorageError, UnsafePath
+
+_STEM_CHARS = 60
 
 
 def work_folder() -> Path:
@@ -94,6 +97,43 @@ def unique_name(stem: str, taken: set[str], suffix: str = "") -> str:
         name = f"{stem}-{number}"
     taken.add(f"{name}.{suffix}".casefold())
     return name
+
+
+def safe_stem(name: str, *, otherwise: str) -> str:
+    """Return the name of a file without its ending, of letters, digits, - and _ alone.
+
+    For names of results: no part of what somebody typed can become a path, a command or markup.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:_STEM_CHARS].strip("-")
+    return stem or otherwise
+
+
+def readable_roots() -> list[Path]:
+    """Return the folders from which a page may read by path: `MIEN_ROOTS`, by `os.pathsep`."""
+    named = os.environ.get("MIEN_ROOTS", "")
+    return [Path(root).expanduser() for root in named.split(os.pathsep) if root]
+
+
+def path_under_roots(text: str) -> Path:
+    """Return the file or folder that somebody typed, when it lies under one of the roots.
+
+    Links are followed first, so that none leads out. What lies outside is refused in the same
+    words whether it exists or not.
+
+    Raises:
+        UnsafePath: It is not under a root, or not there.
+    """
+    try:
+        path = Path(text).expanduser().resolve(strict=True)
+        for root in readable_roots():
+            if path.is_relative_to(root.resolve(strict=True)):
+                return path
+    except (OSError, ValueError, RuntimeError):
+        pass
+    roots = ", ".join(str(root) for root in readable_roots()) or "-"
+    raise UnsafePath(
+        f"Nothing readable lies there. Give a path under one of these folders: {roots}"
+    )
 
 
 def sha256_of(path: Path) -> str:

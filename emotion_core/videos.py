@@ -7,16 +7,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from . import limits
 from .analysis import ReadOptions, VideoOptions, read_frames
 from .analysis.video import ahead
 from .cards import NETWORK_FILE
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
-from .errors import InputError
+from .errors import InputError, StorageError, TooLarge
 from .export import software_versions, timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
-from .files import atomic_write, sha256_of
+from .files import atomic_write, safe_stem, sha256_of
+from .jobs import Job, delete_job, new_job, start_job
 from .media.encode import write_video
+from .media.sample import sample_video
 from .media.video import iter_frames, probe_video
 from .registry import DEFAULT_MODEL, load_recognizer
 from .texts import say
@@ -28,6 +33,8 @@ ANNOTATED = "annotated.mp4"
 TIMELINE = "timeline.parquet"
 #: Pictures that may wait between two stages: enough to keep both busy, 50 MB of Full HD.
 _AHEAD = 8
+#: A frame is found from this much earlier on: files with a second between frames are rare.
+_LOOK_BACK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,98 @@ def analyse_video(
         written[end] = atomic_write(out / f"{stem}.{end}", content)
     people = int(table["tracker_id"].nunique())
     return VideoResult(written, frames, people, time.monotonic() - started)
+
+
+def start_video_job(
+    name: str,
+    content: "bytes | memoryview | Path | None",
+    task: VideoTask,
+    *,
+    owner: str,
+    has_caps: bool = False,
+) -> Job:
+    """Start a job that reads a video.
+
+    Args:
+        name: How the video is called.
+        content: The uploaded file, which is deleted when the job ends; or a path, which is read
+            where it lies; or None for the sample.
+        task: What to make of it.
+        owner: Whose job it is.
+        has_caps: Whether the limits for uploads to a shared server hold.
+
+    Raises:
+        InputError: The video cannot be read; then no job is left.
+        TooLarge: It is over a limit for uploads.
+        StorageError: It cannot be written.
+    """
+    path = str(content) if isinstance(content, Path) else None
+    settings = {"task": task.as_dict(), "stem": safe_stem(name, otherwise="video"), "path": path}
+    job = new_job("video", name, owner=owner, settings=settings)
+    try:
+        source = job.folder / "input" / f"upload{Path(name).suffix.lower()[:8]}"
+        if isinstance(content, Path):
+            source = content
+        elif content is None:
+            sample_video(source)
+        else:
+            atomic_write(source, bytes(content))
+        info = _probe_named(source, name)
+        _check_range(task, info, name)
+        if has_caps and isinstance(content, bytes | memoryview):
+            _check_caps(info, len(content), name)
+    except BaseException:
+        delete_job(job)
+        raise
+    start_job(job)
+    return job
+
+
+def _probe_named(source: Path, name: str) -> VideoInfo:
+    """Probe an upload; a refusal speaks of it by the name that its owner knows."""
+    try:
+        return probe_video(source)
+    except InputError as error:
+        raise type(error)(str(error).replace(source.name, name)) from error
+
+
+def _check_caps(info: VideoInfo, size_bytes: int, name: str) -> None:
+    frames = info.frame_count or 0
+    if (
+        size_bytes > limits.VIDEO_UPLOAD_MAX_BYTES
+        or (info.duration_s or 0) > limits.VIDEO_UPLOAD_MAX_S
+        or frames > limits.VIDEO_UPLOAD_MAX_FRAMES
+    ):
+        raise TooLarge(
+            say(
+                "error.video_upload",
+                name=name,
+                limit_mb=limits.VIDEO_UPLOAD_MAX_BYTES // 1_000_000,
+                limit_min=round(limits.VIDEO_UPLOAD_MAX_S / 60),
+            )
+        )
+
+
+def load_timeline(path: Path) -> pd.DataFrame:
+    """Return the timeline of a result, as `timeline.timeline_table` gave it.
+
+    Raises:
+        StorageError: The file is gone or damaged.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StorageError(say("error.no_result", name=path.name)) from error
+
+
+def frame_at(path: Path, time_s: float) -> Image | None:
+    """Return the picture that a video shows at a time, uint8 RGB; None behind its end."""
+    shown = None
+    for frame in iter_frames(path, start_s=max(0.0, time_s - _LOOK_BACK_S)):
+        if shown is not None and frame.time_s > time_s + 1e-3:
+            break
+        shown = frame.image
+    return shown
 
 
 def _read(

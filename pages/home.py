@@ -2,11 +2,16 @@
 
 import streamlit as st
 
+from emotion_core.jobs import list_jobs
+from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
-from pages._shared import notice, resources
-from pages._shared.errors import error_box
+from pages._shared import notice, resources, visitor
+from pages._shared.drawer import describe, open_job
+from pages._shared.errors import error_box, plain
 
 CARDS = ("photo", "video", "camera")
+#: The newest ones; the drawer has them all.
+_JOBS_SHOWN = 5
 
 
 def open_photo(source: str) -> None:
@@ -21,10 +26,14 @@ def show_cards() -> None:
         with column, st.container(border=True, height="stretch", key=f"card_{name}"):
             st.subheader(say(f"home.{name}_title"))
             st.markdown(say(f"home.{name}_text"))
-            if name == "video":
-                st.button(say("home.video_open"), disabled=True, key="open_video")
-                continue
             with st.container(horizontal=True):
+                if name == "video":
+                    if st.button(say("home.video_sample"), key="video_sample_home"):
+                        st.session_state["video_sample_wanted"] = True
+                        st.switch_page("pages/video.py")
+                    if st.button(say("home.video_open"), key="open_video"):
+                        st.switch_page("pages/video.py")
+                    continue
                 if name == "photo" and st.button(
                     say("home.photo_sample"), key="sample", type="primary"
                 ):
@@ -61,8 +70,16 @@ def show_state() -> None:
             alt=say("home.models_title"),
         )
     with right:
-        st.subheader(say("home.jobs_title"))
-        st.caption(say("home.jobs_empty"))
+        st.subheader(say("jobs.title"))
+        mine = list_jobs(visitor.owner())
+        if not mine:
+            st.caption(say("jobs.none"))
+        for job in mine[:_JOBS_SHOWN]:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                title = plain(job.title[:NAME_SHOWN_CHARS])
+                st.markdown(say("jobs.line", title=title, state=plain(describe(job))))
+                if job.state != "cancelled" and st.button(say("jobs.open"), key=f"home-{job.id}"):
+                    open_job(job.id, job.kind)
 
 
 st.title(say("home.title"))

@@ -34,7 +34,7 @@ def test_every_key_that_is_used_exists() -> None:
 def test_every_text_is_used() -> None:
     used = used_keys()
     patterns = [
-        re.compile("^" + re.sub(r"\\\{.*?\\\}", "[a-z_]+", re.escape(key)) + "$")
+        re.compile("^" + re.sub(r"\\\{.*?\\\}", "[a-z0-9_]+", re.escape(key)) + "$")
         for key in used
         if "{" in key
     ]

@@ -40,6 +40,19 @@ def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
 
 def affect_circle(valence: float, arousal: float) -> go.Figure:
     """One face's point among the points of the emotions, on the circle of radius 1."""
+    figure = affect_ground()
+    figure.add_scatter(
+        x=[valence],
+        y=[arousal],
+        mode="markers",
+        marker={"color": "#05779C", "size": 13, "line": {"color": "white", "width": 2}},
+        hovertemplate=f"{say('chart.estimate')}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
+    )
+    return figure
+
+
+def affect_ground() -> go.Figure:
+    """The circle of valence and arousal with the points of the emotions."""
     angle = np.linspace(0, 2 * np.pi, 90)
     figure = go.Figure()
     figure.add_scatter(
@@ -53,13 +66,6 @@ def affect_circle(valence: float, arousal: float) -> go.Figure:
         marker={"color": [COLOURS[name] for name in points], "size": 7, "symbol": "circle-open"},
         text=[say(f"label.{name}") for name in points],
         hovertemplate="%{text}<extra></extra>",
-    )
-    figure.add_scatter(
-        x=[valence],
-        y=[arousal],
-        mode="markers",
-        marker={"color": "#05779C", "size": 13, "line": {"color": "white", "width": 2}},
-        hovertemplate=f"{say('chart.estimate')}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
     )
     axis = {"range": [-1.15, 1.15], "zeroline": True, "zerolinecolor": GREY, "showgrid": False}
     figure.update_xaxes(title=say("chart.valence"), tickvals=[-1, 0, 1], **axis)

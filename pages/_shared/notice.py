@@ -5,6 +5,8 @@ import streamlit as st
 from emotion_core.files import atomic_write, work_folder
 from emotion_core.texts import say
 
+from . import visitor
+
 
 def ask_once() -> bool:
     """Show the notice until it is accepted; return whether it is."""
@@ -30,7 +32,7 @@ def _is_accepted() -> bool:
     # on a machine of one's own the tick holds for good, on a server for the session
     if st.session_state.get("notice_accepted"):
         return True
-    return _is_own_machine() and (work_folder() / "notice-accepted").is_file()
+    return visitor.is_own_machine() and (work_folder() / "notice-accepted").is_file()
 
 
 def _accept() -> None:
@@ -39,9 +41,5 @@ def _accept() -> None:
 
 def _remember() -> None:
     note = work_folder() / "notice-accepted"
-    if _is_own_machine() and not note.is_file():
+    if visitor.is_own_machine() and not note.is_file():
         atomic_write(note, "1\n")
-
-
-def _is_own_machine() -> bool:
-    return st.get_option("server.address") in ("127.0.0.1", "localhost", "::1")

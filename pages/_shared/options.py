@@ -1,6 +1,7 @@
 """The options of a reading, one click away and right as they are."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
@@ -34,8 +35,12 @@ class Choice:
     drawing: DrawOptions
 
 
-def choose() -> Choice:
-    """Show the options in an expander and return the choice."""
+def choose(*, more: Callable[[], None] | None = None) -> Choice:
+    """Show the options in an expander and return the choice.
+
+    Args:
+        more: Shows what else a page asks, in the same expander.
+    """
     with st.expander(say("options.title")):
         left, middle, right = st.columns(3)
         with left:
@@ -44,6 +49,8 @@ def choose() -> Choice:
             detector, min_confidence = _choose_detector()
         with right:
             reading = _choose_reading()
+        if more:
+            more()
         drawing = DrawOptions(
             by_valence=st.checkbox(say("options.by_valence"), key="by_valence"),
             show_affect=st.checkbox(say("options.show_affect"), key="show_affect"),

@@ -11,6 +11,7 @@ from emotion_core.analysis import read_frames
 from emotion_core.errors import InputError
 from emotion_core.media.encode import write_video
 from emotion_core.media.video import iter_frames, probe_video
+from emotion_core.timeline import timeline_table
 
 pytestmark = pytest.mark.data
 

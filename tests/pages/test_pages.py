@@ -43,9 +43,9 @@ def test_home_asks_once_and_remembers(work_home: Path) -> None:
 def test_on_a_server_the_tick_is_each_visitors_own(
     work_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pages._shared import notice
+    from pages._shared import visitor
 
-    monkeypatch.setattr(notice, "_is_own_machine", lambda: False)
+    monkeypatch.setattr(visitor, "is_own_machine", lambda: False)
     first = AppTest.from_file(APP, default_timeout=60).run()
     first.checkbox(key="notice_tick").check().run()
     assert not first.checkbox
@@ -60,6 +60,7 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
     assert [button.key for button in app.button] == [
         "sample",
         "open_photo",
+        "video_sample_home",
         "open_video",
         "open_camera",
     ]

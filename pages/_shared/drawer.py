@@ -1,0 +1,103 @@
+"""The drawer with one's own jobs, on every page."""
+
+import time
+
+import streamlit as st
+
+from emotion_core import jobs
+from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.texts import say
+
+from . import visitor
+from .errors import error_box, plain
+
+_PAGES = {"video": "pages/video.py", "camera": "pages/video.py"}
+
+
+def show_drawer() -> None:
+    """Show the jobs in the sidebar; while one moves, they are read anew every second."""
+    with st.sidebar:
+        st.subheader(say("jobs.title"))
+        mine = jobs.list_jobs(visitor.owner())
+        moving = any(not job.is_over for job in mine)
+        st.fragment(_show_jobs, run_every=1.0 if moving else None)()
+
+
+def open_job(job_id: str, kind: str) -> None:
+    """Go to the page that shows a job."""
+    st.session_state["job"] = job_id
+    st.switch_page(_PAGES[kind])
+
+
+def describe(job: jobs.Job) -> str:
+    """Return how far a job is, in one line."""
+    if job.is_stopping and not job.is_over:
+        return say("jobs.stopping")
+    if job.state == "waiting":
+        return say("jobs.waiting", place=jobs.place_in_line(job))
+    if job.state == "running":
+        if job.left_s is None:
+            return say("jobs.running_open", done=job.done)
+        share = f"{job.share or 0:.0%}"
+        return say("jobs.running", share=share, rate=round(job.rate), left=clock(job.left_s))
+    if job.state == "failed":
+        return job.message
+    text = say(f"jobs.{job.state}")
+    if job.state == "done" and job.expires_s is not None:
+        hours = max(0.0, job.expires_s - time.time()) / 3600
+        text += " · " + say("jobs.expires", hours=round(hours))
+    return text + (" · " + say("jobs.kept") if job.is_kept else "")
+
+
+def clock(seconds: float) -> str:
+    """Return a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _show_jobs() -> None:
+    with error_box():
+        mine = jobs.list_jobs(visitor.owner())
+        if not mine:
+            st.caption(say("jobs.none"))
+        before = st.session_state.get("jobs_moving")
+        moving = sorted(job.id for job in mine if not job.is_over)
+        st.session_state["jobs_moving"] = moving
+        if before is not None and before != moving:
+            st.rerun()  # the page shows what has ended, and the drawer rests
+        for job in mine:
+            _show_job(job)
+
+
+def _show_job(job: jobs.Job) -> None:
+    with st.container(border=True, key=f"job-{job.id}"):
+        st.markdown(say("jobs.name", title=plain(job.title[:NAME_SHOWN_CHARS])))
+        if job.state == "running" and job.share is not None:
+            st.progress(job.share)
+        st.caption(plain(describe(job)))
+        with st.container(horizontal=True):
+            if not job.is_over:
+                if st.button(say("jobs.show"), key=f"show-{job.id}"):
+                    open_job(job.id, job.kind)
+                st.button(
+                    say("jobs.cancel"),
+                    key=f"cancel-{job.id}",
+                    on_click=jobs.cancel_job,
+                    args=(job,),
+                    disabled=job.is_stopping,
+                )
+                return
+            if job.state == "done":
+                if st.button(say("jobs.open"), key=f"open-{job.id}"):
+                    open_job(job.id, job.kind)
+                keep = say("jobs.let_go" if job.is_kept else "jobs.keep")
+                st.button(
+                    keep,
+                    key=f"keep-{job.id}",
+                    help=say("jobs.keep_help"),
+                    on_click=jobs.keep_job,
+                    args=(job,),
+                    kwargs={"is_kept": not job.is_kept},
+                )
+            st.button(
+                say("jobs.delete"), key=f"delete-{job.id}", on_click=jobs.delete_job, args=(job,)
+            )

@@ -1,0 +1,147 @@
+"""Charts over time: ribbons of labels, probabilities, the path of valence and arousal."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from emotion_core.labels import CANONICAL, UNCERTAIN
+from emotion_core.palette import COLOURS
+from emotion_core.texts import say
+
+from .charts import GREY, affect_ground
+
+#: A chart of a page shows no more points of one person; the table has them all.
+_POINTS_MAX = 1500
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
+_MARGINS = {"l": 0, "r": 24, "t": 8, "b": 0}
+#: An episode shorter than this share of the whole has no room for its name.
+_TEXT_SHARE = 0.08
+
+
+def moment(seconds: float) -> str:
+    """Return a time as m:ss.t."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def ribbons(episodes: pd.DataFrame, people: list[int], *, end_s: float, at_s: float) -> go.Figure:
+    """One lane per person, a bar per episode in its label's colour, named where there is room."""
+    figure = go.Figure()
+    rows = episodes[episodes["tracker_id"].isin(people)]
+    for label in _in_order(set(rows["label"])):
+        of_label = rows[rows["label"] == label]
+        is_wide = of_label["duration_s"] > _TEXT_SHARE * end_s
+        name = say(f"label.{label}")
+        figure.add_bar(
+            y=[say("video.person", n=n) for n in of_label["tracker_id"]],
+            x=of_label["duration_s"],
+            base=of_label["start_s"],
+            orientation="h",
+            name=name,
+            marker_color=COLOURS.get(label, COLOURS[UNCERTAIN]),
+            marker_pattern_shape="/" if label == UNCERTAIN else "",
+            text=[name if wide else "" for wide in is_wide],
+            textposition="inside",
+            insidetextanchor="middle",
+            customdata=[
+                [moment(a), moment(b)]
+                for a, b in zip(of_label["start_s"], of_label["end_s"], strict=True)
+            ],
+            hovertemplate=f"{name}: %{{customdata[0]}} – %{{customdata[1]}}<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="overlay",
+        height=60 + 34 * max(1, len(people)),
+        margin=_MARGINS,
+        showlegend=False,
+        bargap=0.25,
+    )
+    lanes = [say("video.person", n=n) for n in reversed(people)]
+    figure.update_yaxes(categoryorder="array", categoryarray=lanes)
+    _time_axis(figure, end_s, at_s)
+    return figure
+
+
+def probabilities(rows: pd.DataFrame, *, end_s: float, at_s: float) -> go.Figure:
+    """The probabilities of one person over time, a line per label; breaks where nobody is seen."""
+    rows = _thinned(rows)
+    figure = go.Figure()
+    labels = [column.removeprefix("prob_") for column in rows if column.startswith("prob_")]
+    for number, label in enumerate(labels):
+        name = say(f"label.{label}")
+        figure.add_scatter(
+            x=rows["time_s"],
+            y=rows[f"prob_{label}"],
+            mode="lines+markers",
+            name=name,
+            line={
+                "color": COLOURS.get(label, COLOURS[UNCERTAIN]),
+                "dash": _DASHES[number % len(_DASHES)],
+                "width": 2,
+            },
+            marker={"size": 6, "opacity": 0},  # what is clicked
+            connectgaps=False,
+            customdata=[moment(t) for t in rows["time_s"]],
+            hovertemplate=f"{name} %{{y:.0%}}, %{{customdata}}<extra></extra>",
+        )
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", tickvals=[0, 0.5, 1])
+    figure.update_layout(
+        height=260,
+        margin=_MARGINS,
+        legend={"orientation": "h", "y": -0.18, "font": {"size": 11}},
+        clickmode="event+select",
+        dragmode=False,
+    )
+    _time_axis(figure, end_s, at_s)
+    return figure
+
+
+def affect_path(rows: pd.DataFrame, *, at_s: float) -> go.Figure:
+    """The way of one person through valence and arousal, and where it is at the moment."""
+    figure = affect_ground()
+    path = _thinned(rows).dropna(subset=["valence"])
+    figure.add_scatter(
+        x=path["valence"],
+        y=path["arousal"],
+        mode="lines+markers",
+        line={"color": GREY, "width": 1},
+        marker={"size": 4, "color": path["time_s"], "colorscale": "Viridis"},
+        customdata=[moment(t) for t in path["time_s"]],
+        hovertemplate="%{customdata}: %{x:.2f}, %{y:.2f}<extra></extra>",
+    )
+    if len(path):
+        here = path.iloc[(path["time_s"] - at_s).abs().argmin()]
+        figure.add_scatter(
+            x=[here["valence"]],
+            y=[here["arousal"]],
+            mode="markers",
+            marker={"color": "#05779C", "size": 13, "line": {"color": "white", "width": 2}},
+            hovertemplate=f"{say('chart.estimate')}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
+        )
+    return figure
+
+
+def _in_order(labels: set[str]) -> list[str]:
+    known = [name for name in CANONICAL if name in labels]
+    return [*known, *sorted(labels - set(known))]
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one person, not too many, with an empty one in every gap."""
+    rows = rows.iloc[:: max(1, -(-len(rows) // _POINTS_MAX))].reset_index(drop=True)
+    steps = rows["time_s"].diff()
+    gaps = rows[steps > 3 * steps.median()].copy()
+    if not len(gaps):
+        return rows
+    gaps["time_s"] -= 1e-3
+    values = [c for c in rows if c.startswith("prob_") or c in ("valence", "arousal")]
+    gaps[values] = np.nan
+    return pd.concat([rows, gaps]).sort_values("time_s", ignore_index=True)
+
+
+def _time_axis(figure: go.Figure, end_s: float, at_s: float) -> None:
+    ticks = np.linspace(0, end_s, 5)
+    figure.update_xaxes(
+        range=[0, end_s], tickvals=ticks, ticktext=[moment(t) for t in ticks], showgrid=False
+    )
+    figure.add_vline(x=at_s, line_color=GREY, line_width=2)

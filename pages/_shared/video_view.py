@@ -1,0 +1,164 @@
+"""The result of a video: play it, look at a moment, at a person, at all of them, take the files."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from emotion_core.jobs import Job
+from emotion_core.limits import VIDEO_SHOWN_MAX_BYTES
+from emotion_core.texts import say
+from emotion_core.timeline import episodes, persons
+from emotion_core.types import Image
+from emotion_core.videos import ANNOTATED, TIMELINE, frame_at, load_timeline
+
+from . import resources, timeline_charts
+from .photo_view import show_model_note
+
+#: People that have a lane; a crowd's others stand in the table.
+_LANES_MAX = 10
+_PLAIN_CHART = {"displayModeBar": False}
+
+
+def show_result(job: Job) -> None:
+    """Show the result of a job that is done."""
+    files = {name.split(".", 1)[1]: path for name, path in job.results().items()}
+    if TIMELINE not in files:
+        st.info(say("video.no_result"))
+        return
+    table, runs, people = _tables(str(files[TIMELINE]))
+    end_s = float(table["time_s"].max()) + 1e-3
+    shown = people.sort_values("seen_s", ascending=False)["tracker_id"].tolist()
+    picture, charts = st.columns([1, 1], gap="medium")
+    with charts:
+        at_s = _choose_moment(job.id, end_s)
+    with picture:
+        _show_video(files.get(ANNOTATED), at_s)
+    with charts:
+        if not shown:
+            st.info(say("video.nobody"))
+        else:
+            _show_people(job.id, table, runs, shown, end_s, at_s)
+    if shown:
+        _show_summary(people)
+    _show_downloads(files)
+    model_ids = job.settings["task"]["model_ids"]
+    card = next((e.card for e in resources.models() if e.id == model_ids[0] and e.card), None)
+    if card:
+        show_model_note(str(table["model_id"].iloc[0]), card)
+
+
+def _choose_moment(job_id: str, end_s: float) -> float:
+    key = f"moment-{job_id}"
+    clicked = st.session_state.get(f"lines-{job_id}")
+    points = clicked["selection"]["points"] if clicked else []
+    if points and points[0]["x"] != st.session_state.get(f"{key}-click"):
+        st.session_state[f"{key}-click"] = points[0]["x"]
+        st.session_state[key] = round(min(float(points[0]["x"]), end_s), 2)
+    return st.slider(
+        say("video.moment"),
+        0.0,
+        round(end_s, 2),
+        step=0.04,
+        format="%.2f s",
+        help=say("video.moment_help"),
+        key=key,
+    )
+
+
+def _show_video(path: Path | None, at_s: float) -> None:
+    if path is None:
+        st.info(say("video.not_drawn"))
+        return
+    if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
+        st.info(say("video.too_large_to_show", size_mb=path.stat().st_size // 1_000_000))
+    else:
+        st.video(str(path), start_time=at_s)
+    picture = _frame(str(path), at_s) if at_s else None  # the player shows the first one
+    if picture is not None:
+        caption = say("video.at", moment=timeline_charts.moment(at_s))
+        st.image(picture, caption=caption, width="stretch", alt=caption)
+
+
+def _show_people(
+    job_id: str,
+    table: pd.DataFrame,
+    runs: pd.DataFrame,
+    shown: list[int],
+    end_s: float,
+    at_s: float,
+) -> None:
+    lanes = sorted(shown[:_LANES_MAX])
+    st.plotly_chart(
+        timeline_charts.ribbons(runs, lanes, end_s=end_s, at_s=at_s),
+        key=f"ribbons-{job_id}",
+        config=_PLAIN_CHART,
+        alt=say("video.ribbons_alt", n=len(lanes)),
+    )
+    person = st.selectbox(
+        say("video.choose_person"),
+        shown,
+        format_func=lambda n: say("video.person", n=n),
+        key=f"person-{job_id}",
+    )
+    rows = table[table["tracker_id"] == person]
+    st.plotly_chart(
+        timeline_charts.probabilities(rows, end_s=end_s, at_s=at_s),
+        key=f"lines-{job_id}",
+        config=_PLAIN_CHART,
+        on_select="rerun",
+        selection_mode="points",
+        alt=say("video.lines_alt", n=person),
+    )
+    st.plotly_chart(
+        timeline_charts.affect_path(rows, at_s=at_s),
+        key=f"path-{job_id}",
+        config=_PLAIN_CHART,
+        alt=say("video.path_alt", n=person),
+    )
+
+
+def _show_summary(people: pd.DataFrame) -> None:
+    st.subheader(say("video.people"))
+    shares = [column for column in people if column.startswith("share_")]
+    plain = ["tracker_id", "seen_s", "label", "changes_per_min", "valence", "arousal"]
+    names = {column: say(f"video.column_{column}") for column in plain}
+    names.update({c: say(f"label.{c.removeprefix('share_')}") for c in shares})
+    shown = people[[*plain, *shares]].copy()
+    shown["label"] = [say(f"label.{label}") for label in shown["label"]]
+    shown[shares] = shown[shares] * 100
+    number = st.column_config.NumberColumn
+    formats = {names[c]: number(format="%.1f %%") for c in shares}
+    formats[names["seen_s"]] = number(format="%.1f s")
+    st.dataframe(
+        shown.rename(columns=names),
+        hide_index=True,
+        column_config=formats,
+        alt=say("video.people"),
+    )
+
+
+def _show_downloads(files: dict[str, Path]) -> None:
+    st.subheader(say("photo.downloads"))
+    with st.container(horizontal=True):
+        for end, path in sorted(files.items()):
+            kind = end.replace(".", "_")
+            st.download_button(
+                say(f"video.file_{kind}"),
+                data=path.read_bytes,
+                file_name=path.name,
+                key=f"download-{end}",
+                on_click="ignore",
+                help=say(f"video.file_{kind}_help"),
+            )
+
+
+@st.cache_data(max_entries=8, ttl=600, show_spinner=False)
+def _tables(path: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    table = load_timeline(Path(path))
+    return table, episodes(table), persons(table)
+
+
+@st.cache_data(max_entries=16, ttl=600, show_spinner=False)
+def _frame(path: str, at_s: float) -> Image | None:
+    return frame_at(Path(path), at_s)

@@ -1,0 +1,43 @@
+"""Whose browser this is, and whose machine."""
+
+import re
+import secrets
+
+import streamlit as st
+
+_COOKIE = "mien_owner"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_YEAR_S = 31_536_000
+
+
+def is_own_machine() -> bool:
+    """Return whether the app answers this machine alone."""
+    return st.get_option("server.address") in ("127.0.0.1", "localhost", "::1")
+
+
+def owner() -> str:
+    """Return whose jobs this visitor starts and sees.
+
+    The signed-in user, else a random token that the browser keeps; whoever has neither sees
+    nothing of others.
+    """
+    if getattr(st.user, "is_logged_in", False):
+        return f"user:{st.user.get('sub') or st.user.get('email')}"
+    if "owner" not in st.session_state:
+        kept = str(st.context.cookies.get(_COOKIE, ""))
+        is_kept = _TOKEN.fullmatch(kept) is not None
+        st.session_state["owner"] = kept if is_kept else secrets.token_urlsafe(32)
+        st.session_state["owner_is_kept"] = is_kept
+    return str(st.session_state["owner"])
+
+
+def remember_owner() -> None:
+    """Let the browser keep the token; called once at the end of a page."""
+    token = owner()
+    if token.startswith("user:") or st.session_state.get("owner_is_kept"):
+        return
+    st.html(
+        f"<script>document.cookie = '{_COOKIE}={token}; path=/; max-age={_YEAR_S}; "
+        "SameSite=Strict' + (location.protocol === 'https:' ? '; Secure' : '');</script>",
+        unsafe_allow_javascript=True,
+    )

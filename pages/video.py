@@ -1,0 +1,115 @@
+"""Video: upload or try a clip, follow its job, look at what came out."""
+
+import streamlit as st
+
+from emotion_core import jobs
+from emotion_core.files import path_under_roots, readable_roots
+from emotion_core.limits import VIDEO_UPLOAD_MAX_BYTES
+from emotion_core.texts import say
+from emotion_core.videos import VideoTask, start_video_job
+from pages._shared import notice, video_options, visitor
+from pages._shared.drawer import clock, describe
+from pages._shared.errors import error_box, plain
+from pages._shared.video_view import show_result
+
+_TYPES = ["mp4", "m4v", "mov", "3gp", "mkv", "webm", "avi"]
+_PREVIEW_PX = 640
+
+
+def ask() -> None:
+    """Show the ways in, and start a job when one is taken."""
+    upload = st.file_uploader(
+        say("video.upload"),
+        max_upload_size=None if visitor.is_own_machine() else VIDEO_UPLOAD_MAX_BYTES // 1_000_000,
+        key=f"video-{st.session_state.setdefault('video_round', 0)}",
+    )
+    typed = ""
+    if readable_roots():
+        typed = st.text_input(say("video.path"), help=say("video.path_help"), key="video_path")
+    with st.container(horizontal=True):
+        is_start = st.button(
+            say("video.start"),
+            type="primary",
+            disabled=not (upload or typed),
+            key="video_start",
+        )
+        is_sample = st.button(say("video.sample"), key="video_sample")
+    task = video_options.choose_task()
+    if is_sample or st.session_state.pop("video_sample_wanted", False):
+        start(say("video.sample_name"), None, task)
+    elif is_start and upload:
+        start(upload.name, upload.getbuffer(), task)
+    elif is_start:
+        path = path_under_roots(typed)
+        start(path.name, path, task)
+
+
+def start(name: str, content: object, task: VideoTask) -> None:
+    """Start a job and show it; the upload is let go, since the job has it."""
+    with st.spinner(say("video.starting")):
+        job = start_video_job(
+            name,
+            content,
+            task,
+            owner=visitor.owner(),
+            has_caps=not visitor.is_own_machine(),
+        )
+    st.session_state["job"] = job.id
+    st.session_state["video_round"] += 1
+    st.rerun()
+
+
+def chosen_job() -> jobs.Job | None:
+    """Return the job to show: the one that was opened, else the newest video."""
+    mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in ("video", "camera")]
+    wanted = st.session_state.get("job")
+    return next((job for job in mine if job.id == wanted), mine[0] if mine else None)
+
+
+def show_progress(job_id: str) -> None:
+    """Show how far a job is, and its newest picture; runs again every second."""
+    job = jobs.load_job(job_id, visitor.owner())
+    if job.is_over:
+        st.rerun()
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        picture = job.preview()
+        if picture:
+            st.image(picture, width=_PREVIEW_PX, alt=say("video.preview_alt", name=job.title))
+        else:
+            st.skeleton(height=320)
+    with right:
+        st.progress(job.share or 0.0, plain(describe(job)))
+        if job.state == "running" and job.left_s is not None:
+            with st.container(horizontal=True):
+                st.metric(say("video.frames"), f"{job.done:,} / {job.total:,}")
+                st.metric(say("video.rate"), f"{job.rate:.0f}")
+                st.metric(say("video.left"), clock(job.left_s))
+        st.button(
+            say("jobs.cancel"),
+            key="cancel_here",
+            disabled=job.is_stopping,
+            on_click=jobs.cancel_job,
+            args=(job,),
+        )
+        st.caption(say("video.go_on"))
+
+
+st.title(say("video.title"))
+with error_box():
+    notice.require()
+    ask()
+    job = chosen_job()
+    if job is None:
+        st.info(say("video.empty"))
+        st.stop()
+    st.subheader(plain(job.title))
+    if not job.is_over:
+        with error_box():
+            st.fragment(show_progress, run_every=1.0)(job.id)
+    elif job.state == "done":
+        show_result(job)
+    elif job.state == "failed":
+        st.error(plain(job.message))
+    else:
+        st.info(say(f"video.{job.state}"))
