@@ -12,9 +12,12 @@ page = st.navigation(
         st.Page("pages/home.py", title=say("app.home"), default=True),
         st.Page("pages/photo.py", title=say("app.photo")),
         st.Page("pages/video.py", title=say("app.video")),
+        st.Page("pages/live.py", title=say("app.live")),
     ],
     position="top",
 )
 show_drawer()
 visitor.remember_owner()
+st.session_state["has_arrived"] = st.session_state.get("page") != page.url_path
+st.session_state["page"] = page.url_path
 page.run()

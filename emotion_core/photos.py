@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from .analysis import ReadOptions, read_picture
-from .cards import NETWORK_FILE
+from .analysis import ReadOptions, provenance_of, read_picture
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import EmotionError
-from .export import photo_table, software_versions, to_csv, to_json
+from .export import photo_table, to_csv, to_json
 from .faces import Detector
 from .files import atomic_write
 from .media.photo import decode_photo, encode_png, load_bytes
@@ -68,17 +67,11 @@ def read_photo_bytes(
     options = options or ReadOptions()
     image = decode_photo(data, name=name)
     reading = read_picture(image, detector, recognizer, options=options)
-    provenance = Provenance(
-        models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
-        options={
-            **asdict(options),
-            "recognizer": recognizer.id,
-            "threshold": recognizer.threshold if options.threshold is None else options.threshold,
-            "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
-            "detector": detector.name,
-            "detector_min_confidence": detector.min_confidence,
-        },
-        versions=software_versions(),
+    provenance = provenance_of(
+        recognizer,
+        detector,
+        options=asdict(options),
+        threshold=options.threshold,
         input_sha256=hashlib.sha256(data).hexdigest(),
     )
     return PhotoResult(name, data, reading, provenance, recognizer.id, image)

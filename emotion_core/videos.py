@@ -10,13 +10,11 @@ from typing import Any
 import pandas as pd
 
 from . import limits
-from .analysis import ReadOptions, VideoOptions, read_frames
-from .analysis.video import ahead
-from .cards import NETWORK_FILE
+from .analysis import ReadOptions, VideoOptions, ahead, provenance_of, read_frames
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import InputError, StorageError, TooLarge
-from .export import software_versions, timeline_files
+from .export import timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
 from .files import atomic_write, safe_stem, sha256_of
 from .jobs import Job, delete_job, new_job, start_job
@@ -26,7 +24,7 @@ from .media.video import iter_frames, probe_video
 from .registry import DEFAULT_MODEL, load_recognizer
 from .texts import say
 from .timeline import TimelineBuilder
-from .types import Frame, FrameReading, Image, Provenance, VideoInfo
+from .types import Frame, FrameReading, Image, VideoInfo
 
 #: The files of a result behind its stem.
 ANNOTATED = "annotated.mp4"
@@ -177,7 +175,13 @@ def analyse_video(
         raise InputError(say("error.empty_range", name=source.name))
     table = builder.table()
     about = {**asdict(info), "frame_rate": str(info.frame_rate), "frames_read": frames}
-    provenance = _provenance(source, task, detector, recognizer)
+    provenance = provenance_of(
+        recognizer,
+        detector,
+        options=task.as_dict(),
+        threshold=task.options.reading.threshold,
+        input_sha256=sha256_of(source),
+    )
     for end, content in timeline_files(table, provenance, about=about).items():
         written[end] = atomic_write(out / f"{stem}.{end}", content)
     people = int(table["tracker_id"].nunique())
@@ -321,21 +325,3 @@ def _frames_expected(info: VideoInfo, task: VideoTask) -> int | None:
     if not task.has_video:
         count = -(-count // task.options.every)
     return max(1, count)
-
-
-def _provenance(
-    source: Path, task: VideoTask, detector: Detector, recognizer: Recognizer
-) -> Provenance:
-    threshold = task.options.reading.threshold
-    return Provenance(
-        models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
-        options={
-            **task.as_dict(),
-            "recognizer": recognizer.id,
-            "threshold": recognizer.threshold if threshold is None else threshold,
-            "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
-            "detector_min_confidence": detector.min_confidence,
-        },
-        versions=software_versions(),
-        input_sha256=sha256_of(source),
-    )

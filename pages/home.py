@@ -34,12 +34,14 @@ def show_cards() -> None:
                     if st.button(say("home.video_open"), key="open_video"):
                         st.switch_page("pages/video.py")
                     continue
-                if name == "photo" and st.button(
-                    say("home.photo_sample"), key="sample", type="primary"
-                ):
+                if name == "camera":
+                    if st.button(say("home.camera_open"), key="open_camera"):
+                        st.switch_page("pages/live.py")
+                    continue
+                if st.button(say("home.photo_sample"), key="sample", type="primary"):
                     open_photo("sample")
-                if st.button(say(f"home.{name}_open"), key=f"open_{name}"):
-                    open_photo("camera" if name == "camera" else "upload")
+                if st.button(say("home.photo_open"), key="open_photo"):
+                    open_photo("upload")
 
 
 def show_state() -> None:

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from emotion_core import load_detector, load_model
-from emotion_core.analysis import ReadOptions, VideoOptions, read_frames, read_picture
-from emotion_core.analysis.video import ahead
+from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
 from emotion_core.errors import InputError, JobCancelled
 from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video

@@ -1,12 +1,15 @@
 """The one place where detecting, tracking, classifying and affect meet."""
 
 from .picture import ReadOptions, find_faces, read_batches, read_picture
-from .video import VideoOptions, read_frames
+from .provenance import provenance_of
+from .video import VideoOptions, ahead, read_frames
 
 __all__ = [
     "ReadOptions",
     "VideoOptions",
+    "ahead",
     "find_faces",
+    "provenance_of",
     "read_batches",
     "read_frames",
     "read_picture",

@@ -88,6 +88,7 @@ def read_frames(
     recognizer: Recognizer,
     *,
     options: VideoOptions | None = None,
+    tracker: Tracker | None = None,
 ) -> Generator[FrameReading]:
     """Read the frames of a video, or of a camera, in order.
 
@@ -96,6 +97,7 @@ def read_frames(
         detector: Finds the faces.
         recognizer: A model or a committee.
         options: How to read; None takes the defaults.
+        tracker: Goes on with its people, where options change on the way; None begins anew.
 
     Yields:
         One `FrameReading` per frame.
@@ -103,7 +105,7 @@ def read_frames(
     options = options or VideoOptions()
     batches = in_batches(frames, options)
     found = detect(batches, detector, options)
-    tracked = track(found, options)
+    tracked = track(found, tracker or Tracker(max_gap_s=options.gap_s))
     read = classify(tracked, recognizer, options)
     return hold(smooth(read, recognizer, options))
 
@@ -132,9 +134,8 @@ def detect(batches: _Batches, detector: Detector, options: VideoOptions) -> _Bat
         yield batch
 
 
-def track(batches: _Batches, options: VideoOptions) -> _Batches:
+def track(batches: _Batches, tracker: Tracker) -> _Batches:
     """Number the people, and move their faces on where nobody was looked for."""
-    tracker = Tracker(max_gap_s=options.gap_s)
     looked_s = 0.0
     for batch in batches:
         for i, seen in enumerate(batch):

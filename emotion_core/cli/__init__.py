@@ -2,7 +2,7 @@
 
 import typer
 
-from . import data, models, photo, train, video
+from . import camera, data, models, photo, train, video
 
 app = typer.Typer(
     help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("photo")(photo.photo)
 app.command("video")(video.video)
+app.command("camera")(camera.camera)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -6,6 +6,7 @@ from .store import (
     Job,
     cancel_job,
     delete_job,
+    end_job,
     keep_job,
     list_jobs,
     load_job,
@@ -13,6 +14,8 @@ from .store import (
     place_in_line,
     start_job,
     sweep_jobs,
+    write_process,
+    write_status,
 )
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "JobRun",
     "cancel_job",
     "delete_job",
+    "end_job",
     "keep_job",
     "list_jobs",
     "load_job",
@@ -28,4 +32,6 @@ __all__ = [
     "place_in_line",
     "start_job",
     "sweep_jobs",
+    "write_process",
+    "write_status",
 ]

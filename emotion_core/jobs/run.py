@@ -47,7 +47,7 @@ class JobRun:
         self._over = threading.Event()
 
     def __enter__(self) -> "JobRun":
-        write_process(self._folder, os.getpid())
+        write_process(self._folder)
         write_json(self._folder / "status.json", self._status)
         return self
 

@@ -253,8 +253,15 @@ def is_first_in_line(folder: Path) -> bool:
     return job is not None and place_in_line(job) == 1
 
 
-def write_process(folder: Path, pid: int) -> None:
-    """Note which process works on a job."""
+def write_status(folder: Path, **values: Any) -> None:
+    """Change what is known of a job's progress: `state`, `done`, `total`, `rate` …"""
+    status = _load(folder / "status.json") or {}
+    write_json(folder / "status.json", {**status, **values})
+
+
+def write_process(folder: Path, pid: int | None = None) -> None:
+    """Note which process works on a job; None is this one."""
+    pid = os.getpid() if pid is None else pid
     try:
         began_s = psutil.Process(pid).create_time()
     except psutil.Error:
@@ -270,9 +277,7 @@ def end_job(folder: Path, state: str, *, message: str = "", summary: Any = None)
     (folder / "preview.jpg").unlink(missing_ok=True)
     if state != "done":
         shutil.rmtree(folder / "result", ignore_errors=True)
-    status = _load(folder / "status.json") or {}
-    status.update(state=state, message=message, summary=summary, ended_s=time.time())
-    write_json(folder / "status.json", status)
+    write_status(folder, state=state, message=message, summary=summary, ended_s=time.time())
 
 
 def _folders() -> list[Path]:

@@ -1,5 +1,7 @@
 """Charts that read in light and dark, with words beside the colours."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -11,6 +13,10 @@ from emotion_core.types import Scores
 
 #: A grey that stands out on white and on Streamlit's dark ground alike.
 GREY = "#808495"
+#: Lines differ in more than their colour.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
+#: Points of a line that is drawn anew every second.
+_POINTS = 240
 
 
 def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
@@ -35,6 +41,34 @@ def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
     figure.update_yaxes(autorange="reversed", ticks="")
     figure.update_xaxes(range=[0, 1.3], visible=False)
     figure.update_layout(height=230, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.25)
+    return figure
+
+
+def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figure:
+    """Lines of one face's probabilities over the last minute; times are seconds before now."""
+    figure = go.Figure()
+    names = list(history[-1][1]) if history else []
+    rows = [row for row in history if list(row[1]) == names][:: max(1, len(history) // _POINTS)]
+    for number, name in enumerate(names):
+        figure.add_scatter(
+            x=[at_s for at_s, _ in rows],
+            y=[probs[name] for _, probs in rows],
+            mode="lines",
+            name=say(f"label.{name}"),
+            line={
+                "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
+                "dash": DASHES[number % len(DASHES)],
+                "width": 2,
+            },
+            hoverinfo="skip",
+        )
+    figure.update_xaxes(range=[-60, 0], ticksuffix=" s", showgrid=False)
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", tickvals=[0, 0.5, 1])
+    figure.update_layout(
+        height=220,
+        margin={"l": 0, "r": 8, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": -0.2, "font": {"size": 11}},
+    )
     return figure
 
 

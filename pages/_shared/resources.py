@@ -1,9 +1,12 @@
 """Models and detectors that stay loaded between reruns."""
 
+import os
+
 import streamlit as st
 
 from emotion_core.classify import Recognizer
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
+from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.registry import ModelEntry, list_models, load_recognizer
 
 
@@ -17,6 +20,18 @@ def recognizer(model_ids: tuple[str, ...], vote: str) -> Recognizer:
 def detector(name: str, min_confidence: float | None) -> Detector:
     """Return a detector of this session, so that visitors do not wait for each other."""
     return load_detector(name, min_confidence=min_confidence)
+
+
+@st.cache_resource(show_spinner=False)
+def live_slots() -> LiveSlots:
+    """Return who may use a camera now; one for the whole server."""
+    return LiveSlots(int(os.environ.get("MIEN_LIVE_SLOTS", 0)) or max(1, os.cpu_count() or 1))
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda session: session.close())
+def live_session(_tools: LiveTools) -> LiveSession:
+    """Return the camera of this visitor; it is closed when the visitor goes."""
+    return LiveSession(_tools)
 
 
 @st.cache_resource(ttl=60, show_spinner=False)

@@ -8,14 +8,15 @@ from emotion_core.labels import CANONICAL, UNCERTAIN
 from emotion_core.palette import COLOURS
 from emotion_core.texts import say
 
-from .charts import GREY, affect_ground
+from .charts import DASHES, GREY, affect_ground
 
 #: A chart of a page shows no more points of one person; the table has them all.
 _POINTS_MAX = 1500
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
 _MARGINS = {"l": 0, "r": 24, "t": 8, "b": 0}
 #: An episode shorter than this share of the whole has no room for its name.
 _TEXT_SHARE = 0.08
+#: A line breaks where nobody was seen for so long; a camera skips frames now and then.
+_GAP_S = 0.25
 
 
 def moment(seconds: float) -> str:
@@ -76,7 +77,7 @@ def probabilities(rows: pd.DataFrame, *, end_s: float, at_s: float) -> go.Figure
             name=name,
             line={
                 "color": COLOURS.get(label, COLOURS[UNCERTAIN]),
-                "dash": _DASHES[number % len(_DASHES)],
+                "dash": DASHES[number % len(DASHES)],
                 "width": 2,
             },
             marker={"size": 6, "opacity": 0},  # what is clicked
@@ -130,7 +131,7 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one person, not too many, with an empty one in every gap."""
     rows = rows.iloc[:: max(1, -(-len(rows) // _POINTS_MAX))].reset_index(drop=True)
     steps = rows["time_s"].diff()
-    gaps = rows[steps > 3 * steps.median()].copy()
+    gaps = rows[steps > max(3 * steps.median(), _GAP_S)].copy()
     if not len(gaps):
         return rows
     gaps["time_s"] -= 1e-3

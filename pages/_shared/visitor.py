@@ -41,3 +41,8 @@ def remember_owner() -> None:
         "SameSite=Strict' + (location.protocol === 'https:' ? '; Secure' : '');</script>",
         unsafe_allow_javascript=True,
     )
+
+
+def session_id() -> str:
+    """Return a name for this visit: one tab of one browser."""
+    return str(st.session_state.setdefault("visit", secrets.token_hex(8)))

@@ -1,10 +1,13 @@
 """The command line, run as a command."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -105,7 +108,7 @@ def test_models_are_listed_shown_and_verified() -> None:
 def test_help_stands_in_the_docs() -> None:
     guide = (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
     commands = typer.main.get_command(app)
-    assert set(commands.commands) == {"photo", "video", "train", "models", "data"}
+    assert set(commands.commands) == {"photo", "video", "camera", "train", "models", "data"}
     for name, command in commands.commands.items():
         subcommands = getattr(command, "commands", {"": command})
         for subname, subcommand in subcommands.items():
@@ -155,6 +158,55 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert result.returncode == 2
         assert len(complaints(result)) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_may_be_a_file(tmp_path: Path, clip: Path) -> None:
+    result = mien("camera", "--source", clip, "--out", tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "clip.timeline.csv")
+    assert table["frame"].nunique() == 225
+    assert table["tracker_id"].nunique() == 3
+
+
+def test_a_camera_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for source, said in [("97", "Camera 97 gives no picture"), ("gone.mp4", "gone.mp4")]:
+        result = mien("camera", "--source", source, "--out", tmp_path / "out")
+        assert result.returncode == 2
+        assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def end_with_sigint(process: subprocess.Popen, terminal: int) -> None:
+    process.send_signal(signal.SIGINT)
+
+
+def end_with_q(process: subprocess.Popen, terminal: int) -> None:
+    os.write(terminal, b"q")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
+@pytest.mark.parametrize("end", [end_with_sigint, end_with_q])
+def test_a_recording_ends_by_key_and_is_kept(tmp_path: Path, clip: Path, end: Callable) -> None:
+    import pty
+
+    outside, inside = pty.openpty()
+    command = (sys.executable, "-m", "emotion_core", "camera", "--source", str(clip))
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path), "--detector", "centerface"],
+        cwd=ROOT, stdin=inside, stdout=inside, stderr=inside,
+    ) as process:  # fmt: skip
+        os.close(inside)
+        said = b""
+        while b"happy" not in said:
+            said += os.read(outside, 1000)
+        end(process, outside)
+        with contextlib.suppress(OSError):  # the terminal ends with the process
+            while os.read(outside, 1000):
+                continue
+        assert process.wait(30) == 0
+    os.close(outside)
+    table = pd.read_csv(tmp_path / "clip.timeline.csv")
+    assert 0 < table["frame"].nunique() < 225
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")

@@ -1,0 +1,136 @@
+"""`camera --source 0|FILE --out DIR`"""
+
+import contextlib
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, TextIO
+
+import typer
+
+from ..analysis import ReadOptions, VideoOptions, provenance_of, read_frames
+from ..errors import InputError
+from ..export import timeline_files
+from ..faces import DEFAULT_DETECTOR, load_detector
+from ..files import atomic_write, sha256_of
+from ..media.camera import iter_camera
+from ..media.video import iter_frames
+from ..registry import DEFAULT_MODEL, load_recognizer
+from ..timeline import TimelineBuilder
+from ..types import Frame
+from . import reading
+from .shared import quiet_natives, refusals
+
+_DEFAULTS = VideoOptions()
+
+
+def camera(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    source: Annotated[str, typer.Option(help="Number of the camera, or a video file.")] = "0",
+    model: reading.Model = None,
+    vote: reading.Vote = "soft",
+    detector: reading.DetectorName = DEFAULT_DETECTOR,
+    min_confidence: reading.MinConfidence = None,
+    detect_every: reading.DetectEvery = 1,
+    threshold: reading.Threshold = None,
+    tta: reading.Tta = False,
+    smooth: reading.Smooth = _DEFAULTS.smooth_s,
+    hysteresis: reading.Hysteresis = _DEFAULTS.hysteresis,
+) -> None:
+    """Record a timeline from a camera, without a browser, until q or Ctrl-C.
+
+    Writes camera.timeline.csv and what follows from it; no picture is kept. Exit status 0 when it
+    was recorded, 2 when the camera or the file cannot be read.
+    """
+    with refusals():
+        stem, frames, digest = _open(source)
+        options = VideoOptions(
+            reading=ReadOptions(flip=tta, threshold=threshold),
+            detect_every=detect_every,
+            smooth_s=smooth,
+            hysteresis=hysteresis,
+            batch=1,
+        )
+        with quiet_natives() as terminal, _stopped_by_keys() as is_stopped:
+            recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+            faces = load_detector(detector, min_confidence=min_confidence)
+            builder = TimelineBuilder(model_id=recognizer.id)
+            with contextlib.closing(
+                read_frames(frames, faces, recognizer, options=options)
+            ) as readings:
+                for seen in readings:
+                    builder.add(seen)
+                    _tell(terminal, seen.frame, list(seen.reading.label))
+                    if is_stopped():
+                        break
+        provenance = provenance_of(
+            recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
+        )
+        files = timeline_files(builder.table(), provenance, about={"source": source})
+        for end, content in files.items():
+            atomic_write(out / f"{stem}.{end}", content)
+
+
+def _open(source: str) -> tuple[str, Iterator[Frame], str]:
+    if source.isdecimal():
+        return "camera", iter_camera(int(source)), ""
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"{source} is neither the number of a camera nor a file.")
+    return path.stem, iter_frames(path), sha256_of(path)
+
+
+def _tell(terminal: TextIO, frame: Frame, labels: list[str]) -> None:
+    if terminal.isatty():
+        text = f"{frame.time_s:7.1f} s  {', '.join(labels) or '-'}  (q ends)"
+        terminal.write(f"\r{text:<78.78}")
+        terminal.flush()
+
+
+@contextmanager
+def _stopped_by_keys() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C, and q where somebody sits at the keyboard."""
+    stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        with _single_keys():
+            yield lambda: stop.is_set() or _is_q_pressed()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """Take keys one by one, without Enter, where there is a terminal that can."""
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+    import tty
+
+    held = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, held)
+
+
+def _is_q_pressed() -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        return msvcrt.kbhit() and msvcrt.getwch().lower() == "q"
+    if not sys.stdin.isatty():
+        return False
+    return bool(select.select([sys.stdin], [], [], 0)[0]) and sys.stdin.read(1).lower() == "q"

@@ -1,0 +1,221 @@
+"""Live: the camera with readings drawn on it, what it shows beside it, and recordings."""
+
+import time
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import streamlit as st
+from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
+
+from emotion_core.jobs import new_job
+from emotion_core.live import LiveSession, LiveState, LiveTools
+from emotion_core.media.photo import encode_png
+from emotion_core.texts import say
+from pages._shared import charts, ice, notice, options, resources, video_options, visitor
+from pages._shared.drawer import clock, open_job
+from pages._shared.errors import error_box, plain
+
+_KEY = "live"
+_CAMERA = {
+    "video": {"width": {"ideal": 640}, "height": {"ideal": 480}, "frameRate": {"ideal": 30}},
+    "audio": False,
+}
+#: A camera that shows nothing for so long has a reason that is told.
+_PATIENCE_S = 12.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def choose_tools() -> LiveTools:
+    """Show the options, which hold while the camera runs, and return what reads and draws."""
+    steady = []
+    choice = options.choose(more=lambda: steady.append(video_options.choose_smoothing()))
+    return LiveTools(
+        recognizer=resources.recognizer(choice.model_ids, choice.vote),
+        detector=resources.detector(choice.detector, choice.min_confidence),
+        options=replace(steady[0], reading=choice.reading),
+        drawing=choice.drawing,
+    )
+
+
+def camera(tools: LiveTools) -> LiveSession:
+    """Return the visitor's camera session with the tools that are chosen now."""
+    session = resources.live_session(tools)
+    if st.session_state.get("live_tools") != tools:
+        session.change(tools)
+        st.session_state["live_tools"] = tools
+    return session
+
+
+def switch(is_on: bool) -> None:
+    """Note that the camera should run, or should not."""
+    st.session_state["live_on"] = is_on
+    st.session_state["live_since"] = time.monotonic()
+    if not is_on:
+        resources.live_slots().leave(visitor.session_id())
+
+
+def stream(session: LiveSession) -> WebRtcStreamerContext:
+    """Show the picture of the camera."""
+    servers, stun = ice.ice_servers()
+    if stun:
+        st.caption(say("live.stun", server=stun))
+    texts = ("media_api_not_available", "device_ask_permission", "device_not_available")
+    return webrtc_streamer(
+        key=_KEY,
+        mode=WebRtcMode.SENDRECV,
+        rtc_configuration={"iceServers": servers},
+        media_stream_constraints=_CAMERA,
+        video_frame_callback=session.on_frame,
+        desired_playing_state=st.session_state.get("live_on", False),
+        media_toggle_controls=False,
+        video_html_attrs={"autoPlay": True, "muted": True, "style": {"width": "100%"}},
+        translations={
+            **{name: say(f"live.{name}") for name in texts},
+            "device_access_denied": say("live.device_access_denied"),
+            "select_device": say("live.select_device"),
+        },
+    )
+
+
+def say_why_dark(context: WebRtcStreamerContext) -> None:
+    """Tell why there is no picture, as far as it can be known, and offer a snapshot."""
+    page = urlsplit(st.context.url or "")
+    reason = ""
+    if page.scheme == "http" and page.hostname not in _LOOPBACK:
+        reason = say("live.no_https")
+    elif time.monotonic() - st.session_state.get("live_since", 0.0) > _PATIENCE_S:
+        reason = say("live.no_route" if context.state.signalling else "live.no_camera")
+    if reason:
+        st.warning(reason)
+        if st.button(say("live.snapshot_instead"), key="snapshot_instead"):
+            st.session_state["photo_source"] = "camera"
+            st.switch_page("pages/photo.py")
+
+
+def control_recording(session: LiveSession, tools: LiveTools) -> None:
+    """Offer recording and a snapshot while the camera runs."""
+    with st.container(horizontal=True):
+        if session.recording is None:
+            if st.button(say("live.record"), key="record"):
+                start_recording(session, tools)
+                st.rerun()
+        elif st.button(say("live.stop_recording"), key="stop_recording", type="primary"):
+            job = session.recording.job
+            session.stop_recording()
+            st.session_state["live_recorded"] = job.id
+            st.rerun()
+        st.download_button(
+            say("live.snapshot"),
+            data=lambda: encode_png(session.snapshot()),
+            file_name="snapshot.png",
+            key="snapshot",
+            on_click="ignore",
+        )
+    recorded = st.session_state.get("live_recorded")
+    if recorded and session.recording is None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(say("live.recorded"))
+            if st.button(say("jobs.open"), key="open_recorded"):
+                open_job(recorded, "camera")
+
+
+def start_recording(session: LiveSession, tools: LiveTools) -> None:
+    """Begin a recording, which My jobs lists."""
+    title = say("live.recording_title", time=time.strftime("%H:%M"))
+    ids = [member.card.id for member in tools.recognizer.members]
+    settings = {"task": {"model_ids": ids}, "stem": "camera"}
+    session.record(new_job("camera", title, owner=visitor.owner(), settings=settings))
+
+
+def show_state(session: LiveSession) -> None:
+    """Show what is read now and was in the last minute; runs again every second."""
+    resources.live_slots().ask(visitor.session_id())
+    state = session.state()
+    if state.problem:
+        st.error(plain(state.problem))
+    if not state.is_running:
+        st.caption(say("live.waiting"))
+        return
+    if not st.session_state.get("live_was_running"):
+        st.session_state["live_was_running"] = True
+        st.rerun()
+    show_numbers(session, state)
+    latest = state.latest
+    if latest is None or not len(latest.reading):
+        st.caption(say("live.nobody"))
+    else:
+        row = int(latest.quality.size_px.argmax())
+        hatched = bool(latest.reading.abstained[row])
+        st.plotly_chart(
+            charts.distribution(latest.reading.scores, row, hatched=hatched),
+            key="live_now",
+            config={"displayModeBar": False},
+            alt=say("live.now_alt"),
+        )
+    st.plotly_chart(
+        charts.last_minute(state.history),
+        key="live_minute",
+        config={"displayModeBar": False},
+        alt=say("live.minute_alt"),
+    )
+
+
+def show_numbers(session: LiveSession, state: LiveState) -> None:
+    """Show rates, and say when the machine is too slow for every frame."""
+    faces = 0 if state.latest is None else len(state.latest.reading)
+    with st.container(horizontal=True):
+        st.metric(say("live.fps"), f"{state.shown_fps:.0f}")
+        st.metric(say("live.ms"), f"{state.read_ms:.0f}")
+        st.metric(say("live.faces"), faces)
+        if session.recording is not None:
+            st.metric(say("live.recorded_for"), clock(session.recording.seconds))
+    if state.every > 1:
+        st.caption(say("live.slow", every=state.every))
+
+
+def wait_in_line() -> None:
+    """Say how many stand before; runs again every second until a slot is free."""
+    place = resources.live_slots().ask(visitor.session_id())
+    if not place:
+        st.rerun()
+    st.info(say("live.queue", slots=resources.live_slots().slots, place=place))
+    st.button(say("live.leave_queue"), key="leave", on_click=switch, args=(False,))
+
+
+def show_live() -> None:
+    """Show the whole page."""
+    is_on = st.session_state.get("live_on", False)
+    if not is_on:
+        st.button(
+            say("live.start"), key="live_start", type="primary", on_click=switch, args=(True,)
+        )
+    else:
+        st.button(say("live.stop"), key="live_stop", on_click=switch, args=(False,))
+    tools = choose_tools()
+    if is_on and resources.live_slots().ask(visitor.session_id()):
+        st.fragment(wait_in_line, run_every=1.0)()
+        return
+    session = camera(tools)
+    if not is_on:
+        session.stop_recording()
+        st.session_state["live_was_running"] = False
+    picture, beside = st.columns([3, 2], gap="medium")
+    with picture:
+        context = stream(session)
+        if not is_on:
+            st.caption(say("live.empty"))
+        elif not session.state().is_running:
+            say_why_dark(context)
+        else:
+            control_recording(session, tools)
+    if is_on:
+        with beside:
+            st.fragment(show_state, run_every=1.0)(session)
+
+
+st.title(say("live.title"))
+with error_box():
+    notice.require()
+    if st.session_state.get("has_arrived"):
+        switch(False)  # nobody's camera starts by itself
+    show_live()
