@@ -127,18 +127,18 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     session.record(new_job("camera", title, owner=visitor.owner(), settings=settings))
 
 
-def show_state(session: LiveSession) -> None:
+def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool) -> None:
     """Show what is read now and was in the last minute; runs again every second."""
     resources.live_slots().ask(visitor.session_id())
     state = session.state()
+    if state.is_running != was_running:
+        st.rerun()  # what stands under the picture comes or goes
     if state.problem:
         st.error(plain(state.problem))
     if not state.is_running:
         st.caption(say("live.waiting"))
+        say_why_dark(context)
         return
-    if not st.session_state.get("live_was_running"):
-        st.session_state["live_was_running"] = True
-        st.rerun()
     show_numbers(session, state)
     latest = state.latest
     if latest is None or not len(latest.reading):
@@ -198,19 +198,17 @@ def show_live() -> None:
     session = camera(tools)
     if not is_on:
         session.stop_recording()
-        st.session_state["live_was_running"] = False
     picture, beside = st.columns([3, 2], gap="medium")
     with picture:
         context = stream(session)
+        is_running = session.state().is_running
         if not is_on:
             st.caption(say("live.empty"))
-        elif not session.state().is_running:
-            say_why_dark(context)
-        else:
+        elif is_running or session.recording is not None:
             control_recording(session, tools)
     if is_on:
         with beside:
-            st.fragment(show_state, run_every=1.0)(session)
+            st.fragment(show_state, run_every=1.0)(session, context, was_running=is_running)
 
 
 st.title(say("live.title"))

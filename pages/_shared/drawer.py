@@ -59,11 +59,12 @@ def _show_jobs() -> None:
         mine = jobs.list_jobs(visitor.owner())
         if not mine:
             st.caption(say("jobs.none"))
-        before = st.session_state.get("jobs_moving")
-        moving = sorted(job.id for job in mine if not job.is_over)
-        st.session_state["jobs_moving"] = moving
-        if before is not None and before != moving:
-            st.rerun()  # the page shows what has ended, and the drawer rests
+            st.page_link("pages/video.py", label=say("home.video_open"))
+        before = st.session_state.get("jobs_seen")
+        seen = [(job.id, job.is_over) for job in mine]
+        st.session_state["jobs_seen"] = seen
+        if before is not None and before != seen:
+            st.rerun()  # the page shows what has ended or gone, and the drawer rests
         for job in mine:
             _show_job(job)
 

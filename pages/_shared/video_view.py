@@ -55,15 +55,17 @@ def _choose_moment(job_id: str, end_s: float) -> float:
     if points and points[0]["x"] != st.session_state.get(f"{key}-click"):
         st.session_state[f"{key}-click"] = points[0]["x"]
         st.session_state[key] = round(min(float(points[0]["x"]), end_s), 2)
-    return st.slider(
+    at_s = st.slider(
         say("video.moment"),
         0.0,
         round(end_s, 2),
         step=0.04,
-        format="%.2f s",
+        format=" ",  # the accent on the dark ground is too faint for a text
         help=say("video.moment_help"),
         key=key,
     )
+    st.caption(timeline_charts.moment(at_s))
+    return at_s
 
 
 def _show_video(path: Path | None, at_s: float) -> None:

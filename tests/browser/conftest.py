@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from emotion_core.media.sample import sample_video
+from emotion_core.media.video import iter_frames
+from tests.builders import encode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Screenshots of a run lie here to be looked at.
@@ -37,6 +42,7 @@ class Studio:
     url: str
     pid: int
     home: Path
+    port: int
 
 
 expect.set_options(timeout=30_000)
@@ -50,10 +56,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 
 @contextmanager
-def running_studio(home: Path) -> Iterator[Studio]:
-    """The app as `make app` starts it, in a work folder of its own."""
+def running_studio(home: Path, *, port: int = 0, **settings: str) -> Iterator[Studio]:
+    """The app as `make app` starts it, in a work folder of its own; `settings` are variables."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     log = home / "server.log"
@@ -61,13 +68,18 @@ def running_studio(home: Path) -> Iterator[Studio]:
         server = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "MIEN_HOME": str(home / "mien"), "TMPDIR": str(home)},
+            env={
+                **os.environ,
+                "MIEN_HOME": str(home / "mien"),
+                "TMPDIR": str(home),
+                **settings,
+            },
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
             wait_for(port, server, log)
-            yield Studio(f"http://127.0.0.1:{port}", server.pid, home / "mien")
+            yield Studio(f"http://127.0.0.1:{port}", server.pid, home / "mien", port)
         finally:
             server.terminate()
             server.wait(timeout=20)
@@ -88,12 +100,41 @@ def wait_for(port: int, server: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, or the one that Playwright brought."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next((path for name in names if (path := shutil.which(name))), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield browser
         browser.close()
+
+
+def chromium_path() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample clip: one face, nobody, two faces."""
+    return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def camera_chromium(
+    chromium: Browser, clip: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """A Chromium whose camera shows the sample clip, over and over."""
+    # concatenated JPEGs are what Chromium takes for a camera
+    pictures = [encode(frame.image, "JPEG", quality=90) for frame in iter_frames(clip, end_s=5.5)]
+    camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    camera.write_bytes(b"".join(pictures))
+    flags = (
+        *FLAGS,
+        f"--use-file-for-fake-video-capture={camera}",
+        "--autoplay-policy=no-user-gesture-required",
+        "--disable-features=WebRtcHideLocalIpsWithMdns",
+    )
+    browser = chromium.browser_type.launch(executable_path=chromium_path(), args=flags)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -129,3 +170,34 @@ def settle(page: Page) -> None:
         "return app && app.dataset.testScriptState !== 'running'; }"
     )
     page.wait_for_timeout(300)
+
+
+def upload(page: Page, *paths: Path) -> None:
+    page.locator("input[type=file]").set_input_files([str(path) for path in paths])
+    settle(page)
+
+
+def download(page: Page, name: str) -> bytes:
+    button = page.get_by_role("button", name=name, exact=True)
+    with page.expect_download() as started:
+        button.click()
+    return Path(started.value.path()).read_bytes()
+
+
+def no_traceback(page: Page) -> None:
+    text = page.inner_text("body")
+    assert "Traceback" not in text
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def check_look(page: Page, name: str) -> None:
+    page.screenshot(path=SHOTS / f"{name}.png")
+    overflow = page.evaluate(
+        "() => { const main = document.querySelector('[data-testid=stMain]');"
+        "return main.scrollWidth - main.clientWidth; }"
+    )
+    assert overflow <= 0, f"{name} is {overflow} px too wide"
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    told = [f"{v['id']}: {[node['html'][:160] for node in v['nodes']][:2]}" for v in serious]
+    assert not told, f"{name}: {told}"

@@ -9,14 +9,24 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from emotion_core import load_detector, load_model
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
-from tests.browser.conftest import SHOTS, Studio, open_page, running_studio, settle, visit
+from tests.browser.conftest import (
+    SHOTS,
+    Studio,
+    check_look,
+    download,
+    no_traceback,
+    open_page,
+    running_studio,
+    settle,
+    upload,
+    visit,
+)
 from tests.builders import encode, make_picture
 
 pytestmark = pytest.mark.browser
@@ -33,24 +43,6 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "cut.png").write_bytes(sample_photo()[:9000])
     return tmp_path
-
-
-def upload(page: Page, *paths: Path) -> None:
-    page.locator("input[type=file]").set_input_files([str(path) for path in paths])
-    settle(page)
-
-
-def download(page: Page, name: str) -> bytes:
-    button = page.get_by_role("button", name=name, exact=True)
-    with page.expect_download() as started:
-        button.click()
-    return Path(started.value.path()).read_bytes()
-
-
-def no_traceback(page: Page) -> None:
-    text = page.inner_text("body")
-    assert "Traceback" not in text
-    assert page.locator("[data-testid=stException]").count() == 0
 
 
 def test_from_home_to_a_reading_in_one_click(page: Page, studio: Studio) -> None:
@@ -150,19 +142,6 @@ def test_pages_fit_their_window_and_pass_axe(
     settle(page)
     check_look(page, f"photo-{scheme}-{width}")
     context.close()
-
-
-def check_look(page: Page, name: str) -> None:
-    page.screenshot(path=SHOTS / f"{name}.png")
-    overflow = page.evaluate(
-        "() => { const main = document.querySelector('[data-testid=stMain]');"
-        "return main.scrollWidth - main.clientWidth; }"
-    )
-    assert overflow <= 0, f"{name} is {overflow} px too wide"
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    told = [f"{v['id']}: {[node['html'][:160] for node in v['nodes']][:2]}" for v in serious]
-    assert not told, f"{name}: {told}"
 
 
 def test_the_server_never_loads_tensorflow_and_talks_to_nobody(

@@ -1,0 +1,240 @@
+"""A camera session: always the newest frame, tools that change on the way, recordings, slots."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core import jobs, load_detector, load_model
+from emotion_core.analysis import VideoOptions
+from emotion_core.draw import DrawOptions
+from emotion_core.live import LiveSession, LiveSlots, LiveTools
+from emotion_core.media.video import iter_frames
+from emotion_core.types import Faces, Image
+from tests.builders import make_picture
+
+
+class Gate:
+    """A detector that looks only when it is let, and notes what it saw."""
+
+    name, min_confidence = "gate", 0.5
+
+    def __init__(self, detector: object, *, is_open: bool = True) -> None:
+        self.detector, self.seen = detector, []
+        self.entered, self.open = threading.Event(), threading.Event()
+        self.fails = False
+        if is_open:
+            self.open.set()
+
+    def detect(self, image: Image) -> Faces:
+        self.seen.append(int(image[0, 0, 0]))
+        self.entered.set()
+        assert self.open.wait(30)
+        if self.fails:
+            raise RuntimeError("broken net")
+        return self.detector.detect(image)
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple:
+    return load_detector(), load_model()
+
+
+@pytest.fixture
+def gate(parts: tuple) -> Gate:
+    return Gate(parts[0])
+
+
+def tools_of(gate: Gate, parts: tuple, **settings: object) -> LiveTools:
+    return LiveTools(parts[1], gate, VideoOptions(**settings), DrawOptions())
+
+
+@pytest.fixture
+def session(gate: Gate, parts: tuple) -> Iterator[LiveSession]:
+    running = LiveSession(tools_of(gate, parts))
+    yield running
+    gate.open.set()
+    running.close()
+    assert not [t for t in threading.enumerate() if t.name == "live" and t.is_alive()]
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+    end_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come true"
+        time.sleep(0.02)
+
+
+def feed(session: LiveSession, image: Image, condition: Callable[[], object]) -> None:
+    """Show a picture again and again until something is true."""
+
+    def once() -> object:
+        session.show(image)
+        return condition()
+
+    until(once)
+
+
+def test_the_picture_comes_back_with_its_reading(session: LiveSession, portrait: Image) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    picture = session.show(portrait)
+    assert picture.shape == portrait.shape
+    assert not np.array_equal(picture, portrait)
+    assert np.array_equal(session.snapshot(), picture)
+    state = session.state()
+    assert state.is_running
+    assert state.latest.reading.label == ("happy",)
+    assert state.history[-1][1]["happy"] > 0.9
+    assert state.problem == ""
+
+
+def test_a_frame_of_webrtc_keeps_its_time(session: LiveSession, portrait: Image) -> None:
+    frame = av.VideoFrame.from_ndarray(portrait, format="rgb24")
+    frame.pts, frame.time_base = 1234, Fraction(1, 90_000)
+    answer = session.on_frame(frame)
+    assert (answer.pts, answer.time_base) == (frame.pts, frame.time_base)
+
+
+def test_a_slow_machine_reads_the_newest_frame_and_builds_no_queue(parts: tuple) -> None:
+    gate = Gate(parts[0], is_open=False)
+    session = LiveSession(tools_of(gate, parts))
+    try:
+        for number in range(12):
+            session.show(np.full((64, 64, 3), number, np.uint8))
+            if number == 0:
+                assert gate.entered.wait(10)
+        gate.open.set()
+        until(lambda: len(gate.seen) >= 2)
+        time.sleep(0.1)
+        assert gate.seen == [0, 11]
+    finally:
+        gate.open.set()
+        session.close()
+
+
+def test_tools_change_and_people_keep_their_numbers(
+    session: LiveSession, parts: tuple, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    second = Gate(parts[0])
+    session.change(tools_of(second, parts, smooth_s=0.0, hysteresis=0.0))
+    feed(session, portrait, lambda: len(second.seen) > 2)
+    until(lambda: session.state().latest)
+    assert session.state().latest.reading.faces.tracker_id.tolist() == [1]
+
+
+def test_an_error_is_told_and_the_camera_goes_on(
+    session: LiveSession, gate: Gate, parts: tuple, portrait: Image
+) -> None:
+    gate.fails = True
+    feed(session, portrait, lambda: session.state().problem)
+    assert "camera" in session.state().problem
+    assert "broken net" not in session.state().problem
+    session.change(tools_of(Gate(parts[0]), parts))
+    feed(session, portrait, lambda: session.state().latest)
+    assert session.state().problem == ""
+
+
+def test_without_frames_nothing_is_shown_as_running(session: LiveSession, portrait: Image) -> None:
+    feed(session, portrait, lambda: session.state().is_running)
+    until(lambda: not session.state().is_running)
+    assert session.state().latest is None
+
+
+def record(session: LiveSession) -> jobs.Job:
+    settings = {"task": {"model_ids": ["vgg-s"]}, "stem": "camera"}
+    job = jobs.new_job("camera", "Camera", owner="me", settings=settings)
+    session.record(job)
+    return job
+
+
+def test_a_recording_has_the_picture_and_the_timeline(
+    work_home: object, session: LiveSession, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    assert jobs.load_job(job.id, "me").state == "running"
+    shown = 0
+    for shape in [(512, 512), (256, 256)]:  # the browser halves its picture on a slow line
+        for _ in range(8):
+            session.show(portrait[:: 512 // shape[0], :: 512 // shape[1]].copy())
+            shown += 1
+            time.sleep(0.04)
+    session.stop_recording()
+    assert session.recording is None
+    done = jobs.load_job(job.id, "me")
+    assert (done.state, done.summary["frames"]) == ("done", shown)
+    files = done.results()
+    frames = list(iter_frames(files["camera.annotated.mp4"]))
+    assert len(frames) == shown
+    assert {frame.image.shape for frame in frames} == {(512, 512, 3)}
+    table = pd.read_csv(files["camera.timeline.csv"])
+    assert table["time_s"].is_monotonic_increasing
+    assert 0 <= table["time_s"].min()
+    assert table["label"].dropna().unique().tolist() == ["happy"]
+    assert frames[-1].time_s == pytest.approx(
+        table["time_s"].max() - table["time_s"].min(), abs=0.3
+    )
+
+
+def test_a_recording_ends_when_the_camera_goes(
+    work_home: object, session: LiveSession, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    for _ in range(5):
+        session.show(portrait)
+        time.sleep(0.03)
+    until(lambda: jobs.load_job(job.id, "me").is_over)
+    assert jobs.load_job(job.id, "me").state == "done"
+    assert session.recording is None
+
+
+def test_a_recording_of_nothing_is_no_video(work_home: object, session: LiveSession) -> None:
+    job = record(session)
+    session.stop_recording()
+    done = jobs.load_job(job.id, "me")
+    assert done.state == "done"
+    assert "camera.annotated.mp4" not in done.results()
+
+
+def test_readings_of_before_do_not_enter_a_recording(
+    work_home: object, session: LiveSession
+) -> None:
+    feed(session, make_picture(64, 64), lambda: session.state().latest)
+    job = record(session)
+    session.stop_recording()
+    table = pd.read_csv(jobs.load_job(job.id, "me").results()["camera.timeline.csv"])
+    assert (table["time_s"] >= 0).all()
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr("emotion_core.live.time.monotonic", lambda: self.now_s)
+
+
+def test_slots_are_given_in_the_order_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    slots = LiveSlots(2)
+    assert [slots.ask(who) for who in "abcd"] == [0, 0, 1, 2]
+    slots.leave("a")
+    assert slots.ask("d") == 2, "c is before"
+    assert slots.ask("c") == 0
+    assert slots.ask("d") == 1
+    assert slots.ask("b") == 0
+
+
+def test_who_does_not_ask_again_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    slots = LiveSlots(1)
+    assert [slots.ask(who) for who in "abc"] == [0, 1, 2]
+    for _ in range(4):
+        clock.now_s += 2
+        assert slots.ask("c") in (1, 2) or clock.now_s > 106
+    assert slots.ask("c") == 0
