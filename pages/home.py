@@ -9,39 +9,46 @@ from pages._shared import notice, resources, visitor
 from pages._shared.drawer import describe, open_job
 from pages._shared.errors import error_box, plain
 
-CARDS = ("photo", "video", "camera")
 #: The newest ones; the drawer has them all.
 _JOBS_SHOWN = 5
 
 
-def open_photo(source: str) -> None:
-    """Go to the photo page with one of its ways in chosen."""
-    st.session_state["photo_source"] = source
-    st.switch_page("pages/photo.py")
+def photo_ways() -> None:
+    """Offer the sample photo and one's own."""
+    if st.button(say("home.photo_sample"), key="sample", type="primary"):
+        st.session_state["photo_source"] = "sample"
+        st.switch_page("pages/photo.py")
+    if st.button(say("home.photo_open"), key="open_photo"):
+        st.session_state["photo_source"] = "upload"
+        st.switch_page("pages/photo.py")
+
+
+def video_ways() -> None:
+    """Offer the sample clip and one's own video."""
+    if st.button(say("home.video_sample"), key="sample_clip"):
+        st.session_state["video_sample_wanted"] = True
+        st.switch_page("pages/video.py")
+    if st.button(say("home.video_open"), key="open_video"):
+        st.switch_page("pages/video.py")
+
+
+def camera_ways() -> None:
+    """Offer the camera."""
+    if st.button(say("home.camera_open"), key="open_camera"):
+        st.switch_page("pages/live.py")
+
+
+CARDS = {"photo": photo_ways, "video": video_ways, "camera": camera_ways}
 
 
 def show_cards() -> None:
     """Show the three ways in."""
-    for name, column in zip(CARDS, st.columns(3), strict=True):
+    for (name, show_ways), column in zip(CARDS.items(), st.columns(3), strict=True):
         with column, st.container(border=True, height="stretch", key=f"card_{name}"):
             st.subheader(say(f"home.{name}_title"))
             st.markdown(say(f"home.{name}_text"))
             with st.container(horizontal=True):
-                if name == "video":
-                    if st.button(say("home.video_sample"), key="video_sample_home"):
-                        st.session_state["video_sample_wanted"] = True
-                        st.switch_page("pages/video.py")
-                    if st.button(say("home.video_open"), key="open_video"):
-                        st.switch_page("pages/video.py")
-                    continue
-                if name == "camera":
-                    if st.button(say("home.camera_open"), key="open_camera"):
-                        st.switch_page("pages/live.py")
-                    continue
-                if st.button(say("home.photo_sample"), key="sample", type="primary"):
-                    open_photo("sample")
-                if st.button(say("home.photo_open"), key="open_photo"):
-                    open_photo("upload")
+                show_ways()
 
 
 def show_state() -> None:

@@ -60,12 +60,13 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
     assert [button.key for button in app.button] == [
         "sample",
         "open_photo",
-        "video_sample_home",
+        "sample_clip",
         "open_video",
         "open_camera",
     ]
     assert len(app.dataframe[0].value) >= 3
-    assert app.button(key="open_video").disabled
+    assert [element.value for element in app.subheader].count(say("jobs.title")) == 2
+    assert say("jobs.none") in [caption.value for caption in app.caption]
 
 
 def test_photo_waits_for_the_tick() -> None:

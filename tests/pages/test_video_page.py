@@ -1,0 +1,172 @@
+"""The video page, the drawer and the live page without a browser."""
+
+import time
+from pathlib import Path
+
+import pytest
+import streamlit_webrtc.component
+from streamlit.testing.v1 import AppTest
+
+from emotion_core import jobs, limits
+from emotion_core.errors import TooLarge
+from emotion_core.media.sample import sample_video
+from emotion_core.texts import say
+from emotion_core.videos import VideoTask, start_video_job
+from pages._shared import ice
+
+APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4").read_bytes()
+
+
+@pytest.fixture
+def app() -> AppTest:
+    running = AppTest.from_file(APP, default_timeout=60)
+    running.session_state["notice_accepted"] = True
+    running.session_state["owner"] = "tester"
+    running.session_state["owner_is_kept"] = True
+    return running.run()
+
+
+@pytest.fixture
+def video_page(app: AppTest) -> AppTest:
+    return app.switch_page("pages/video.py").run()
+
+
+def run_until(app: AppTest, text: str) -> AppTest:
+    end_s = time.monotonic() + 90
+    while text not in [element.value for element in app.subheader]:
+        assert time.monotonic() < end_s
+        assert not app.exception
+        time.sleep(0.5)
+        app.run()
+    return app
+
+
+def test_video_invites_when_it_is_empty(video_page: AppTest) -> None:
+    assert not video_page.exception
+    assert say("video.empty") in [info.value for info in video_page.info]
+    assert video_page.button(key="video_start").disabled
+    assert not video_page.get("text_input"), "without roots nobody types a path"
+
+
+def test_the_sample_becomes_a_result(video_page: AppTest) -> None:
+    video_page.number_input(key="end").set_value(3.0).run()
+    video_page.button(key="video_sample").click().run()
+    assert not video_page.exception
+    (job,) = jobs.list_jobs("tester")
+    assert VideoTask.from_dict(job.settings["task"]).end_s == 3.0
+    run_until(video_page, say("photo.downloads"))
+    assert len(video_page.dataframe[0].value) == 1
+    names = {button.label for button in video_page.get("download_button")}
+    assert {say("video.file_annotated_mp4"), say("video.file_timeline_csv")} <= names
+    video_page.slider(key=f"moment-{job.id}").set_value(1.0).run()
+    assert not video_page.exception
+    assert "0:01.0" in [caption.value for caption in video_page.caption]
+
+
+def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest) -> None:
+    video_page.get("file_uploader")[0].set_value(("bad_[x](y).mp4", b"no video", "video/mp4"))
+    video_page.run().button(key="video_start").click().run()
+    assert not video_page.exception
+    (error,) = video_page.error
+    assert "is not a video that can be read here" in error.value
+    assert "\\[x\\]\\(y\\)" in error.value
+    assert jobs.list_jobs("tester") == []
+    assert list((jobs.store.jobs_folder()).iterdir()) == []
+
+
+def test_the_options_reach_the_job(video_page: AppTest) -> None:
+    video_page.checkbox(key="draw").uncheck().run()
+    video_page.number_input(key="every").set_value(5).run()
+    video_page.checkbox(key="region").check().run()
+    video_page.slider(key="across").set_range(0, 50).run()
+    video_page.slider(key="smooth").set_value(1.0).run()
+    video_page.button(key="video_sample").click().run()
+    assert not video_page.exception
+    (job,) = jobs.list_jobs("tester")
+    task = VideoTask.from_dict(job.settings["task"])
+    assert (task.has_video, task.options.every, task.options.smooth_s) == (False, 5, 1.0)
+    assert task.options.region == (0.0, 0.0, 0.5, 1.0)
+    run_until(video_page, say("photo.downloads"))
+    assert say("video.not_drawn") in [info.value for info in video_page.info]
+
+
+def test_the_drawer_keeps_and_deletes(video_page: AppTest, clip: bytes) -> None:
+    job = start_video_job("a.mp4", clip, VideoTask(end_s=1.0), owner="tester")
+    start_video_job("b.mp4", clip, VideoTask(end_s=1.0), owner="somebody else")
+    run_until(video_page, say("photo.downloads"))
+    texts = [element.value for element in video_page.markdown]
+    assert any("a.mp4" in text for text in texts)
+    assert not any("b.mp4" in text for text in texts)
+    assert any("deleted in 24 h" in c.value for c in video_page.caption)
+    video_page.button(key=f"keep-{job.id}").click().run()
+    assert jobs.load_job(job.id, "tester").is_kept
+    video_page.button(key=f"delete-{job.id}").click().run()
+    assert jobs.list_jobs("tester") == []
+    assert not video_page.exception
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("VIDEO_UPLOAD_MAX_S", 5.0), ("VIDEO_UPLOAD_MAX_FRAMES", 100), ("VIDEO_UPLOAD_MAX_BYTES", 9)],
+)
+def test_uploads_to_a_shared_server_have_limits(
+    clip: bytes, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(limits, limit, value)
+    with pytest.raises(TooLarge, match=r"a\.mp4 is over the limit"):
+        start_video_job("a.mp4", clip, VideoTask(), owner="me", has_caps=True)
+    assert jobs.list_jobs("me") == []
+    job = start_video_job("a.mp4", clip, VideoTask(end_s=0.5), owner="me")
+    jobs.delete_job(job)
+
+
+@pytest.fixture
+def live_page(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(streamlit_webrtc.component, "get_this_session_info", lambda: None)
+    return app.switch_page("pages/live.py").run()
+
+
+def test_live_invites_when_it_is_empty(live_page: AppTest) -> None:
+    assert not live_page.exception
+    assert say("live.empty") in [caption.value for caption in live_page.caption]
+    assert live_page.button(key="live_start")
+
+
+def test_live_waits_for_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    app.switch_page("pages/live.py").run()
+    assert not app.exception
+    assert say("notice.needed") in [caption.value for caption in app.caption]
+
+
+def test_ice_servers_come_from_the_first_place_that_names_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ice.ice_servers() == ([], ""), "a machine of one's own asks nobody"
+    monkeypatch.setattr(ice.visitor, "is_own_machine", lambda: False)
+    servers, told = ice.ice_servers()
+    assert servers == [{"urls": told}]
+    assert told.startswith("stun:")
+    turn = [{"urls": "turn:here:3478"}]
+    monkeypatch.setattr(ice, "get_available_ice_servers", lambda: turn)
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "x")
+    assert ice.ice_servers() == (turn, "")
+    monkeypatch.setattr(ice.st, "secrets", {"ice_servers": [{"urls": "turn:secret"}]})
+    assert ice.ice_servers() == ([{"urls": "turn:secret"}], "")
+    monkeypatch.setenv("MIEN_ICE_SERVERS", '[{"urls": "turn:named"}]')
+    assert ice.ice_servers() == ([{"urls": "turn:named"}], "")
+
+
+@pytest.mark.parametrize("text", ["no json", '{"urls": "turn:named"}'])
+def test_ice_servers_that_are_none_are_a_box(
+    live_page: AppTest, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("MIEN_ICE_SERVERS", text)
+    live_page.run()
+    assert not live_page.exception
+    assert "MIEN\\_ICE\\_SERVERS is not a JSON list" in live_page.error[0].value
