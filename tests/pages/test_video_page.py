@@ -22,13 +22,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4").read_bytes()
 
 
-@pytest.fixture
-def app() -> AppTest:
+def fresh_app() -> AppTest:
+    """The studio as it opens; the drawer is drawn by its first run alone in such a test."""
     running = AppTest.from_file(APP, default_timeout=60)
     running.session_state["notice_accepted"] = True
     running.session_state["owner"] = "tester"
     running.session_state["owner_is_kept"] = True
     return running.run()
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return fresh_app()
 
 
 @pytest.fixture
@@ -95,20 +100,22 @@ def test_the_options_reach_the_job(video_page: AppTest) -> None:
     assert say("video.not_drawn") in [info.value for info in video_page.info]
 
 
-def test_the_drawer_keeps_and_deletes(app: AppTest, clip: bytes) -> None:
+def test_the_drawer_keeps_and_deletes(clip: bytes) -> None:
     job = start_video_job("a.mp4", clip, VideoTask(end_s=1.0), owner="tester")
     start_video_job("b.mp4", clip, VideoTask(end_s=1.0), owner="somebody else")
     end_s = time.monotonic() + 60
     while not jobs.load_job(job.id, "tester").is_over:
         assert time.monotonic() < end_s
         time.sleep(0.3)
-    app.run()
+    app = fresh_app()
     texts = [element.value for element in app.markdown]
     assert any("a.mp4" in text for text in texts)
     assert not any("b.mp4" in text for text in texts)
     assert any("deleted in 24 h" in caption.value for caption in app.caption)
     app.button(key=f"keep-{job.id}").click().run()
     assert jobs.load_job(job.id, "tester").is_kept
+    app = fresh_app()
+    assert any("kept" in caption.value for caption in app.caption)
     app.button(key=f"delete-{job.id}").click().run()
     assert jobs.list_jobs("tester") == []
     assert not app.exception
