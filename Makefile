@@ -15,8 +15,9 @@ check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest
 
-bench: env-dev      ## measure on this machine
+bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of yours
 	$(RUN) -m benchmarks.photo
+	$(RUN) -m benchmarks.video --live $(if $(CLIP),--clip $(CLIP))
 
 models: env         ## train the shipped models again (hours); DATA=fer2013.npz if not in the work folder
 	for recipe in vgg-s vgg-xs se-resnet-s; do \

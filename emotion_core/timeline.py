@@ -241,17 +241,18 @@ def per_frame_form(table: pd.DataFrame) -> pd.DataFrame:
     `frame` counts from 1. `emotions` is a text: the label of the only face, else the list of all
     labels as Python writes it, by person; `[]` when nobody is there.
     """
-    rows = []
-    for _, faces in table.groupby("frame", sort=True):
-        known = faces[faces["label"].notna()].sort_values("tracker_id", kind="stable")
-        names = [str(name) for name in known["label"]]
-        rows.append(
-            {
-                "ms": float(faces["time_s"].iloc[0]) * 1000,
-                "frame": int(faces["frame"].iloc[0]) + 1,
-                "emotions": names[0] if len(names) == 1 else str(names),
-            }
-        )
+    ordered = table.sort_values(["frame", "tracker_id"], kind="stable")
+    found: dict[int, tuple[float, list[str]]] = {}
+    for frame, time_s, label in zip(
+        ordered["frame"], ordered["time_s"], ordered["label"].astype(object), strict=True
+    ):
+        _, names = found.setdefault(int(frame), (float(time_s) * 1000, []))
+        if isinstance(label, str):
+            names.append(label)
+    rows = [
+        (ms, frame + 1, names[0] if len(names) == 1 else str(names))
+        for frame, (ms, names) in found.items()
+    ]
     return pd.DataFrame(rows, columns=["ms", "frame", "emotions"])
 
 

@@ -29,8 +29,8 @@ from .types import Frame, FrameReading, Image, VideoInfo
 #: The files of a result behind its stem.
 ANNOTATED = "annotated.mp4"
 TIMELINE = "timeline.parquet"
-#: Pictures that may wait between two stages: enough to keep both busy, 50 MB of Full HD.
-_AHEAD = 8
+#: Pictures that may wait to be drawn: enough to keep all stages busy, 25 MB of Full HD.
+_AHEAD = 4
 #: A frame is found from this much earlier on: files with a second between frames are rare.
 _LOOK_BACK_S = 1.0
 
@@ -283,7 +283,10 @@ def frame_at(path: Path, time_s: float) -> Image | None:
 def _read(
     source: Path, task: VideoTask, detector: Detector, recognizer: Recognizer
 ) -> Generator[tuple[Frame, FrameReading]]:
-    """Give each frame as it is shown, with what was read; reading runs ahead in its own thread."""
+    """Give each frame as it is shown, with what was read.
+
+    Searching, classifying and drawing run in threads of their own.
+    """
     every = task.options.every
     options = task.options
     if not task.has_video:  # frames that are neither read nor shown are not even converted
@@ -291,7 +294,9 @@ def _read(
     frames = iter_frames(
         source, every=1 if task.has_video else every, start_s=task.start_s, end_s=task.end_s
     )
-    readings = ahead(read_frames(frames, detector, recognizer, options=options), depth=_AHEAD)
+    readings = ahead(
+        read_frames(frames, detector, recognizer, options=options, ahead_by=1), depth=_AHEAD
+    )
     try:
         for seen in readings:
             yield _drawn(seen, task) if task.has_video else seen.frame, seen

@@ -89,6 +89,7 @@ def read_frames(
     *,
     options: VideoOptions | None = None,
     tracker: Tracker | None = None,
+    ahead_by: int = 0,
 ) -> Generator[FrameReading]:
     """Read the frames of a video, or of a camera, in order.
 
@@ -98,6 +99,8 @@ def read_frames(
         recognizer: A model or a committee.
         options: How to read; None takes the defaults.
         tracker: Goes on with its people, where options change on the way; None begins anew.
+        ahead_by: Batches that searching may be ahead of classifying, in a thread of its own; 0
+            does one after the other. For files; a camera would only show older frames.
 
     Yields:
         One `FrameReading` per frame.
@@ -106,6 +109,8 @@ def read_frames(
     batches = in_batches(frames, options)
     found = detect(batches, detector, options)
     tracked = track(found, tracker or Tracker(max_gap_s=options.gap_s))
+    if ahead_by:
+        tracked = ahead(tracked, depth=ahead_by)
     read = classify(tracked, recognizer, options)
     return hold(smooth(read, recognizer, options))
 

@@ -13,6 +13,7 @@ from ..committee import Vote, soft_vote
 from ..errors import CardMismatch, ModelNotTrusted
 from ..labels import LabelSet
 from ..metrics import scale_temperature
+from ..native import NET_THREADS
 from ..types import Scores
 
 #: Faces per call. A fixed set, since every new size costs an allocation of its own.
@@ -115,7 +116,7 @@ class LiteRTClassifier:
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        net = Interpreter(model_path=str(self._path), num_threads=1)
+        net = Interpreter(model_path=str(self._path), num_threads=NET_THREADS)
         rule = self._card.crop
         shape = [batch, rule.side_px, rule.side_px, rule.channels]
         net.resize_tensor_input(net.get_input_details()[0]["index"], shape)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelError
+from ..native import NET_THREADS
 from ..texts import say
 from ..types import Faces, Image
 from .contract import Floats, box_iou, finish_faces, sigmoid
@@ -45,7 +46,7 @@ def net_path(net: str) -> Path | None:
 
 
 class BlazeNet:
-    """One net of BlazeFace in LiteRT on one thread.
+    """One net of BlazeFace in LiteRT.
 
     Args:
         net: `full` (also small faces), `back` (many anchors, groups) or `short` (a face close to
@@ -66,7 +67,7 @@ class BlazeNet:
         self._side = _NETS[net].side_px
         self._anchors = _anchor_centres(_NETS[net])
         self.min_confidence = min_confidence
-        self._net: Any = Interpreter(model_path=str(path), num_threads=1)
+        self._net: Any = Interpreter(model_path=str(path), num_threads=NET_THREADS)
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]
         outputs = self._net.get_output_details()
