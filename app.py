@@ -3,7 +3,7 @@
 import streamlit as st
 
 from emotion_core.texts import say
-from pages._shared import visitor
+from pages._shared import resources, visitor
 from pages._shared.drawer import show_drawer
 
 st.set_page_config(page_title=say("app.name"), layout="wide", initial_sidebar_state="collapsed")
@@ -16,6 +16,7 @@ page = st.navigation(
     ],
     position="top",
 )
+resources.sweep()
 show_drawer()
 visitor.remember_owner()
 st.session_state["has_arrived"] = st.session_state.get("page") != page.url_path

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from .labels import UNCERTAIN
-from .palette import COLOURS, VALENCE_COLOURS, rgb
+from .palette import COLOURS, VALENCE_COLOURS, ink_on, rgb
 from .types import Image, Reading
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
@@ -135,10 +135,10 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     left, _, right, _ = font.getbbox(text)
     pad = max(3, text_px // 4)
     size = int(right - left) + 2 * pad, text_px + pad
-    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    ink = (0, 0, 0) if luma > 128 else (255, 255, 255)
     chip = PillowImage.new("RGB", size, colour)
-    ImageDraw.Draw(chip).text((pad - left, size[1] // 2), text, fill=ink, font=font, anchor="lm")
+    ImageDraw.Draw(chip).text(
+        (pad - left, size[1] // 2), text, fill=ink_on(colour), font=font, anchor="lm"
+    )
     return np.array(chip, np.uint8)
 
 

@@ -72,7 +72,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def atomic_write(target: Path, content: bytes | str) -> Path:
+def atomic_write(target: Path, content: bytes | memoryview | str) -> Path:
     """Write a whole file or nothing; text is written as UTF-8. Returns `target`."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     with atomic_path(target) as temporary:

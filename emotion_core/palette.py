@@ -30,3 +30,9 @@ VALENCE_COLOURS = MappingProxyType(
 def rgb(colour: str) -> tuple[int, int, int]:
     """Return `#RRGGBB` as three numbers 0..255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def ink_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return black or white, whichever is read better on a colour (ITU-R BT.601 luma)."""
+    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    return (0, 0, 0) if luma > 128 else (255, 255, 255)

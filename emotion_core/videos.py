@@ -221,7 +221,7 @@ def start_video_job(
         elif content is None:
             sample_video(source)
         else:
-            atomic_write(source, bytes(content))
+            atomic_write(source, content)
         info = _probe_named(source, name)
         _check_range(task, info, name)
         if has_caps and isinstance(content, bytes | memoryview):

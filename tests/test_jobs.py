@@ -204,8 +204,13 @@ def test_an_unexpected_error_is_logged_and_not_shown(work_home: Path) -> None:
     assert "secret" in done.stderr
 
 
-def test_no_result_takes_another_jobs_place(work_home: Path) -> None:
+def test_a_folder_that_is_no_job_is_left_alone_and_a_broken_one_expires(work_home: Path) -> None:
     (jobs.store.jobs_folder() / "not-a-job").mkdir()
     (jobs.store.jobs_folder() / ("a" * 16)).mkdir()
     assert jobs.list_jobs(ME) == []
     jobs.sweep_jobs()
+    assert len(list(jobs.store.jobs_folder().iterdir())) == 2
+    old_s = time.time() - limits.JOB_EXPIRY_S - 1
+    os.utime(jobs.store.jobs_folder() / ("a" * 16), (old_s, old_s))
+    jobs.sweep_jobs()
+    assert [path.name for path in jobs.store.jobs_folder().iterdir()] == ["not-a-job"]

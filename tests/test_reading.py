@@ -14,6 +14,7 @@ import pytest
 from emotion_core import iter_frames, load_committee, load_detector, load_model, write_timeline
 from emotion_core.analysis import ReadOptions, read_batches, read_frames, read_picture
 from emotion_core.export import PHOTO_COLUMNS, neutralise, photo_table, to_csv, to_zip
+from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos
 from emotion_core.timeline import SCHEMA
@@ -138,17 +139,20 @@ def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tupl
     assert table["label"].fillna("").tolist() == ["happy", "", "happy"]
 
 
-def test_the_example_of_the_readme_runs(
+def test_the_examples_of_the_readme_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(.*?)```", readme, re.S)
-    assert code is not None
-    assert len(code[1].strip().splitlines()) <= 6
+    examples = re.findall(r"```python\n(.*?)```", readme, re.S)
+    assert len(examples) == 2
+    assert all(len(code.strip().splitlines()) <= 6 for code in examples)
     (tmp_path / "portrait.png").write_bytes(sample_photo())
+    make_video(tmp_path / "clip.mp4", [decode_photo(sample_photo())] * 3)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code[1], "README.md", "exec"), {})
+    for code in examples:
+        exec(compile(code, "README.md", "exec"), {})
     assert "happy" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "timeline.csv")["label"].tolist() == ["happy"] * 3
 
 
 def test_photos_with_alpha_and_other_modes_are_read(tools: tuple, portrait: Image) -> None:

@@ -242,9 +242,11 @@ def delete_job(job: Job) -> None:
 def sweep_jobs() -> None:
     """Delete what has expired, whoever owns it, and note which workers are gone."""
     now_s = time.time()
-    for job in _everybodys():
-        if job.expires_s is not None and job.expires_s < now_s:
-            shutil.rmtree(job.folder, ignore_errors=True)
+    for folder in _folders():
+        job = _read(folder)
+        expires_s = _changed_s(folder) + limits.JOB_EXPIRY_S if job is None else job.expires_s
+        if expires_s is not None and expires_s < now_s:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_first_in_line(folder: Path) -> bool:
@@ -334,6 +336,13 @@ def _asked_to_stop_s(folder: Path) -> float | None:
         return (folder / "cancel").stat().st_mtime
     except OSError:
         return None
+
+
+def _changed_s(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # gone meanwhile
+        return time.time()
 
 
 def _process(folder: Path) -> psutil.Process | None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from emotion_core.classify import Recognizer
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
+from emotion_core.jobs import sweep_jobs
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.registry import ModelEntry, list_models, load_recognizer
 
@@ -20,6 +21,12 @@ def recognizer(model_ids: tuple[str, ...], vote: str) -> Recognizer:
 def detector(name: str, min_confidence: float | None) -> Detector:
     """Return a detector of this session, so that visitors do not wait for each other."""
     return load_detector(name, min_confidence=min_confidence)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def sweep() -> None:
+    """Delete what has expired, once a minute while somebody is here."""
+    sweep_jobs()
 
 
 @st.cache_resource(show_spinner=False)

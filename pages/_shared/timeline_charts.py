@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emotion_core.labels import CANONICAL, UNCERTAIN
-from emotion_core.palette import COLOURS
+from emotion_core.palette import COLOURS, ink_on, rgb
 from emotion_core.texts import say
 
 from .charts import DASHES, GREY, affect_ground
@@ -32,18 +32,19 @@ def ribbons(episodes: pd.DataFrame, people: list[int], *, end_s: float, at_s: fl
     for label in _in_order(set(rows["label"])):
         of_label = rows[rows["label"] == label]
         is_wide = of_label["duration_s"] > _TEXT_SHARE * end_s
-        name = say(f"label.{label}")
+        name, colour = say(f"label.{label}"), COLOURS.get(label, COLOURS[UNCERTAIN])
         figure.add_bar(
             y=[say("video.person", n=n) for n in of_label["tracker_id"]],
             x=of_label["duration_s"],
             base=of_label["start_s"],
             orientation="h",
             name=name,
-            marker_color=COLOURS.get(label, COLOURS[UNCERTAIN]),
+            marker_color=colour,
             marker_pattern_shape="/" if label == UNCERTAIN else "",
             text=[name if wide else "" for wide in is_wide],
             textposition="inside",
             insidetextanchor="middle",
+            insidetextfont={"color": f"rgb{ink_on(rgb(colour))}"},
             customdata=[
                 [moment(a), moment(b)]
                 for a, b in zip(of_label["start_s"], of_label["end_s"], strict=True)

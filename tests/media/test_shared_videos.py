@@ -85,6 +85,23 @@ def test_faces_are_where_they_should_be(videos: Path, name: str) -> None:
     assert np.mean([count == expected for count in counts]) >= share
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["d_h264_aac.mp4", "d_h264.mkv", "d_h264.mov", "d_hevc.mp4", "d_mpeg4.avi", "d_mjpeg.avi",
+     "d_vp8.webm", "d_vp9.webm", "d_av1.mp4", "d_h263.3gp", "d_5fps.mp4", "d_29.97fps.mp4",
+     "d_rot90.mp4", "d_rot180.mp4"],
+)  # fmt: skip
+def test_one_face_then_nobody_then_two(videos: Path, name: str) -> None:
+    detector = load_detector()
+    wrong = []
+    for frame in iter_frames(videos / name):
+        expected = 1 if frame.time_s < 1.6 else 0 if frame.time_s < 2.2 else 2
+        near_a_cut = min(abs(frame.time_s - 1.6), abs(frame.time_s - 2.2)) < 0.21
+        if not near_a_cut and len(detector.detect(frame.image)) != expected:
+            wrong.append(frame.time_s)
+    assert len(wrong) <= 2, wrong
+
+
 @pytest.mark.parametrize("name", ["d_rot90.mp4", "d_rot180.mp4"])
 def test_a_turned_video_reads_like_an_upright_one(videos: Path, name: str) -> None:
     tools = load_detector(), load_model()
