@@ -1,0 +1,171 @@
+"""Splitting a data set: a default that keeps copies together, and the rules of the four systems.
+
+Every rule takes a table with the columns `label` and, where copies are known, `group`, and gives
+one word per row. A new rule is a function and a row in `RULES`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import BadTable
+
+Words = NDArray[np.str_]
+
+TRAIN, VAL, TEST = "train", "val", "test"
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How a table is split.
+
+    Attributes:
+        assign: Gives one of `train` and `val` per row, from the table and the options below.
+        share: Share of the validation rows.
+        seed: Of the random choice.
+        keeps_groups: Whether rows of one group never part.
+        source: Which student system it comes from; empty for the default.
+    """
+
+    assign: Callable[[pd.DataFrame, float, int], Words]
+    share: float
+    seed: int
+    keeps_groups: bool = False
+    source: str = ""
+
+
+def split_rows(
+    table: pd.DataFrame,
+    rule: str = "default",
+    *,
+    share: float | None = None,
+    seed: int | None = None,
+) -> pd.Series:
+    """Return `train` or `val` for every row.
+
+    Args:
+        table: Columns `label` and, for the default, `group` (rows of one group stay together;
+            without the column every row is a group of its own).
+        rule: A key of `RULES`.
+        share: Share of the validation rows; None takes the rule's own.
+        seed: Of the random choice; None takes the rule's own.
+
+    Raises:
+        BadTable: There is no such rule, the column `label` is missing or has gaps, the share is
+            not between 0 and 1, or a label has fewer than two groups.
+    """
+    if rule not in RULES:
+        raise BadTable(f"There is no split rule {rule!r}. Choose one of: {', '.join(RULES)}.")
+    chosen = RULES[rule]
+    _check(table, chosen.share if share is None else share)
+    words = chosen.assign(
+        table.reset_index(drop=True),
+        chosen.share if share is None else share,
+        chosen.seed if seed is None else seed,
+    )
+    return pd.Series(words, index=table.index, name="split", dtype="str")
+
+
+def fold_rows(table: pd.DataFrame, *, folds: int, seed: int = 0) -> pd.Series:
+    """Return a fold, 0 to `folds` - 1, for every row: stratified by label, groups together.
+
+    Raises:
+        BadTable: As `split_rows`, or there are fewer than two folds.
+    """
+    if folds < 2:
+        raise BadTable(f"{folds} folds are too few; take two or more.")
+    _check(table, 0.5)
+    numbers = _group_folds(table.reset_index(drop=True), folds, seed)
+    return pd.Series(numbers, index=table.index, name="fold", dtype="int64")
+
+
+def leaks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups that stand in more than one split: columns `group`, `splits`, `rows`."""
+    by_group = table.dropna(subset=["group"]).groupby("group", sort=True)
+    found = by_group.agg(
+        splits=("split", lambda words: ",".join(sorted(set(words)))), rows=("split", "size")
+    )
+    return found[found["splits"].str.contains(",")].reset_index()
+
+
+def _check(table: pd.DataFrame, share: float) -> None:
+    if "label" not in table or table["label"].isna().any():
+        raise BadTable(
+            "Only labelled rows can be split; give every row a label, or drop those without one."
+        )
+    if not 0 < share < 1:
+        raise BadTable(f"The share of validation rows is {share}; it has to lie between 0 and 1.")
+
+
+def _default(table: pd.DataFrame, share: float, seed: int) -> Words:
+    folds = max(2, round(1 / share))
+    return np.where(_group_folds(table, folds, seed) == 0, VAL, TRAIN)
+
+
+def _group_folds(table: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal groups out to folds, the largest first, each to where its labels are missing most.
+
+    Like scikit-learn's `StratifiedGroupKFold`, whose running time grows with groups times folds
+    times labels in Python; here the counts of all folds are compared at once.
+    """
+    groups = table["group"] if "group" in table else pd.Series(np.arange(len(table)))
+    groups = groups.fillna(pd.Series(np.arange(len(table))).map("row-{}".format))
+    labels, names = pd.factorize(table["label"], sort=True)
+    codes, _ = pd.factorize(groups.astype(str), sort=True)
+    counts = np.zeros((codes.max(initial=-1) + 1, len(names)), np.int64)
+    np.add.at(counts, (codes, labels), 1)
+    wanted = counts.sum(axis=0) / folds
+    if len(wanted) and (np.count_nonzero(counts, axis=0) < 2).any():
+        few = names[int(np.argmin(np.count_nonzero(counts, axis=0)))]
+        raise BadTable(
+            f"The label {few!r} stands in one group only, so it cannot be on both sides. "
+            "Add pictures or leave the label out."
+        )
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    have = np.zeros((folds, len(names)))
+    fold_of = np.zeros(len(counts), np.int64)
+    scale = 1 / np.maximum(wanted, 1e-9)
+    for group in order:
+        # the fold that, with this group, stays furthest below what it should have
+        excess = ((have + counts[group] - wanted) * scale * (counts[group] > 0)).max(axis=1)
+        fold = int(excess.argmin())
+        have[fold] += counts[group]
+        fold_of[group] = fold
+    return fold_of[codes]
+
+
+def _seed_000(table: pd.DataFrame, share: float, seed: int) -> Words:
+    random = np.random.RandomState(seed)
+    words = np.full(len(table), TRAIN, dtype="<U5")
+    for label in table["label"].unique():
+        rows = np.flatnonzero(table["label"] == label)
+        words[random.choice(rows, int(len(rows) * share), replace=False)] = VAL
+    return words
+
+
+def _seed_002(table: pd.DataFrame, share: float, seed: int) -> Words:
+    # what sklearn's train_test_split does: a permutation whose first rows are the test rows
+    n_val = int(np.ceil(len(table) * share))
+    words = np.full(len(table), TRAIN, dtype="<U5")
+    words[np.random.RandomState(seed).permutation(len(table))[:n_val]] = VAL
+    return words
+
+
+def _seed_003(table: pd.DataFrame, share: float, seed: int) -> Words:
+    words = np.full(len(table), VAL, dtype="<U5")
+    for _, rows in table.groupby("label"):
+        words[rows.sample(frac=1 - share, random_state=seed).index] = TRAIN
+    return words
+
+
+RULES = {
+    "default": SplitRule(_default, 0.1, 0, keeps_groups=True),
+    "seed-000": SplitRule(_seed_000, 0.1, 42, source="000"),
+    "seed-002": SplitRule(_seed_002, 0.1, 17, source="002"),
+    "seed-003": SplitRule(_seed_003, 0.2, 17, source="003"),
+    "seed-004": SplitRule(_seed_002, 0.05, 40, source="004"),
+}

@@ -1,0 +1,104 @@
+"""Splits: the published counts of the student systems, and copies that never part."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core.datasets.splits import RULES, fold_rows, leaks, split_rows
+from emotion_core.errors import BadTable
+
+#: Pictures per label of the competition that three of the systems used, in the order of its table.
+COUNTS = {
+    "anger": 7022, "contempt": 3085, "disgust": 3155, "fear": 5044, "happy": 5955,
+    "neutral": 6795, "sad": 6740, "surprise": 6323, "uncertain": 5927,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def competition() -> pd.DataFrame:
+    return pd.DataFrame({"label": np.repeat(list(COUNTS), list(COUNTS.values()))})
+
+
+def sizes(words: pd.Series) -> tuple[int, int]:
+    counts = words.value_counts()
+    return int(counts["train"]), int(counts["val"])
+
+
+def test_the_split_of_system_000(competition: pd.DataFrame) -> None:
+    words = split_rows(competition, "seed-000")
+    found = competition["label"][words == "val"].value_counts()
+    wanted = [702, 308, 315, 504, 595, 679, 674, 632, 592]
+    assert [found[label] for label in COUNTS] == wanted
+    assert sizes(words) == (45_045, 5_001)
+
+
+def test_the_splits_of_the_other_systems(competition: pd.DataFrame) -> None:
+    assert sizes(split_rows(competition, "seed-002")) == (45_041, 5_005)
+    assert sizes(split_rows(competition, "seed-003")) == (40_037, 10_009)
+    without = competition[competition["label"] != "uncertain"]
+    assert sizes(split_rows(without, "seed-003")) == (35_295, 8_824)
+    fer = pd.DataFrame({"label": np.resize(list("abcdefg"), 28_709)})
+    assert sizes(split_rows(fer, "seed-004")) == (27_273, 1_436)
+
+
+def test_system_002_splits_as_scikit_learn_does() -> None:
+    selection = pytest.importorskip("sklearn.model_selection")
+    table = pd.DataFrame({"label": np.resize(list("abc"), 1003)})
+    for rule in ("seed-002", "seed-004"):
+        _, val = selection.train_test_split(
+            np.arange(1003), test_size=RULES[rule].share, random_state=RULES[rule].seed
+        )
+        ours = np.flatnonzero(split_rows(table, rule) == "val")
+        assert set(ours) == set(val)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_same_seed_gives_the_same_split(rule: str, competition: pd.DataFrame) -> None:
+    first, again = (split_rows(competition, rule) for _ in range(2))
+    assert first.equals(again)
+    assert not first.equals(split_rows(competition, rule, seed=99))
+
+
+def with_groups(n: int = 4000, *, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    labels = random.choice(["a", "b", "c"], n, p=[0.7, 0.25, 0.05])
+    groups = random.integers(0, n // 2, n).astype(object)
+    groups[random.random(n) < 0.5] = None
+    return pd.DataFrame({"label": labels, "group": groups}, index=np.arange(n) * 3)
+
+
+def test_the_default_keeps_groups_together_and_labels_balanced() -> None:
+    table = with_groups()
+    table["split"] = split_rows(table)
+    assert len(leaks(table)) == 0
+    shares = (table["split"] == "val").groupby(table["label"]).mean()
+    assert shares.between(0.08, 0.12).all(), shares
+    table["split"] = split_rows(table, "seed-000")
+    assert len(leaks(table)) > 10
+
+
+def test_folds_are_even_and_keep_groups_together() -> None:
+    table = with_groups()
+    table["split"] = fold_rows(table, folds=5).astype(str)
+    assert len(leaks(table)) == 0
+    counts = table.groupby(["split", "label"]).size().unstack()
+    assert (counts.max() - counts.min() <= np.maximum(4, 0.1 * counts.mean())).all(), counts
+
+
+def test_without_groups_every_row_is_its_own(competition: pd.DataFrame) -> None:
+    words = split_rows(competition)
+    shares = (words == "val").groupby(competition["label"]).mean()
+    assert shares.between(0.099, 0.101).all()
+
+
+def test_impossible_splits_are_refused(competition: pd.DataFrame) -> None:
+    with pytest.raises(BadTable, match="no split rule 'x'"):
+        split_rows(competition, "x")
+    with pytest.raises(BadTable, match="between 0 and 1"):
+        split_rows(competition, share=1.5)
+    with pytest.raises(BadTable, match="labelled rows"):
+        split_rows(pd.DataFrame({"label": ["a", None]}))
+    with pytest.raises(BadTable, match="'b' stands in one group only"):
+        split_rows(pd.DataFrame({"label": ["a", "a", "b"], "group": ["1", "2", "3"]}))
+    with pytest.raises(BadTable, match="folds are too few"):
+        fold_rows(competition, folds=1)
