@@ -29,6 +29,10 @@ class NoVideoStream(InputError):
     """A media file without a moving picture in it."""
 
 
+class BadArchive(InputError):
+    """A ZIP or TAR that is damaged, hostile or holds nothing of use."""
+
+
 class BadTable(InputError):
     """A table with missing columns, wrong types or impossible values."""
 

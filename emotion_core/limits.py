@@ -36,3 +36,9 @@ VIDEO_UPLOAD_MAX_S = 1_800.0
 VIDEO_UPLOAD_MAX_FRAMES = 54_000
 #: A page holds in memory what it plays; a larger result is offered as a download only.
 VIDEO_SHOWN_MAX_BYTES = 300_000_000
+#: A data set of 50,000 photos comes as a folder; an archive with more entries is an attack.
+ARCHIVE_MAX_ENTRIES = 20_000
+#: What an archive unpacks to; more belongs into a folder.
+ARCHIVE_MAX_BYTES = 2_000_000_000
+#: Pictures hardly shrink; text shrinks tenfold. A larger ratio is a bomb.
+ARCHIVE_MAX_RATIO = 100

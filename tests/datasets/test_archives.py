@@ -1,0 +1,138 @@
+"""Archives: what is inside is read, and nothing climbs out."""
+
+import csv
+import io
+import shutil
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from emotion_core import limits
+from emotion_core.datasets.archives import open_archive
+from emotion_core.errors import BadArchive, InputError
+from tests.builders import encode, make_picture
+
+PICTURE = encode(make_picture(), "PNG")
+
+
+def make_zip(path: Path, names: list[str], content: bytes = PICTURE) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def make_tar(path: Path, names: list[str]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(PICTURE)
+            archive.addfile(entry, io.BytesIO(PICTURE))
+    return path
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_what_is_inside_is_read(tmp_path: Path, make: object) -> None:
+    names = ["train/happy/0.png", "train/печаль/ü.png", "train.csv", "notes.txt"]
+    with open_archive(make(tmp_path / "a.bin", names)) as archive:
+        assert list(archive.names) == names[:3]
+        assert archive.read("train/happy/0.png") == PICTURE
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize(
+    "name",
+    ["../a.png", "/a.png", "a/../../b.png", "..\\a.png", "C:/a.png", "C:a.png", "\\\\h\\a.png",
+     "a\\b.png", "./../a.png", ".", "~/../x.png", "a" * 1001 + ".png"],
+)  # fmt: skip
+def test_no_name_leads_out(tmp_path: Path, make: object, name: str) -> None:
+    with (
+        pytest.raises(BadArchive, match=r"a\.bin"),
+        open_archive(make(tmp_path / "a.bin", ["ok.png", name])),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_no_name_stands_twice(tmp_path: Path, make: object) -> None:
+    archive = make(tmp_path / "a.bin", ["a/x.png", "A/X.png"])
+    with pytest.raises(BadArchive, match="same name"), open_archive(archive):
+        pass
+
+
+def test_links_and_devices_are_refused(tmp_path: Path) -> None:
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        entry = tarfile.TarInfo("x.png")
+        entry.type, entry.linkname = kind, "/etc/passwd"
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.addfile(entry)
+        with pytest.raises(BadArchive, match="link or a device"), open_archive(tmp_path / "a.tar"):
+            pass
+    info = zipfile.ZipInfo("x.png")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(BadArchive, match="link or a device"), open_archive(tmp_path / "a.zip"):
+        pass
+
+
+def test_bombs_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = make_zip(tmp_path / "a.zip", ["a.png"], bytes(3_000_000))
+    with pytest.raises(BadArchive, match="over a limit"), open_archive(bomb):
+        pass
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        entry = tarfile.TarInfo("a.png")
+        entry.size = 3_000_000
+        archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+    with pytest.raises(BadArchive, match="over a limit"), open_archive(tmp_path / "a.tgz"):
+        pass
+    monkeypatch.setattr(limits, "ARCHIVE_MAX_ENTRIES", 3)
+    for make in (make_zip, make_tar):
+        many = make(tmp_path / "many.bin", [f"{i}.png" for i in range(5)])
+        with pytest.raises(BadArchive, match="over a limit"), open_archive(many):
+            pass
+
+
+def test_damage_and_nothing_of_use_are_named(tmp_path: Path) -> None:
+    whole = make_zip(tmp_path / "a.zip", ["a.png", "b.png"]).read_bytes()
+    for percent in range(0, 100, 7):
+        (tmp_path / "cut.zip").write_bytes(whole[: len(whole) * percent // 100])
+        with pytest.raises(BadArchive, match=r"cut\.zip"), open_archive(tmp_path / "cut.zip"):
+            pass
+    with (
+        pytest.raises(BadArchive, match="no picture"),
+        open_archive(make_zip(tmp_path / "t.zip", ["a.txt"])),
+    ):
+        pass
+    with pytest.raises(InputError, match=r"gone\.zip"), open_archive(tmp_path / "gone.zip"):
+        pass
+
+
+@pytest.mark.data
+def test_the_shared_archives_are_as_the_policy_says(test_data: Path, tmp_path: Path) -> None:
+    folder = test_data / "bad_inputs"
+    with (folder / "manifest.csv").open(encoding="utf-8") as manifest:
+        rows = [row for row in csv.DictReader(manifest) if row["format"] in ("zip", "tar", "gz")
+                or row["file"].endswith((".zip", ".tar", ".tar.gz", ".tgz"))]  # fmt: skip
+    assert len(rows) >= 29
+    wrong = []
+    for number, row in enumerate(rows):
+        copy = tmp_path / "in" / f"{number}.bin"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(folder / row["file"], copy)
+        try:
+            with open_archive(copy) as archive:
+                for name in archive.names:
+                    archive.read(name)
+            outcome = "decodes"
+        except InputError:
+            outcome = "clear error"
+        if outcome != row["expected"]:
+            wrong.append((row["file"], outcome))
+    assert not wrong
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
