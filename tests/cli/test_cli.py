@@ -120,6 +120,16 @@ def test_help_stands_in_the_docs() -> None:
     assert "--threshold" in mien("photo", "--help").stdout
 
 
+def test_a_drawn_data_set_is_written_once(tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    result = mien("data", "drawn", "--out", out, "--n", 30)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(list(out.rglob("*.png"))) == 30
+    again = mien("data", "drawn", "--out", out, "--n", 30)
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
