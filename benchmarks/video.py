@@ -1,10 +1,10 @@
 """What a video costs on this machine, against the floor and against the student system 002.
 
-    python -m benchmarks.video [--clip VIDEO] [--live] [--long]      (or: make bench)
+    python -m benchmarks.video [--clip VIDEO] [--live] [--long MINUTES]      (or: make bench)
 
 Without --clip a clip is used that the studio makes of its sample portrait. --live drives the live
-page in Chromium, --long measures the memory of one and of ten minutes of Full HD. Machines differ
-and are noisy: the ratios of one call count.
+page in Chromium, --long measures the memory of one and of so many minutes of Full HD. Machines
+differ and are noisy: the ratios of one call count.
 """
 
 import argparse
@@ -146,12 +146,12 @@ def steadiness(clip: Path) -> None:
         print(f"happy becomes sad, {rate} fps: the label follows after {(late + 1) / rate:.2f} s")
 
 
-def memory(folder: Path) -> None:
-    """Print the peak memory of a job over an idle process, for one and ten minutes of Full HD."""
+def memory(folder: Path, lengths_min: tuple[int, ...]) -> None:
+    """Print the peak memory of the process of a job, for some lengths of Full HD."""
     base = folder / "sample.mp4"
     sample_video(base)
     pictures = [cv2.resize(frame.image, (1920, 1080)) for frame in iter_frames(base, every=9)]
-    for minutes in (1, 10):
+    for minutes in lengths_min:
         clip = folder / f"{minutes}.mp4"
         info = VideoInfo(1920, 1080, probe_video(base).frame_rate, None, None, 0, has_audio=False)
         with write_video(clip, info) as video:
@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--live", action="store_true")
-    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--long", type=int, metavar="MINUTES", default=0)
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as name:
@@ -224,7 +224,7 @@ def main() -> None:
         if arguments.live:
             live_page()
         if arguments.long:
-            memory(folder)
+            memory(folder, (1, arguments.long))
 
 
 if __name__ == "__main__":
