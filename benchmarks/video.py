@@ -8,6 +8,7 @@ differ and are noisy: the ratios of one call count.
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import psutil
 from benchmarks.photo import median_ms, picture_of
 from emotion_core.analysis import VideoOptions, read_frames
 from emotion_core.faces import load_detector
+from emotion_core.jobs.store import WORKER_ENVIRONMENT
 from emotion_core.media.encode import write_video
 from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video
@@ -64,6 +66,20 @@ while frames < int(sys.argv[3]):
     frames += 1
 writer.release()
 print(frames / (time.perf_counter() - began))
+"""
+
+#: A job in a process of its own, which first tells what it holds with its models loaded.
+_JOB = """
+import sys
+from pathlib import Path
+import numpy as np, psutil
+from emotion_core.faces import load_detector
+from emotion_core.registry import load_model
+from emotion_core.videos import VideoTask, analyse_video
+load_detector().detect(np.zeros((480, 640, 3), np.uint8))
+load_model().classify(np.zeros((21, 48, 48, 1), np.uint8))
+print(psutil.Process().memory_info().rss / 1e6)
+analyse_video(Path(sys.argv[1]), Path(sys.argv[2]), VideoTask(), stem="m")
 """
 
 
@@ -158,21 +174,20 @@ def memory(folder: Path, lengths_min: tuple[int, ...]) -> None:
             for i in range(minutes * 60 * 25):
                 picture = pictures[i % len(pictures)]
                 video.write(Frame(picture, i, i / 25))
-        code = (
-            "import sys; from pathlib import Path\n"
-            "from emotion_core.videos import VideoTask, analyse_video\n"
-            "analyse_video(Path(sys.argv[1]), Path(sys.argv[2]), VideoTask(), stem='m')\n"
+        command = [sys.executable, "-c", _JOB, str(clip), str(folder)]
+        environment = {**WORKER_ENVIRONMENT, **os.environ}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
-        process = subprocess.Popen([sys.executable, "-c", code, str(clip), str(folder)], cwd=ROOT)
         peak, began = 0, time.monotonic()
         while process.poll() is None:
-            try:
+            with contextlib.suppress(psutil.Error):
                 peak = max(peak, psutil.Process(process.pid).memory_info().rss)
-            except psutil.Error:
-                break
             time.sleep(0.1)
+        idle = float(process.communicate()[0])
         fps = minutes * 60 * 25 / (time.monotonic() - began)
-        print(f"{minutes} min of 1080p: peak {peak / 1e6:.0f} MB, {fps:.0f} fps")
+        over = peak / 1e6 - idle
+        print(f"{minutes} min of 1080p: peak {over:.0f} MB over {idle:.0f} MB idle, {fps:.0f} fps")
 
 
 def live_page() -> None:

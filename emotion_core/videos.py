@@ -29,8 +29,8 @@ from .types import Frame, FrameReading, Image, VideoInfo
 #: The files of a result behind its stem.
 ANNOTATED = "annotated.mp4"
 TIMELINE = "timeline.parquet"
-#: Pictures that may wait to be drawn: enough to keep all stages busy, 25 MB of Full HD.
-_AHEAD = 4
+#: Pictures that may wait to be drawn: enough to keep all stages busy, 12 MB of Full HD.
+_AHEAD = 2
 #: A frame is found from this much earlier on: files with a second between frames are rare.
 _LOOK_BACK_S = 1.0
 

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -36,7 +35,7 @@ class VideoOptions:
         gap_s: How long a person may be unseen and keep the number.
         region: The part of the picture that is searched: left, top, right, bottom as shares of
             width and height; None is all of it.
-        batch: Frames that go through a stage together.
+        batch: Frames that go through a stage together, at most; fewer of large pictures.
     """
 
     reading: ReadOptions = field(default_factory=ReadOptions)
@@ -78,6 +77,9 @@ class _Seen:
     is_held: bool = False
 
 
+#: Three batches are on their way at once; eight pictures of 640×480 or one of Full HD each.
+_BATCH_MAX_PX = 8 * 640 * 480
+
 _Batches = Generator[list[_Seen]]
 T = TypeVar("T")
 
@@ -116,14 +118,16 @@ def read_frames(
 
 
 def in_batches(frames: Iterable[Frame], options: VideoOptions) -> _Batches:
-    """Gather frames; every n-th will be read."""
-    source = iter(frames)
-    number = 0
-    while batch := list(islice(source, options.batch)):
-        yield [
-            _Seen(frame, is_held=(number + i) % options.every != 0) for i, frame in enumerate(batch)
-        ]
-        number += len(batch)
+    """Gather frames; every n-th will be read. Large pictures make small batches."""
+    batch: list[_Seen] = []
+    for number, frame in enumerate(frames):
+        batch.append(_Seen(frame, is_held=number % options.every != 0))
+        height, width = frame.image.shape[:2]
+        if len(batch) >= min(options.batch, _BATCH_MAX_PX // (height * width)):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def detect(batches: _Batches, detector: Detector, options: VideoOptions) -> _Batches:
