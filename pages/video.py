@@ -4,7 +4,7 @@ import streamlit as st
 
 from emotion_core import jobs
 from emotion_core.files import path_under_roots, readable_roots
-from emotion_core.limits import VIDEO_UPLOAD_MAX_BYTES
+from emotion_core.limits import NAME_SHOWN_CHARS, VIDEO_UPLOAD_MAX_BYTES
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import notice, video_options, visitor
@@ -68,8 +68,8 @@ def chosen_job() -> jobs.Job | None:
 
 def show_progress(job_id: str) -> None:
     """Show how far a job is, and its newest picture; runs again every second."""
-    job = jobs.load_job(job_id, visitor.owner())
-    if job.is_over:
+    job = next((job for job in jobs.list_jobs(visitor.owner()) if job.id == job_id), None)
+    if job is None or job.is_over:
         st.rerun()
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -103,10 +103,9 @@ with error_box():
     if job is None:
         st.info(say("video.empty"))
         st.stop()
-    st.subheader(plain(job.title))
+    st.subheader(plain(job.title[:NAME_SHOWN_CHARS]))
     if not job.is_over:
-        with error_box():
-            st.fragment(show_progress, run_every=1.0)(job.id)
+        st.fragment(show_progress, run_every=1.0)(job.id)
     elif job.state == "done":
         show_result(job)
     elif job.state == "failed":

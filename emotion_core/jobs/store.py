@@ -36,8 +36,8 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 #: A process is looked up again by its number and the time it began at, to within this.
 _SAME_START_S = 1.0
-#: glibc keeps what it once had: with these a frame of Full HD goes back to the system at once, which
-#: holds the peak of a video 50 MB lower.
+#: glibc keeps what it once had. With these, a frame of Full HD goes back to the system at once,
+#: and the peak of a video is 50 MB lower.
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4000000"}
 #: A worker needs a moment to write its first status.
 _START_GRACE_S = 20.0
