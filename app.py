@@ -5,6 +5,7 @@ import streamlit as st
 from emotion_core.texts import say
 from pages._shared import resources, visitor
 from pages._shared.drawer import show_drawer
+from pages._shared.errors import error_box
 
 st.set_page_config(page_title=say("app.name"), layout="wide", initial_sidebar_state="collapsed")
 page = st.navigation(
@@ -16,8 +17,9 @@ page = st.navigation(
     ],
     position="top",
 )
-resources.sweep()
-show_drawer()
+with error_box():
+    resources.sweeper()
+    show_drawer()
 visitor.remember_owner()
 st.session_state["has_arrived"] = st.session_state.get("page") != page.url_path
 st.session_state["page"] = page.url_path

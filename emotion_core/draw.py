@@ -75,9 +75,11 @@ def text_size(image: Image, box: NDArray[np.int64]) -> int:
 def _chip_text(reading: Reading, row: int, options: DrawOptions, names: Mapping[str, str]) -> str:
     label, top = reading.label[row], reading.top_label[row]
     percent = f"{reading.confidence[row]:.0%}"
-    text = f"{row + 1}  {names.get(label, label)} {percent}"
+    people = reading.faces.tracker_id
+    number = row + 1 if people is None else people[row]
+    text = f"{number}  {names.get(label, label)} {percent}"
     if reading.abstained[row]:
-        text = f"{row + 1}  {names.get(label, label)} ({names.get(top, top)} {percent})"
+        text = f"{number}  {names.get(label, label)} ({names.get(top, top)} {percent})"
     if options.show_affect:
         valence, arousal = reading.affect.valence[row], reading.affect.arousal[row]
         text += f"  V = {valence:.2f} A = {arousal:.2f}"

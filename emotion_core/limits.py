@@ -26,6 +26,8 @@ FETCH_TIMEOUT_S = 30.0
 JOB_EXPIRY_S = 86_400.0
 #: A job that moves nothing for so long hangs, and is given up.
 JOB_STALL_S = 30.0
+#: Before its first frame and after its last one, a job may read through a huge file for so long.
+JOB_QUIET_S = 900.0
 #: A job that was asked to stop and has not done so after this is ended from outside.
 JOB_STOP_S = 5.0
 #: On a server that several people share, one browser upload is at most this large ...

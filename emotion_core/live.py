@@ -12,10 +12,11 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import cv2
 import numpy as np
+import pandas as pd
 
 from .analysis import VideoOptions, provenance_of, read_frames
+from .cards import NETWORK_FILE
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import EmotionError, StorageError
@@ -247,15 +248,20 @@ class LiveSession:
     def _take(self, seen: FrameReading) -> None:
         now_s = time.monotonic()
         with self._changed:
-            self._latest = seen
+            self._latest, self._problem = seen, ""
             self._read_s.append((now_s, 1000 * (now_s - seen.frame.time_s)))
             probs = _probs_of_largest(seen)
             if probs:
                 self._history.append((seen.frame.time_s, probs))
             self._changed.notify_all()
             recording = self._recording
+            if recording and recording.is_cancelled():
+                self._recording = None
+            elif recording:
+                recording.add_reading(seen, self._tools)
+                return
         if recording:
-            recording.add_reading(seen)
+            recording.finish()
 
 
 class Recording:
@@ -273,12 +279,15 @@ class Recording:
         self.job = job
         self._tools = tools
         self._began_s = time.monotonic()
-        self._builder = TimelineBuilder(model_id=tools.recognizer.id)
+        self._builder = TimelineBuilder(labels=tools.recognizer.labels)
+        self._models: dict[str, str] = {}
+        self._first_index: int | None = None
+        self._first_s = 0.0
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
         self._written = 0
         self._problem = ""
         self._size_wh: tuple[int, int] | None = None
-        write_process(job.folder)
+        write_process(job.folder, is_shared=True)
         write_status(job.folder, state="running")
         self._thread = threading.Thread(target=self._encode, name="recording", daemon=True)
         self._thread.start()
@@ -295,26 +304,46 @@ class Recording:
         except queue.Full:
             return
 
-    def add_reading(self, seen: FrameReading) -> None:
-        """Take a reading; one from before the beginning is left out."""
+    def add_reading(self, seen: FrameReading, tools: LiveTools) -> None:
+        """Take a reading and who read it; one from before the beginning is left out."""
         frame = self._timed(seen.frame)
-        if frame.time_s >= 0:
-            self._builder.add(replace(seen, frame=frame))
+        if frame.time_s < 0:
+            return
+        if self._first_index is None:
+            self._first_index = frame.index
+        self._tools = tools
+        members = tools.recognizer.members
+        self._models.update({m.card.id: m.card.files[NETWORK_FILE] for m in members})
+        frame = replace(frame, index=frame.index - self._first_index)
+        self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
+
+    def is_cancelled(self) -> bool:
+        """Return whether somebody asked the job to stop."""
+        return (self.job.folder / "cancel").exists() or not self.job.folder.exists()
 
     def finish(self) -> None:
         """Write what is still waiting, and the timeline; then the job is over."""
         self._frames.put(None)
         self._thread.join(timeout=60)
+        if not self.job.folder.exists():
+            return
+        if self.is_cancelled():
+            end_job(self.job.folder, "cancelled")
+            return
+        table = self._builder.table()
         try:
             if self._problem:
                 raise StorageError(self._problem)
-            self._write_tables()
+            self._write_tables(table)
         except StorageError as error:
             end_job(self.job.folder, "failed", message=str(error))
             return
-        table = self._builder.table()
-        people = int(table["tracker_id"].nunique())
-        summary = {"frames": self._written, "people": people, "seconds": self.seconds}
+        summary = {
+            "frames": self._written,
+            "people": int(table["tracker_id"].nunique()),
+            "seconds": self.seconds,
+            "video_start_s": self._first_s,
+        }
         end_job(self.job.folder, "done", summary=summary)
 
     def _timed(self, frame: Frame) -> Frame:
@@ -324,22 +353,24 @@ class Recording:
         first = self._frames.get()
         if first is None:
             return
+        self._first_s = first.time_s
         height, width = first.image.shape[:2]
         info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
         try:
             with write_video(self.job.folder / "result" / "camera.annotated.mp4", info) as video:
                 frame: Frame | None = first
                 while frame is not None:
-                    # a browser changes the size of its pictures when the line is slow
-                    video.write(replace(frame, image=_fitted(frame.image, width, height)))
+                    video.write(frame)
                     self._written += 1
                     frame = self._frames.get()
-        except StorageError as error:
-            self._problem = str(error)
+        except Exception as error:  # whatever it is, the camera goes on
+            logging.exception("a recording could not be written")
+            known = isinstance(error, EmotionError)
+            self._problem = str(error) if known else say("error.live_failed")
             while self._frames.get() is not None:
                 continue
 
-    def _write_tables(self) -> None:
+    def _write_tables(self, table: pd.DataFrame) -> None:
         tools = self._tools
         provenance = provenance_of(
             tools.recognizer,
@@ -348,8 +379,9 @@ class Recording:
             threshold=tools.options.reading.threshold,
             input_sha256="",
         )
+        provenance = replace(provenance, models={**provenance.models, **self._models})
         about: dict[str, Any] = {"source": "camera", "seconds": round(self.seconds, 3)}
-        for end, content in timeline_files(self._builder.table(), provenance, about=about).items():
+        for end, content in timeline_files(table, provenance, about=about).items():
             atomic_write(self.job.folder / "result" / f"camera.{end}", content)
 
 
@@ -405,9 +437,3 @@ def _probs_of_largest(seen: FrameReading) -> dict[str, float]:
     row = int(seen.quality.size_px.argmax())
     scores = seen.reading.scores
     return {name: float(p) for name, p in zip(scores.labels, scores.probs[row], strict=True)}
-
-
-def _fitted(image: Image, width: int, height: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

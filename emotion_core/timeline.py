@@ -32,7 +32,8 @@ TIMELINE_COLUMNS = {
     "label": "the expression the face looks like, or 'uncertain' where the model abstains",
     "top_label": "the leading label, whether or not the model abstains",
     "confidence": "probability of the leading label, smoothed as the options say",
-    "abstained": "whether the confidence is under the threshold",
+    "abstained": "whether the model abstains: the confidence is under the threshold, with the "
+    "hysteresis of the options",
     "valence": "estimate, -1 unpleasant to 1 pleasant",
     "arousal": "estimate, -1 calm to 1 excited",
     "prob_*": "probability of each label, smoothed as the options say; they sum to 1",
@@ -68,17 +69,22 @@ class TimelineBuilder:
 
     Args:
         model_id: Who answers.
+        labels: What is asked; their columns stand there even when nobody is seen.
     """
 
-    def __init__(self, *, model_id: str = "") -> None:
+    def __init__(self, *, model_id: str = "", labels: Iterable[str] = ()) -> None:
         self._model_id = model_id
+        self._columns = [f"prob_{name}" for name in labels]
         self._rows: list[dict[str, Any]] = []
         self._blocks: list[pd.DataFrame] = []
 
-    def add(self, seen: FrameReading) -> None:
-        """Take one frame; a held one, which was not read itself, gives no row."""
+    def add(self, seen: FrameReading, *, model_id: str | None = None) -> None:
+        """Take one frame; a held one, which was not read itself, gives no row.
+
+        `model_id` says who answered, where that changes on the way.
+        """
         if not seen.is_held:
-            self._rows += _frame_rows(seen, self._model_id)
+            self._rows += _frame_rows(seen, self._model_id if model_id is None else model_id)
         if len(self._rows) >= _BLOCK_ROWS:
             self._pack()
 
@@ -86,10 +92,10 @@ class TimelineBuilder:
         """Return the tidy table: columns as in `TIMELINE_COLUMNS`, one `prob_` per label."""
         self._pack()
         table = pd.concat(self._blocks, ignore_index=True) if self._blocks else pd.DataFrame()
-        probs = [column for column in table.columns if column.startswith("prob_")]
+        seen = [column for column in table.columns if column.startswith("prob_")]
+        probs = list(dict.fromkeys([*self._columns, *seen]))
         plain = [column for column in TIMELINE_COLUMNS if column != "prob_*"]
         table = table.reindex(columns=[*plain[:-1], *probs, plain[-1]])
-        table["model_id"] = self._model_id
         texts = {name: "string" for name in ("label", "top_label", "model_id")}
         return table.astype({"tracker_id": "Int64", "abstained": "boolean", **texts})
 
@@ -140,7 +146,7 @@ def _frame_rows(seen: FrameReading, model_id: str) -> list[dict[str, Any]]:
         }
         for face in range(len(seen.reading))
     ]
-    return rows or [head]
+    return rows or [{**head, "model_id": model_id}]
 
 
 def _quality_columns(quality: Quality, face: int) -> dict[str, float]:

@@ -47,11 +47,12 @@ class Tracker:
     comes back after that. Numbers begin at 1 and mean nothing beyond one video.
 
     Args:
-        max_gap_s: Longest time for which a person may be unseen.
+        max_gap_s: Longest time for which a person may be unseen, although somebody looked.
     """
 
     def __init__(self, *, max_gap_s: float = 1.0) -> None:
         self._max_gap_s = max_gap_s
+        self._looked_s = 0.0
         self._tracks: list[_Track] = []
         self._next_id = 1
 
@@ -70,6 +71,7 @@ class Tracker:
             )
             ids[row] = self._next_id
             self._next_id += 1
+        self._looked_s = time_s
         return replace(faces, tracker_id=ids)
 
     def carry(self, time_s: float, *, since_s: float) -> Faces:
@@ -92,14 +94,16 @@ class Tracker:
         self._tracks = [
             track
             for track in self._tracks
-            if time_s - track.time_s <= self._max_gap_s + _ROUNDING_S
+            if track.time_s == self._looked_s
+            or time_s - track.time_s <= self._max_gap_s + _ROUNDING_S
         ]
 
     def _pairs(self, faces: Faces, time_s: float) -> list[tuple[_Track, int]]:
         if not self._tracks or not len(faces):
             return []
         expected = np.stack([track.expected(time_s) for track in self._tracks])
-        gap_s = np.array([time_s - track.time_s for track in self._tracks])[:, None]
+        unseen = [min(time_s - track.time_s, self._max_gap_s) for track in self._tracks]
+        gap_s = np.array(unseen)[:, None]
         sizes, expected_sizes = _sizes(faces.xyxy), _sizes(expected)[:, None]
         apart = np.linalg.norm(_centres(expected)[:, None] - _centres(faces.xyxy)[None], axis=2)
         distance = apart / np.sqrt(expected_sizes * sizes)
@@ -176,7 +180,8 @@ class Smoother:
     Args:
         window_s: Length of the window in seconds; 0 leaves the probabilities as they are.
         hysteresis: A label gives way when another one leads by so much; abstaining begins so much
-            below the threshold and ends so much above it. 0 always takes the leader.
+            below the threshold and ends so much above it, at most half the way to 0 and to 1. 0
+            always takes the leader.
         threshold: Abstain under this probability.
         max_gap_s: A person unseen for longer starts anew.
     """
@@ -187,6 +192,7 @@ class Smoother:
         self._window_s, self._hysteresis = window_s, hysteresis
         self._threshold, self._max_gap_s = threshold, max_gap_s
         self._people: dict[int, _Memory] = {}
+        self._looked_s = 0.0
 
     def update(
         self,
@@ -206,8 +212,10 @@ class Smoother:
         self._people = {
             person: memory
             for person, memory in self._people.items()
-            if time_s - memory.seen[-1][0] <= self._max_gap_s + _ROUNDING_S
+            if memory.seen[-1][0] == self._looked_s
+            or time_s - memory.seen[-1][0] <= self._max_gap_s + _ROUNDING_S
         }
+        self._looked_s = time_s
         smoothed = np.empty_like(probs)
         for row, person in enumerate(tracker_id):
             smoothed[row] = self._step(int(person), probs[row], int(class_id[row]), time_s)
@@ -235,6 +243,8 @@ class Smoother:
             winner = int(middle.argmax())
         if middle[winner] - middle[memory.class_id] >= self._hysteresis:
             memory.class_id = winner
-        margin = self._hysteresis if memory.abstained else -self._hysteresis
+        # never so wide that a sure answer could not end it, or a weak one begin it
+        wide = min(self._hysteresis, (1 - self._threshold) / 2, self._threshold / 2)
+        margin = wide if memory.abstained else -wide
         memory.abstained = bool(middle[memory.class_id] < self._threshold + margin)
         return middle

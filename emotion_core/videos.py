@@ -49,6 +49,7 @@ class VideoTask:
         has_video: Whether the annotated video is written.
         start_s: Begin with the first frame at or after this time.
         end_s: End before this time; None goes on to the end.
+        has_caps: Whether the limits for uploads to a shared server hold.
     """
 
     model_ids: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -60,6 +61,7 @@ class VideoTask:
     has_video: bool = True
     start_s: float = 0.0
     end_s: float | None = None
+    has_caps: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the task as plain values, for a file."""
@@ -91,11 +93,13 @@ class Progress:
         done: Frames that are finished.
         total: Frames in all, or None when the file does not say.
         preview: uint8 RGB, the frame as it was drawn last; None between two previews.
+        is_reading: False once all frames are read and the files are being finished.
     """
 
     done: int
     total: int | None
     preview: Image | None = None
+    is_reading: bool = True
 
 
 OnProgress = Callable[[Progress], None]
@@ -109,12 +113,14 @@ class VideoResult:
         files: The files that were written, by the ends of their names.
         frames: Frames that were read or shown.
         people: Persons that were followed.
+        start_s: Time of the first frame, which is 0 in the annotated video.
         seconds: How long it took, without loading the models.
     """
 
     files: dict[str, Path]
     frames: int
     people: int
+    start_s: float
     seconds: float
 
 
@@ -146,46 +152,60 @@ def analyse_video(
     _check_range(task, info, source.name)
     recognizer = load_recognizer(task.model_ids, vote=task.vote)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
-    builder = TimelineBuilder(model_id=recognizer.id)
+    builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
     total = _frames_expected(info, task)
     started = time.monotonic()
     written: dict[str, Path] = {}
-    frames = 0
-    with ExitStack() as stack:
-        target = out / f"{stem}.{ANNOTATED}"
-        writer = None
-        if task.has_video:
-            writer = stack.enter_context(
-                write_video(target, info, sound_of=source, end_s=task.end_s)
-            )
-            written[ANNOTATED] = target
-        readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
-        shown_s = 0.0
-        for drawn, seen in readings:
-            builder.add(seen)
-            if writer:
-                writer.write(drawn)
-            frames += 1
-            now_s = time.monotonic()
-            is_preview = now_s - shown_s >= preview_s
-            shown_s = now_s if is_preview else shown_s
+    frames, first_s = 0, 0.0
+    try:
+        with ExitStack() as stack:
+            writer = None
+            if task.has_video:
+                target = out / f"{stem}.{ANNOTATED}"
+                writing = write_video(target, info, sound_of=source, end_s=task.end_s)
+                writer = stack.enter_context(writing)
+            readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
+            shown_s = 0.0
+            for drawn, seen in readings:
+                first_s = drawn.time_s if not frames else first_s
+                builder.add(seen)
+                if writer:
+                    writer.write(drawn)
+                frames += 1
+                _check_caps(task, source.name, seconds=drawn.time_s, frames=frames)
+                now_s = time.monotonic()
+                is_preview = now_s - shown_s >= preview_s
+                shown_s = now_s if is_preview else shown_s
+                if on_progress:
+                    on_progress(Progress(frames, total, drawn.image if is_preview else None))
+            if not frames:
+                raise InputError(say("error.empty_range", name=source.name))
             if on_progress:
-                on_progress(Progress(frames, total, drawn.image if is_preview else None))
-    if not frames:
-        raise InputError(say("error.empty_range", name=source.name))
-    table = builder.table()
-    about = {**asdict(info), "frame_rate": str(info.frame_rate), "frames_read": frames}
-    provenance = provenance_of(
-        recognizer,
-        detector,
-        options=task.as_dict(),
-        threshold=task.options.reading.threshold,
-        input_sha256=sha256_of(source),
-    )
-    for end, content in timeline_files(table, provenance, about=about).items():
-        written[end] = atomic_write(out / f"{stem}.{end}", content)
+                on_progress(Progress(frames, total, is_reading=False))
+        if task.has_video:
+            written[ANNOTATED] = out / f"{stem}.{ANNOTATED}"
+        table = builder.table()
+        about = {
+            **asdict(info),
+            "frame_rate": str(info.frame_rate),
+            "frames_read": frames,
+            "annotated_start_s": first_s,
+        }
+        provenance = provenance_of(
+            recognizer,
+            detector,
+            options=task.as_dict(),
+            threshold=task.options.reading.threshold,
+            input_sha256=sha256_of(source),
+        )
+        for end, content in timeline_files(table, provenance, about=about).items():
+            written[end] = atomic_write(out / f"{stem}.{end}", content)
+    except BaseException:
+        for path in written.values():
+            path.unlink(missing_ok=True)
+        raise
     people = int(table["tracker_id"].nunique())
-    return VideoResult(written, frames, people, time.monotonic() - started)
+    return VideoResult(written, frames, people, first_s, time.monotonic() - started)
 
 
 def start_video_job(
@@ -212,6 +232,8 @@ def start_video_job(
         StorageError: It cannot be written.
     """
     path = str(content) if isinstance(content, Path) else None
+    has_caps = has_caps and isinstance(content, bytes | memoryview)
+    task = replace(task, has_caps=has_caps)
     settings = {"task": task.as_dict(), "stem": safe_stem(name, otherwise="video"), "path": path}
     job = new_job("video", name, owner=owner, settings=settings)
     try:
@@ -224,8 +246,13 @@ def start_video_job(
             atomic_write(source, content)
         info = _probe_named(source, name)
         _check_range(task, info, name)
-        if has_caps and isinstance(content, bytes | memoryview):
-            _check_caps(info, len(content), name)
+        _check_caps(
+            task,
+            name,
+            seconds=info.duration_s or 0.0,
+            frames=info.frame_count or 0,
+            size_bytes=len(content) if isinstance(content, bytes | memoryview) else 0,
+        )
     except BaseException:
         delete_job(job)
         raise
@@ -241,13 +268,16 @@ def _probe_named(source: Path, name: str) -> VideoInfo:
         raise type(error)(str(error).replace(source.name, name)) from error
 
 
-def _check_caps(info: VideoInfo, size_bytes: int, name: str) -> None:
-    frames = info.frame_count or 0
-    if (
+def _check_caps(
+    task: VideoTask, name: str, *, seconds: float, frames: int, size_bytes: int = 0
+) -> None:
+    """Hold an upload to its limits; a file may say too little, so they hold while reading too."""
+    is_over = (
         size_bytes > limits.VIDEO_UPLOAD_MAX_BYTES
-        or (info.duration_s or 0) > limits.VIDEO_UPLOAD_MAX_S
+        or seconds > limits.VIDEO_UPLOAD_MAX_S
         or frames > limits.VIDEO_UPLOAD_MAX_FRAMES
-    ):
+    )
+    if task.has_caps and is_over:
         raise TooLarge(
             say(
                 "error.video_upload",
@@ -285,7 +315,7 @@ def _read(
 ) -> Generator[tuple[Frame, FrameReading]]:
     """Give each frame as it is shown, with what was read.
 
-    Searching, classifying and drawing run in threads of their own.
+    Searching and classifying run in threads of their own, drawing in that of the caller.
     """
     every = task.options.every
     options = task.options

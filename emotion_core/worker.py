@@ -23,11 +23,17 @@ def run_video(run: JobRun) -> None:
             progress.done,
             progress.total,
             preview=None if preview is None else encode_jpeg(preview, max_side_px=_PREVIEW_PX),
+            is_quiet=not progress.is_reading,
         )
 
     task = VideoTask.from_dict(settings["task"])
     result = analyse_video(source, run.result, task, stem=settings["stem"], on_progress=tell)
-    run.summary.update(frames=result.frames, people=result.people, seconds=result.seconds)
+    run.summary.update(
+        frames=result.frames,
+        people=result.people,
+        seconds=result.seconds,
+        video_start_s=result.start_s,
+    )
 
 
 #: What a worker can do. A new kind of job is a function and a row here.

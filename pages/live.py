@@ -129,7 +129,9 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
 
 def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool) -> None:
     """Show what is read now and was in the last minute; runs again every second."""
-    resources.live_slots().ask(visitor.session_id())
+    if resources.live_slots().ask(visitor.session_id()):
+        switch(False)  # it was away for so long that another one has the place
+        st.rerun()
     state = session.state()
     if state.is_running != was_running:
         st.rerun()  # what stands under the picture comes or goes

@@ -96,8 +96,12 @@ def make_video(
     pts: list[int] | None = None,
     rate: int = 25,
     sound: Path | None = None,
+    sound_step: int = 1,
 ) -> Path:
-    """An H.264 file with the given presentation times in units of 1/1000 s."""
+    """An H.264 file with the given presentation times in units of 1/1000 s.
+
+    With `sound_step` 0 every second packet of the sound has the time of the one before it.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
@@ -106,7 +110,7 @@ def make_video(
         stream.codec_context.time_base = Fraction(1, 1000)
         stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
         if sound:
-            _copy_sound(sound, container)
+            _copy_sound(sound, container, step=sound_step)
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = pts[i] if pts else i * 1000 // rate
@@ -116,11 +120,14 @@ def make_video(
     return path
 
 
-def _copy_sound(source: Path, container: av.container.OutputContainer) -> None:
+def _copy_sound(source: Path, container: av.container.OutputContainer, *, step: int) -> None:
     with av.open(str(source)) as other:
         stream = container.add_stream_from_template(other.streams.audio[0])
-        for packet in other.demux(audio=0):
+        held = 0
+        for number, packet in enumerate(other.demux(audio=0)):
             if packet.size:
+                held = packet.pts if step or number % 2 == 0 else held
+                packet.pts = packet.dts = held
                 packet.stream = stream
                 container.mux(packet)
 

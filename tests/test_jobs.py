@@ -179,7 +179,7 @@ def run_in_process(folder: Path, body: str) -> subprocess.CompletedProcess:
     code = (
         "import time\nfrom pathlib import Path\n"
         "from emotion_core import limits\nfrom emotion_core.jobs import JobRun\n"
-        "limits.JOB_STALL_S = 1.0\n"
+        "limits.JOB_STALL_S = limits.JOB_QUIET_S = 1.0\n"
         f"with JobRun(Path({str(folder)!r})) as run:\n    run.wait_for_slot()\n    {body}\n"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -1,5 +1,9 @@
 """A camera session: always the newest frame, tools that change on the way, recordings, slots."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -135,6 +139,8 @@ def test_an_error_is_told_and_the_camera_goes_on(
     feed(session, portrait, lambda: session.state().problem)
     assert "camera" in session.state().problem
     assert "broken net" not in session.state().problem
+    gate.fails = False
+    feed(session, portrait, lambda: not session.state().problem)
     session.change(tools_of(Gate(parts[0]), parts))
     feed(session, portrait, lambda: session.state().latest)
     assert session.state().problem == ""
@@ -180,6 +186,45 @@ def test_a_recording_has_the_picture_and_the_timeline(
     assert frames[-1].time_s == pytest.approx(
         table["time_s"].max() - table["time_s"].min(), abs=0.3
     )
+
+
+def test_a_cancelled_recording_leaves_nothing_and_nobody_is_killed(
+    work_home: object, session: LiveSession, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    feed(session, portrait, lambda: session.state().shown_fps)
+    jobs.cancel_job(job)
+    flag = job.folder / "cancel"
+    old_s = time.time() - 60
+    os.utime(flag, (old_s, old_s))  # as if it did not listen
+    code = (
+        "from pathlib import Path; from emotion_core.jobs.store import load_folder;"
+        f"load_folder(Path({str(job.folder)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    feed(session, portrait, lambda: session.recording is None)
+    until(lambda: jobs.load_job(job.id, "me").is_over)
+    assert jobs.load_job(job.id, "me").state == "cancelled"
+    assert not list(job.folder.rglob("*.mp4"))
+
+
+def test_a_model_that_changes_while_recording_stands_in_its_rows(
+    work_home: object, session: LiveSession, gate: Gate, parts: tuple, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    for model_id in ("vgg-s", "vgg-xs"):
+        session.change(LiveTools(load_model(model_id), gate, VideoOptions(), DrawOptions()))
+        seen = len(gate.seen)
+        feed(session, portrait, lambda seen=seen: len(gate.seen) > seen + 4)
+    session.stop_recording()
+    files = jobs.load_job(job.id, "me").results()
+    table = pd.read_csv(files["camera.timeline.csv"])
+    assert set(table["model_id"]) == {"vgg-s", "vgg-xs"}
+    assert table["frame"].min() == 0
+    held = json.loads(files["camera.json"].read_text())
+    assert set(held["provenance"]["models"]) == {"vgg-s", "vgg-xs"}
 
 
 def test_a_recording_ends_when_the_camera_goes(

@@ -138,6 +138,22 @@ def test_votes_that_go_round_do_not_divide_by_zero() -> None:
     assert len(labels) == 15
 
 
+def test_a_rare_look_is_no_miss() -> None:
+    tracker = Tracker()
+    assert [ids(tracker, box(100), at=2.0 * i) for i in range(4)] == [[1]] * 4
+    ids(tracker, at=8.0)
+    assert ids(tracker, box(100), at=10.0) == [2]
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.85, 0.95])
+def test_a_sure_answer_ends_abstaining_and_a_weak_one_begins_it(threshold: float) -> None:
+    sure, weak = [0.99, 0.005, 0.005], [0.34, 0.33, 0.33]
+    holding = smoother(hysteresis=0.5, threshold=threshold)
+    _, abstained = run(holding, [weak] * 15 + [sure] * 15 + [weak] * 15)
+    assert not abstained[29]
+    assert abstained[0] == abstained[-1] == (threshold > 0.5)
+
+
 def test_people_are_smoothed_apart_and_forgotten_after_a_gap() -> None:
     smooth = smoother()
     both = np.array([HAPPY, SAD], np.float32)

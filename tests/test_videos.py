@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_core import load_detector, load_model
+from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
-from emotion_core.errors import InputError, JobCancelled
+from emotion_core.errors import InputError, JobCancelled, StorageError, TooLarge
 from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
-from emotion_core.videos import Progress, VideoTask, analyse_video
+from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
 
 RAW = VideoOptions(smooth_s=0, hysteresis=0)
 
@@ -168,13 +168,18 @@ def test_a_clip_becomes_its_files(tmp_path: Path, clip: Path) -> None:
     told: list[Progress] = []
     task = VideoTask(start_s=2.5, end_s=4.5)
     result = analyse_video(clip, tmp_path, task, stem="x", on_progress=told.append, preview_s=0)
-    assert result.frames == len(told) == told[-1].total == 50
+    assert [now.done for now in told if now.is_reading] == list(range(1, 51))
+    assert (result.frames, told[-1].total, told[-1].is_reading) == (50, 50, False)
     assert told[0].preview is not None
+    assert result.start_s == pytest.approx(2.52, abs=1e-3)
     table = pd.read_csv(tmp_path / "x.timeline.csv")
     assert table["time_s"].tolist() == pytest.approx(np.arange(2.52, 4.5, 0.04).tolist(), abs=1e-3)
     assert table["frame"].tolist() == list(range(63, 112)) or len(table) == 50
     written = list(iter_frames(tmp_path / "x.annotated.mp4"))
     assert len(written) == 50
+    there = frame_at(tmp_path / "x.annotated.mp4", 3.52 - result.start_s)
+    source = next(iter_frames(clip, start_s=3.52))
+    assert np.abs(there[300:].astype(int) - source.image[300:]).mean() < 8
     assert probe_video(tmp_path / "x.annotated.mp4").has_audio
     held = json.loads((tmp_path / "x.json").read_text())
     assert held["provenance"]["options"]["start_s"] == 2.5
@@ -210,6 +215,37 @@ def test_cancelling_leaves_nothing(tmp_path: Path, clip: Path, after: int) -> No
         analyse_video(clip, tmp_path, VideoTask(), stem="x", on_progress=stop)
     assert list(tmp_path.iterdir()) == []
     assert not [t for t in threading.enumerate() if t.name.startswith("stage") and t.is_alive()]
+
+
+def test_a_failure_at_the_end_leaves_nothing(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: object) -> Path:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("emotion_core.videos.atomic_write", full)
+    with pytest.raises(StorageError):
+        analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_nth_is_the_same_with_and_without_a_picture(tmp_path: Path, clip: Path) -> None:
+    options = VideoOptions(every=10)
+    frames = []
+    for has_video in (True, False):
+        task = VideoTask(options=options, has_video=has_video, start_s=1.24, end_s=2.4)
+        analyse_video(clip, tmp_path, task, stem="x")
+        frames.append(pd.read_csv(tmp_path / "x.timeline.csv")["frame"].tolist())
+    assert frames[0] == frames[1] == [31, 41, 51]
+
+
+def test_a_limit_holds_for_a_file_that_does_not_say_its_length(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "VIDEO_UPLOAD_MAX_S", 0.5)
+    with pytest.raises(TooLarge, match=r"sample\.mp4 is over the limit"):
+        analyse_video(clip, tmp_path, VideoTask(has_caps=True), stem="x")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"start_s": 60.0}, {"start_s": 3.0, "end_s": 3.0}])

@@ -5,7 +5,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..media.camera import iter_camera
 from ..media.video import iter_frames
 from ..registry import DEFAULT_MODEL, load_recognizer
 from ..timeline import TimelineBuilder
-from ..types import Frame
+from ..types import Frame, FrameReading
 from . import reading
 from .shared import quiet_natives, refusals
 
@@ -60,21 +60,44 @@ def camera(
         with quiet_natives() as terminal, _stopped_by_keys() as is_stopped:
             recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
             faces = load_detector(detector, min_confidence=min_confidence)
-            builder = TimelineBuilder(model_id=recognizer.id)
-            with contextlib.closing(
-                read_frames(frames, faces, recognizer, options=options)
-            ) as readings:
-                for seen in readings:
-                    builder.add(seen)
-                    _tell(terminal, seen.frame, list(seen.reading.label))
-                    if is_stopped():
-                        break
+            builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
+            readings = read_frames(frames, faces, recognizer, options=options)
+            lost = _record(readings, builder, terminal, is_stopped)
         provenance = provenance_of(
             recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
         )
         files = timeline_files(builder.table(), provenance, about={"source": source})
         for end, content in files.items():
             atomic_write(out / f"{stem}.{end}", content)
+        if lost:
+            raise lost
+
+
+def _record(
+    readings: Generator[FrameReading],
+    builder: TimelineBuilder,
+    terminal: TextIO,
+    is_stopped: Callable[[], bool],
+) -> InputError | None:
+    """Gather readings until the end; return why the camera went, if it was that.
+
+    Raises:
+        InputError: There was nothing at all.
+    """
+    count = 0
+    with contextlib.closing(readings):
+        try:
+            for seen in readings:
+                builder.add(seen)
+                count += 1
+                _tell(terminal, seen.frame, list(seen.reading.label))
+                if is_stopped():
+                    break
+        except InputError as error:
+            if not count:
+                raise
+            return error  # what was recorded until then is kept
+    return None
 
 
 def _open(source: str) -> tuple[str, Iterator[Frame], str]:

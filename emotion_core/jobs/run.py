@@ -43,6 +43,7 @@ class JobRun:
         self._status: dict[str, Any] = {"state": "waiting", "done": 0, "total": None, "rate": 0.0}
         self._written_s = self._looked_s = 0.0
         self._moved_s = time.monotonic()
+        self._patience_s = limits.JOB_QUIET_S
         self._marks: list[tuple[float, int]] = []
         self._over = threading.Event()
 
@@ -66,8 +67,9 @@ class JobRun:
         elif error is not None:
             logging.error("the job failed", exc_info=(type(error), error, trace))
             state, message = "failed", say("error.job_failed", kind=type(error).__name__)
-        write_json(self._folder / "status.json", self._status)
-        end_job(self._folder, state, message=message, summary=self.summary)
+        known = {**self._status, "message": message, "summary": self.summary}
+        known.pop("state")
+        end_job(self._folder, state, **known)
         if self._slot:
             self._slot.release()
         return isinstance(error, Exception)
@@ -91,18 +93,27 @@ class JobRun:
         self._moved_s = time.monotonic()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def progress(self, done: int, total: int | None, *, preview: bytes | None = None) -> None:
+    def progress(
+        self,
+        done: int,
+        total: int | None,
+        *,
+        preview: bytes | None = None,
+        is_quiet: bool = False,
+    ) -> None:
         """Tell how far the work is.
 
         Args:
             done: Finished steps.
             total: All steps, or None.
             preview: A picture of it as JPEG.
+            is_quiet: A step follows that tells nothing until it is done.
 
         Raises:
             JobCancelled: Somebody asked it to stop.
         """
         now_s = self._moved_s = time.monotonic()
+        self._patience_s = limits.JOB_QUIET_S if is_quiet else limits.JOB_STALL_S
         if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
             self._marks = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
             self._marks.append((now_s, done))
@@ -127,8 +138,8 @@ class JobRun:
     def _watch(self) -> None:
         """End the process when nothing moves: a decoder that hangs cannot be told to stop."""
         while not self._over.wait(1.0):
-            if time.monotonic() - self._moved_s > limits.JOB_STALL_S:
-                message = say("error.job_stalled", seconds=round(limits.JOB_STALL_S))
+            if time.monotonic() - self._moved_s > self._patience_s:
+                message = say("error.job_stalled", seconds=round(self._patience_s))
                 end_job(self._folder, "failed", message=message)
                 os._exit(1)
 

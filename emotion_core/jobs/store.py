@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,15 +225,20 @@ def place_in_line(job: Job) -> int:
 
 def cancel_job(job: Job) -> None:
     """Ask a job to stop. It does so within a moment, and leaves no result."""
-    (job.folder / "cancel").touch()
+    _flag(job, "cancel")
 
 
 def keep_job(job: Job, *, is_kept: bool = True) -> None:
     """Keep the result of a job until it is deleted by hand, or let it expire again."""
     if is_kept:
-        (job.folder / "keep").touch()
+        _flag(job, "keep")
     else:
         (job.folder / "keep").unlink(missing_ok=True)
+
+
+def _flag(job: Job, name: str) -> None:
+    with suppress(FileNotFoundError):  # somebody else has deleted the job meanwhile
+        (job.folder / name).touch()
 
 
 def delete_job(job: Job) -> None:
@@ -265,25 +271,33 @@ def write_status(folder: Path, **values: Any) -> None:
     write_json(folder / "status.json", {**status, **values})
 
 
-def write_process(folder: Path, pid: int | None = None) -> None:
-    """Note which process works on a job; None is this one."""
+def write_process(folder: Path, pid: int | None = None, *, is_shared: bool = False) -> None:
+    """Note which process works on a job; None is this one.
+
+    A shared process does other things besides, so nobody may end it for the job's sake.
+    """
     pid = os.getpid() if pid is None else pid
     try:
         began_s = psutil.Process(pid).create_time()
     except psutil.Error:
         began_s = time.time()
-    write_json(folder / "process.json", {"pid": pid, "began_s": began_s})
+    write_json(folder / "process.json", {"pid": pid, "began_s": began_s, "is_shared": is_shared})
 
 
-def end_job(folder: Path, state: str, *, message: str = "", summary: Any = None) -> None:
+def end_job(folder: Path, state: str, **known: Any) -> None:
     """Note that a job is over, and delete what was uploaded for it; unless it is done, also what
     it made.
+
+    Args:
+        folder: The job's folder.
+        state: One of `OVER`.
+        known: What else is known now: `message`, `summary`, `done` …
     """
     shutil.rmtree(folder / "input", ignore_errors=True)
     (folder / "preview.jpg").unlink(missing_ok=True)
     if state != "done":
         shutil.rmtree(folder / "result", ignore_errors=True)
-    write_status(folder, state=state, message=message, summary=summary, ended_s=time.time())
+    write_status(folder, **{**known, "state": state, "ended_s": time.time()})
 
 
 def _folders() -> list[Path]:
@@ -364,7 +378,8 @@ def _process(folder: Path) -> psutil.Process | None:
 
 def _end_process(folder: Path) -> None:
     process = _process(folder)
-    if process is None or process.pid == os.getpid():
+    held = _load(folder / "process.json") or {}
+    if process is None or held.get("is_shared") or process.pid == os.getpid():
         return
     for one in [*process.children(recursive=True), process]:
         try:

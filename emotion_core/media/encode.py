@@ -35,8 +35,13 @@ class VideoWriter:
         """Encode one frame; its time counts from the first one that was written."""
         if self._first_s is None:
             self._first_s = frame.time_s
-        image = frame.image[: self._stream.height, : self._stream.width]
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        width, height = self._stream.width, self._stream.height
+        image = frame.image
+        if image.shape[0] // 2 * 2 == height and image.shape[1] // 2 * 2 == width:
+            image = np.ascontiguousarray(image[:height, :width])
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+        if (picture.width, picture.height) != (width, height):  # it changed on the way
+            picture = picture.reformat(width=width, height=height)
         pts = round((frame.time_s - self._first_s) / _TIME_BASE)
         self._last_pts = picture.pts = max(pts, self._last_pts + 1)  # times have to rise
         picture.time_base = _TIME_BASE
@@ -77,7 +82,8 @@ def write_video(
                 stream = container.add_stream(
                     "libx264", rate=info.frame_rate, options=dict(_CODEC_OPTIONS)
                 )
-                stream.width, stream.height = info.width // 2 * 2, info.height // 2 * 2
+                stream.width = max(2, info.width // 2 * 2)
+                stream.height = max(2, info.height // 2 * 2)
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = stream.time_base = _TIME_BASE
                 stream.codec_context.thread_count = 0
@@ -104,6 +110,8 @@ class _Sound:
         self._is_copy = source_stream.codec_context.name in _COPIED_SOUND
         self._packets = source.demux(source_stream)
         self._held: Any = None
+        self._last_pts: int | None = None
+        self._is_broken = False
         if self._is_copy:
             self._to = target.add_stream_from_template(source_stream)
         else:
@@ -132,12 +140,14 @@ class _Sound:
             if time_s is not None and start_s >= time_s:
                 self._held = packet
                 return
-            if start_s >= first_s - 1e-6:
-                self._write(packet, first_s)
+            does_rise = self._last_pts is None or packet.pts > self._last_pts
+            if start_s >= first_s - 1e-6 and does_rise and not self._is_broken:
+                self._last_pts = packet.pts
+                self._write_or_leave(packet, first_s)
 
     def finish(self) -> None:
         """Write what the encoder of the sound still holds."""
-        if not self._is_copy:
+        if not self._is_copy and not self._is_broken:
             self._target.mux(self._to.encode())
 
     def close(self) -> None:
@@ -152,6 +162,13 @@ class _Sound:
             return next((p for p in self._packets if p.pts is not None and p.size), None)
         except FFmpegError:  # the sound is cut off; the picture goes on
             return None
+
+    def _write_or_leave(self, packet: Any, first_s: float) -> None:
+        """Write a packet; sound that no MP4 takes ends there, and the picture goes on."""
+        try:
+            self._write(packet, first_s)
+        except ValueError:  # FFmpeg's "invalid argument"; a full disk is another error
+            self._is_broken = True
 
     def _write(self, packet: Any, first_s: float) -> None:
         before_s = self._origin_s + first_s

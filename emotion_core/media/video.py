@@ -62,7 +62,7 @@ def iter_frames(
 
     Args:
         path: mp4, mov, 3gp, mkv, webm or avi, told apart by content.
-        every: Give only every n-th frame.
+        every: Give only every n-th frame of those in the range.
         start_s: Begin with the first frame at or after this time.
         end_s: End before this time; None goes on to the end.
 
@@ -81,7 +81,7 @@ def iter_frames(
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
         begin, first_pts = _seek(container, stream, start_s)
-        is_empty = True
+        is_empty, number = True, 0
         for index, frame in enumerate(_decode(container, stream, name), start=begin):
             _check_frame(frame, name)
             is_empty = False
@@ -90,8 +90,11 @@ def iter_frames(
             time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
             if end_s is not None and time_s >= end_s - _ROUNDING_S:
                 break
-            if index % every == 0 and time_s >= start_s - _ROUNDING_S:
+            if time_s < start_s - _ROUNDING_S:
+                continue
+            if number % every == 0:
                 yield Frame(_upright(frame), index, time_s)
+            number += 1
         if is_empty:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
 

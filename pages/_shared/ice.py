@@ -20,8 +20,8 @@ _PROVIDERS = ("CLOUDFLARE_TURN_KEY_ID", "TWILIO_ACCOUNT_SID", "HF_TOKEN")
 def ice_servers() -> tuple[list[dict[str, Any]], str]:
     """Return the ICE servers, and the name of one that nobody here chose, which the page tells.
 
-    From `MIEN_ICE_SERVERS` (JSON), else the secret `ice_servers`, else the variables of a
-    provider; none on a machine of one's own; else one public STUN server.
+    From `MIEN_ICE_SERVERS` (JSON), else the secret `ice_servers`; else none on a machine of one's
+    own; else from the variables of a provider, and last one public STUN server.
 
     Raises:
         InputError: `MIEN_ICE_SERVERS` is not a JSON list.
@@ -38,10 +38,12 @@ def ice_servers() -> tuple[list[dict[str, Any]], str]:
     secret = _secret()
     if secret:
         return secret, ""
-    if any(os.environ.get(name) for name in _PROVIDERS):
-        return [dict(server) for server in get_available_ice_servers()], ""
     if visitor.is_own_machine():
         return [], ""
+    if any(os.environ.get(name) for name in _PROVIDERS):
+        servers = [dict(server) for server in get_available_ice_servers()]
+        # a provider that does not answer is replaced by a public server
+        return servers, _STUN if _STUN in [server.get("urls") for server in servers] else ""
     return [{"urls": _STUN}], _STUN
 
 

@@ -1,14 +1,20 @@
 """Models and detectors that stay loaded between reruns."""
 
 import os
+import threading
+import time
+from contextlib import suppress
 
 import streamlit as st
 
 from emotion_core.classify import Recognizer
+from emotion_core.errors import StorageError
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
 from emotion_core.jobs import sweep_jobs
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.registry import ModelEntry, list_models, load_recognizer
+
+_SWEEP_S = 600.0
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -23,10 +29,19 @@ def detector(name: str, min_confidence: float | None) -> Detector:
     return load_detector(name, min_confidence=min_confidence)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
-def sweep() -> None:
-    """Delete what has expired, once a minute while somebody is here."""
-    sweep_jobs()
+@st.cache_resource(show_spinner=False)
+def sweeper() -> threading.Thread:
+    """Delete what has expired every ten minutes, whether somebody is here or not."""
+
+    def sweep() -> None:
+        while True:
+            with suppress(StorageError, OSError):
+                sweep_jobs()
+            time.sleep(_SWEEP_S)
+
+    thread = threading.Thread(target=sweep, name="sweeper", daemon=True)
+    thread.start()
+    return thread
 
 
 @st.cache_resource(show_spinner=False)

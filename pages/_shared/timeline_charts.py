@@ -25,13 +25,15 @@ def moment(seconds: float) -> str:
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
-def ribbons(episodes: pd.DataFrame, people: list[int], *, end_s: float, at_s: float) -> go.Figure:
+def ribbons(
+    episodes: pd.DataFrame, people: list[int], *, start_s: float, end_s: float, at_s: float
+) -> go.Figure:
     """One lane per person, a bar per episode in its label's colour, named where there is room."""
     figure = go.Figure()
     rows = episodes[episodes["tracker_id"].isin(people)]
     for label in _in_order(set(rows["label"])):
         of_label = rows[rows["label"] == label]
-        is_wide = of_label["duration_s"] > _TEXT_SHARE * end_s
+        is_wide = of_label["duration_s"] > _TEXT_SHARE * (end_s - start_s)
         name, colour = say(f"label.{label}"), COLOURS.get(label, COLOURS[UNCERTAIN])
         figure.add_bar(
             y=[say("video.person", n=n) for n in of_label["tracker_id"]],
@@ -60,11 +62,11 @@ def ribbons(episodes: pd.DataFrame, people: list[int], *, end_s: float, at_s: fl
     )
     lanes = [say("video.person", n=n) for n in reversed(people)]
     figure.update_yaxes(categoryorder="array", categoryarray=lanes)
-    _time_axis(figure, end_s, at_s)
+    _time_axis(figure, start_s, end_s, at_s)
     return figure
 
 
-def probabilities(rows: pd.DataFrame, *, end_s: float, at_s: float) -> go.Figure:
+def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: float) -> go.Figure:
     """The probabilities of one person over time, a line per label; breaks where nobody is seen."""
     rows = _thinned(rows)
     figure = go.Figure()
@@ -94,7 +96,7 @@ def probabilities(rows: pd.DataFrame, *, end_s: float, at_s: float) -> go.Figure
         clickmode="event+select",
         dragmode=False,
     )
-    _time_axis(figure, end_s, at_s)
+    _time_axis(figure, start_s, end_s, at_s)
     return figure
 
 
@@ -141,9 +143,9 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, gaps]).sort_values("time_s", ignore_index=True)
 
 
-def _time_axis(figure: go.Figure, end_s: float, at_s: float) -> None:
-    ticks = np.linspace(0, end_s, 5)
+def _time_axis(figure: go.Figure, start_s: float, end_s: float, at_s: float) -> None:
+    ticks = np.linspace(start_s, end_s, 5)
     figure.update_xaxes(
-        range=[0, end_s], tickvals=ticks, ticktext=[moment(t) for t in ticks], showgrid=False
+        range=[start_s, end_s], tickvals=ticks, ticktext=[moment(t) for t in ticks], showgrid=False
     )
     figure.add_vline(x=at_s, line_color=GREY, line_width=2)

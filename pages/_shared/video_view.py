@@ -17,6 +17,7 @@ from .photo_view import show_model_note
 
 #: People that have a lane; a crowd's others stand in the table.
 _LANES_MAX = 10
+_STEP_S = 0.04
 _PLAIN_CHART = {"displayModeBar": False}
 
 
@@ -27,18 +28,20 @@ def show_result(job: Job) -> None:
         st.info(say("video.no_result"))
         return
     table, runs, people = _tables(str(files[TIMELINE]))
-    end_s = float(table["time_s"].max()) + 1e-3
+    start_s, end_s = float(table["time_s"].min()), float(table["time_s"].max()) + 1e-3
+    # the annotated video begins at 0, the timeline where the range or the recording does
+    before_s = float((job.summary or {}).get("video_start_s", 0.0))
     shown = people.sort_values("seen_s", ascending=False)["tracker_id"].tolist()
     picture, charts = st.columns([1, 1], gap="medium")
     with charts:
-        at_s = _choose_moment(job.id, end_s)
+        at_s = _choose_moment(job.id, start_s, end_s)
     with picture:
-        _show_video(files.get(ANNOTATED), at_s)
+        _show_video(files.get(ANNOTATED), at_s, max(0.0, at_s - before_s))
     with charts:
         if not shown:
             st.info(say("video.nobody"))
         else:
-            _show_people(job.id, table, runs, shown, end_s, at_s)
+            _show_people(job.id, table, runs, shown, (start_s, end_s, at_s))
     if shown:
         _show_summary(people)
     _show_downloads(files)
@@ -48,7 +51,9 @@ def show_result(job: Job) -> None:
         show_model_note(str(table["model_id"].iloc[0]), card)
 
 
-def _choose_moment(job_id: str, end_s: float) -> float:
+def _choose_moment(job_id: str, start_s: float, end_s: float) -> float:
+    if not end_s - start_s >= _STEP_S:  # one frame, or none
+        return start_s
     key = f"moment-{job_id}"
     clicked = st.session_state.get(f"lines-{job_id}")
     points = clicked["selection"]["points"] if clicked else []
@@ -57,9 +62,9 @@ def _choose_moment(job_id: str, end_s: float) -> float:
         st.session_state[key] = round(min(float(points[0]["x"]), end_s), 2)
     at_s = st.slider(
         say("video.moment"),
-        0.0,
+        round(start_s, 2),
         round(end_s, 2),
-        step=0.04,
+        step=_STEP_S,
         format=" ",  # the accent on the dark ground is too faint for a text
         help=say("video.moment_help"),
         key=key,
@@ -68,15 +73,16 @@ def _choose_moment(job_id: str, end_s: float) -> float:
     return at_s
 
 
-def _show_video(path: Path | None, at_s: float) -> None:
+def _show_video(path: Path | None, at_s: float, in_video_s: float) -> None:
     if path is None:
         st.info(say("video.not_drawn"))
         return
     if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
         st.info(say("video.too_large_to_show", size_mb=path.stat().st_size // 1_000_000))
     else:
-        st.video(str(path), start_time=at_s)
-    picture = _frame(str(path), at_s) if at_s else None  # the player shows the first one
+        st.video(str(path), start_time=in_video_s)
+    # the player shows the first one
+    picture = _frame(str(path), in_video_s) if in_video_s else None
     if picture is not None:
         caption = say("video.at", moment=timeline_charts.moment(at_s))
         st.image(picture, caption=caption, width="stretch", alt=caption)
@@ -87,12 +93,12 @@ def _show_people(
     table: pd.DataFrame,
     runs: pd.DataFrame,
     shown: list[int],
-    end_s: float,
-    at_s: float,
+    times_s: tuple[float, float, float],
 ) -> None:
+    start_s, end_s, at_s = times_s
     lanes = sorted(shown[:_LANES_MAX])
     st.plotly_chart(
-        timeline_charts.ribbons(runs, lanes, end_s=end_s, at_s=at_s),
+        timeline_charts.ribbons(runs, lanes, start_s=start_s, end_s=end_s, at_s=at_s),
         key=f"ribbons-{job_id}",
         config=_PLAIN_CHART,
         alt=say("video.ribbons_alt", n=len(lanes)),
@@ -105,7 +111,7 @@ def _show_people(
     )
     rows = table[table["tracker_id"] == person]
     st.plotly_chart(
-        timeline_charts.probabilities(rows, end_s=end_s, at_s=at_s),
+        timeline_charts.probabilities(rows, start_s=start_s, end_s=end_s, at_s=at_s),
         key=f"lines-{job_id}",
         config=_PLAIN_CHART,
         on_select="rerun",

@@ -112,6 +112,21 @@ def test_sound_stays_with_its_picture_in_a_clip(tmp_path: Path, codec: str) -> N
     assert onset_s(clip) == pytest.approx(turns_white, abs=0.04)
 
 
+def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
+    with write_video(tmp_path / "a.mp4", info_of()) as video:
+        for i, size in enumerate([(64, 48), (128, 96), (32, 24)]):
+            video.write(Frame(make_picture(*size), i, i / 25))
+    pictures = [frame.image.astype(int) for frame in iter_frames(tmp_path / "a.mp4")]
+    assert {picture.shape for picture in pictures} == {(48, 64, 3)}
+    assert all(np.abs(picture - pictures[0]).mean() < 8 for picture in pictures)
+
+
+def test_sound_that_stands_still_does_not_end_the_picture(tmp_path: Path) -> None:
+    sound = make_sound(tmp_path / "a.mka")
+    source = make_video(tmp_path / "a.mkv", PICTURES * 5, sound=sound, sound_step=0)
+    assert len(list(iter_frames(copy(source, tmp_path / "b.mp4")))) == 60
+
+
 def test_what_ends_it_early_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with write_video(tmp_path / "a.mp4", info_of()) as video:

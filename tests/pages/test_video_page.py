@@ -73,6 +73,22 @@ def test_the_sample_becomes_a_result(video_page: AppTest) -> None:
     assert "0:01.0" in [caption.value for caption in video_page.caption]
 
 
+@pytest.mark.parametrize("settings", [{"end_s": 0.01}, {"start_s": 5.7, "end_s": 6.2}])
+def test_one_frame_and_nobody_are_shown(video_page: AppTest, clip: bytes, settings: dict) -> None:
+    start_video_job("a.mp4", clip, VideoTask(**settings), owner="tester")
+    run_until(video_page, say("photo.downloads"))
+    assert not video_page.exception
+
+
+def test_a_part_of_a_video_begins_where_it_begins(video_page: AppTest, clip: bytes) -> None:
+    job = start_video_job("a.mp4", clip, VideoTask(start_s=3.0, end_s=5.0), owner="tester")
+    run_until(video_page, say("photo.downloads"))
+    moment = video_page.slider(key=f"moment-{job.id}")
+    assert (moment.min, moment.max) == (3.0, 4.96)
+    moment.set_value(4.0).run()
+    assert not video_page.exception
+
+
 def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest) -> None:
     video_page.get("file_uploader")[0].set_value(("bad_[x](y).mp4", b"no video", "video/mp4"))
     video_page.run().button(key="video_start").click().run()
@@ -167,6 +183,11 @@ def test_ice_servers_come_from_the_first_place_that_names_some(
     monkeypatch.setattr(ice, "get_available_ice_servers", lambda: turn)
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "x")
     assert ice.ice_servers() == (turn, "")
+    monkeypatch.setattr(ice, "get_available_ice_servers", lambda: [{"urls": told}])
+    assert ice.ice_servers()[1] == told, "a provider that does not answer"
+    with monkeypatch.context() as own:
+        own.setattr(ice.visitor, "is_own_machine", lambda: True)
+        assert ice.ice_servers() == ([], "")
     monkeypatch.setattr(ice.st, "secrets", {"ice_servers": [{"urls": "turn:secret"}]})
     assert ice.ice_servers() == ([{"urls": "turn:secret"}], "")
     monkeypatch.setenv("MIEN_ICE_SERVERS", '[{"urls": "turn:named"}]')
