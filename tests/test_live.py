@@ -60,11 +60,13 @@ def tools_of(gate: Gate, parts: tuple, **settings: object) -> LiveTools:
 
 @pytest.fixture
 def session(gate: Gate, parts: tuple) -> Iterator[LiveSession]:
+    before = set(threading.enumerate())
     running = LiveSession(tools_of(gate, parts))
     yield running
     gate.open.set()
     running.close()
-    assert not [t for t in threading.enumerate() if t.name == "live" and t.is_alive()]
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if thread.name == "live"]
 
 
 def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
