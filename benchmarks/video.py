@@ -34,7 +34,8 @@ from emotion_core.types import Frame, VideoInfo
 from emotion_core.videos import VideoTask, analyse_video
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What `fer` 22.5 reaches on fer_woman2.mp4, file written, on two cores of the same kind.
+#: What the package `fer` reached on fer_woman2.mp4, annotated file written, on two such cores. It
+#: is not installed here, so this one figure is not measured by this command.
 FER_FPS = 24.4
 _ROUNDS = 3
 

@@ -215,7 +215,7 @@ class LiveSession:
                 )
                 with closing(readings):
                     for seen in readings:
-                        self._take(seen)
+                        self._take(seen, tools)
             except Exception as error:  # one frame must not end the camera
                 logging.exception("a frame could not be read")
                 known = isinstance(error, EmotionError)
@@ -245,7 +245,7 @@ class LiveSession:
     def _is_over(self, tools: LiveTools) -> bool:
         return not self._is_open or self._tools is not tools
 
-    def _take(self, seen: FrameReading) -> None:
+    def _take(self, seen: FrameReading, tools: LiveTools) -> None:
         now_s = time.monotonic()
         with self._changed:
             self._latest, self._problem = seen, ""
@@ -258,7 +258,7 @@ class LiveSession:
             if recording and recording.is_cancelled():
                 self._recording = None
             elif recording:
-                recording.add_reading(seen, self._tools)
+                recording.add_reading(seen, tools)
                 return
         if recording:
             recording.finish()
