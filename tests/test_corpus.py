@@ -3,21 +3,25 @@
 import csv
 import multiprocessing
 import resource
+from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks.crop_fit import paste_all
-from emotion_core.analysis import find_faces
+from emotion_core.analysis import VideoOptions, find_faces, read_frames
 from emotion_core.datasets.fer2013 import load_arrays
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.faces import load_detector
 from emotion_core.faces.contract import box_iou
+from emotion_core.media.encode import write_video
 from emotion_core.media.photo import decode_photo, read_photo
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.photos import PhotoResult, read_photos
 from emotion_core.registry import load_model
+from emotion_core.types import Frame, VideoInfo
 
 pytestmark = pytest.mark.data
 
@@ -154,3 +158,33 @@ def test_every_video_is_read_upright_with_rising_times(test_data: Path) -> None:
         assert np.all(np.diff(times) > 0), row["file"]
     assert refused == foreign
     assert len(foreign) == 8
+
+
+@pytest.mark.parametrize("rate", [25, 30])
+def test_a_cut_from_happy_to_sad_changes_the_label_in_time(
+    test_data: Path, tmp_path: Path, rate: int
+) -> None:
+    # the second picture is laid so that both faces share one place: the person is followed on
+    detector = load_detector()
+    pictures = []
+    for name in ("happy", "sad"):
+        photo = read_photo(test_data / "photos" / f"faceapijs__{name}.jpg")
+        box = detector.detect(photo).xyxy[0]
+        scale = 160 / (box[2] - box[0])
+        centre = (box[:2] + box[2:]) / 2 * scale
+        move = np.array([[scale, 0, 240 - centre[0]], [0, scale, 180 - centre[1]]])
+        pictures.append(cv2.warpAffine(photo, move, (480, 360), borderMode=cv2.BORDER_REPLICATE))
+    film = tmp_path / "spliced.mp4"
+    with write_video(
+        film, VideoInfo(480, 360, Fraction(rate), None, None, 0, has_audio=False)
+    ) as video:
+        for i in range(4 * rate):
+            video.write(Frame(pictures[i >= 2 * rate], i, i / rate))
+    labels = {
+        seen.frame.index: [str(label) for label in seen.reading.label]
+        for seen in read_frames(iter_frames(film), detector, load_model(), options=VideoOptions())
+    }
+    assert all(labels[i] == ["happy"] for i in range(rate, 2 * rate))
+    changed = next(i for i in range(2 * rate, 4 * rate) if labels[i] == ["sad"])
+    assert (changed + 1 - 2 * rate) / rate <= 0.3
+    assert all(labels[i] == ["sad"] for i in range(changed, 4 * rate))

@@ -1,8 +1,10 @@
 """The live page: a real stream over WebRTC from a camera that shows the sample clip."""
 
 import io
+import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +197,42 @@ def test_no_camera_is_said_and_a_picture_offered(chromium: Browser, studio: Stud
     page.get_by_role("button", name="Take a picture instead").click()
     expect(page.get_by_role("heading", name="Photo")).to_be_visible()
     context.close()
+
+
+def test_without_https_the_page_says_so(chromium: Browser, tmp_path: Path) -> None:
+    address = next(
+        (
+            entry.address
+            for entries in psutil.net_if_addrs().values()
+            for entry in entries
+            if entry.family is socket.AF_INET and not entry.address.startswith("127.")
+        ),
+        None,
+    )
+    if address is None:
+        pytest.skip("this machine has no address besides the loopback")
+    with running_studio(tmp_path, STREAMLIT_SERVER_ADDRESS="0.0.0.0") as studio:
+        context = chromium.new_context(permissions=[])
+        page = open_page(context)
+        visit(page, replace(studio, url=f"http://{address}:{studio.port}"), "live")
+        page.get_by_role("button", name="Start the camera").click()
+        expect(page.get_by_text("only over HTTPS")).to_be_visible()
+        expect(page.get_by_role("button", name="Take a picture instead")).to_be_visible()
+        no_traceback(page)
+        context.close()
+
+
+def test_without_a_route_the_page_says_so(camera_page: Page, studio: Studio) -> None:
+    # what a firewall does: the browser has a camera and offers it, and no packet finds a way
+    camera_page.add_init_script(
+        "RTCPeerConnection.prototype.setRemoteDescription = function () {"
+        "  return new Promise(() => {}); };"
+    )
+    visit(camera_page, studio, "live")
+    camera_page.get_by_role("button", name="Start the camera").click()
+    expect(camera_page.get_by_text("no way was found")).to_be_visible(timeout=40_000)
+    expect(camera_page.get_by_role("button", name="Take a picture instead")).to_be_visible()
+    no_traceback(camera_page)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 360)])
