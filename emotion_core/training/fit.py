@@ -63,17 +63,57 @@ def train(
         )
     targets = emotion_targets(training.votes)
     _claim_folder(folder, recipe, faces)
+    truth = majority_labels(validation.votes)
+
+    def measure(model: Any) -> dict[str, float]:
+        probs = predict_probs(model, validation.images)
+        return {
+            "val_accuracy": round(metrics.accuracy(probs, truth), 5),
+            "val_mean_recall": round(metrics.mean_recall(probs, truth), 5),
+            "val_ece": round(metrics.expected_calibration_error(probs, truth), 5),
+        }
+
+    return fit_network(recipe, training.images, targets, folder, measure=measure, on_epoch=on_epoch)
+
+
+def fit_network(
+    recipe: Recipe,
+    images: NDArray[np.uint8],
+    targets: NDArray[np.float32],
+    folder: Path,
+    *,
+    measure: Callable[[Any], dict[str, float]] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Any, TrainingState]:
+    """Train a network on grey faces, or go on where `folder` stands.
+
+    Args:
+        recipe: What is trained, and how.
+        images: uint8 (n, h, h), grey.
+        targets: float32 (n, k), rows that sum to 1.
+        folder: Holds the checkpoints and history.json.
+        measure: Gives figures for the history row of a finished epoch. The epoch with the highest
+            `val_accuracy` is the best one; without that figure it is the last.
+        on_epoch: Called with the history row of every finished epoch.
+
+    Returns:
+        A float32 model with the weights of the best epoch, and the final state.
+
+    Raises:
+        TrainingError: The recipe is impossible, or the loss is no longer a number.
+        StorageError: A checkpoint cannot be written.
+    """
     held = load_checkpoint(folder / "checkpoints")
     if held is None:
-        held = _start(recipe, targets.shape[1], len(training))
+        held = _start(recipe, targets.shape[1], len(images))
     else:
-        _renew_optimizer(recipe, held.model, len(training))
+        _renew_optimizer(recipe, held.model, len(images))
     model, best, state = held.model, held.best, held.state
     average = WeightAverage(recipe.average, held.average, state.averaged_steps)
     while state.epoch < recipe.epochs:
         started = time.monotonic()
         feed = FaceFeed(
-            training.images,
+            images,
             targets,
             batch=recipe.batch,
             augmentation=recipe.augmentation_of(state.epoch),
@@ -90,11 +130,14 @@ def train(
             callbacks=[average],
         )
         state.averaged_steps = average.steps
-        with average.applied(model):
-            row = _finish_epoch(model, state, result.history["loss"][-1], validation)
+        row = _finish_epoch(state, result.history["loss"][-1])
+        if measure:
+            with average.applied(model):
+                row.update(measure(model))
         row["seconds"] = round(time.monotonic() - started, 1)
-        if row["val_accuracy"] >= state.best_score:
-            state.best_score, state.best_epoch = row["val_accuracy"], state.epoch
+        score = row.get("val_accuracy", float(state.epoch))
+        if score >= state.best_score:
+            state.best_score, state.best_epoch = score, state.epoch
             best = average.values
         save_checkpoint(folder / "checkpoints", Checkpoint(model, best, average.values, state))
         write_json(folder / "history.json", asdict(state))
@@ -189,23 +232,14 @@ def _seed_dropout(model: Any, seed: int, epoch: int) -> None:
             generator.state.assign(np.array([seed * 1000 + number, epoch], np.uint32))
 
 
-def _finish_epoch(
-    model: Any, state: TrainingState, loss: float, validation: VotedFaces
-) -> dict[str, float]:
+def _finish_epoch(state: TrainingState, loss: float) -> dict[str, float]:
+    """Count the epoch and begin its row of the history."""
     if not np.isfinite(loss):
         raise TrainingError(
             f"The loss is {loss} in epoch {state.epoch + 1}: the training has diverged. "
             "Resume with a lower learning rate."
         )
-    probs = predict_probs(model, validation.images)
-    truth = majority_labels(validation.votes)
     state.epoch += 1
-    row = {
-        "epoch": state.epoch,
-        "loss": round(float(loss), 5),
-        "val_accuracy": round(metrics.accuracy(probs, truth), 5),
-        "val_mean_recall": round(metrics.mean_recall(probs, truth), 5),
-        "val_ece": round(metrics.expected_calibration_error(probs, truth), 5),
-    }
+    row = {"epoch": state.epoch, "loss": round(float(loss), 5)}
     state.history.append(row)
     return row

@@ -103,6 +103,19 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
     return recipe
 
 
+def scaled_epochs(recipe: Recipe, *, n: int, samples: int, longest: int) -> Recipe:
+    """Return a recipe with more epochs for a small data set.
+
+    Args:
+        recipe: Its epochs are the fewest.
+        n: Faces in the data set.
+        samples: Faces that the network should see in all, repeated ones included.
+        longest: Never more epochs than this.
+    """
+    wanted = min(longest, -(-samples // max(1, n)))
+    return replace(recipe, epochs=max(recipe.epochs, wanted))
+
+
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe that comes with the library, by its name, or one of your own, by its path.
 

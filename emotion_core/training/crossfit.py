@@ -1,0 +1,70 @@
+"""Probabilities for every picture of a data set by a network that never saw it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TrainingError
+from ..files import atomic_path
+from .fit import fit_network, predict_probs
+from .recipe import Recipe
+
+
+def out_of_fold_probs(
+    recipe: Recipe,
+    images: NDArray[np.uint8],
+    class_id: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    folder: Path,
+    *,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Train one network per fold on all other folds and let it read its own, with flip.
+
+    Started again on the same folder it goes on after the last finished epoch.
+
+    Args:
+        recipe: What is trained, and how.
+        images: uint8 (n, h, h), grey.
+        class_id: int (n,), the given label of each picture, from 0 without gaps.
+        fold: int (n,), from 0 without gaps; copies of a picture belong into one fold.
+        folder: Holds the checkpoints and the finished folds; it belongs to these very pictures.
+        on_epoch: Called with (epochs finished, epochs in all), over all folds.
+
+    Returns:
+        float32 (n, k), rows that sum to 1.
+
+    Raises:
+        TrainingError: There are fewer than two folds or labels, or a training fails.
+        StorageError: A checkpoint cannot be written.
+    """
+    folds, classes = int(fold.max(initial=-1)) + 1, int(class_id.max(initial=-1)) + 1
+    if folds < 2 or classes < 2:
+        raise TrainingError(
+            f"There are {folds} folds and {classes} labels; to judge labels, two of each at least "
+            "are needed."
+        )
+    targets = np.eye(classes, dtype=np.float32)[class_id]
+    probs = np.zeros((len(images), classes), np.float32)
+    for number in range(folds):
+        kept = folder / f"fold-{number}.npy"
+        rows = fold == number
+        if not kept.is_file():
+            first = number * recipe.epochs
+
+            def tell(row: dict[str, float], first: int = first) -> None:
+                if on_epoch:
+                    on_epoch(first + int(row["epoch"]), folds * recipe.epochs)
+
+            run = folder / f"fold-{number}"
+            model, _ = fit_network(recipe, images[~rows], targets[~rows], run, on_epoch=tell)
+            with atomic_path(kept) as temporary, temporary.open("wb") as handle:
+                np.save(handle, predict_probs(model, images[rows], flip=True))
+            shutil.rmtree(run, ignore_errors=True)
+        probs[rows] = np.load(kept)
+        if on_epoch:
+            on_epoch((number + 1) * recipe.epochs, folds * recipe.epochs)
+    return probs
