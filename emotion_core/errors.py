@@ -37,6 +37,14 @@ class BadTable(InputError):
     """A table with missing columns, wrong types or impossible values."""
 
 
+class UnknownLabels(BadTable):
+    """A data set uses label names that nobody has said the meaning of."""
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 class UnsafePath(InputError):
     """A path that lies outside the folders that a page may read."""
 

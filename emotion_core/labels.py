@@ -39,6 +39,7 @@ FERPLUS = (
 
 _SYNONYMS = {
     "angry": "anger",
+    "contemptuous": "contempt",
     "disgusted": "disgust",
     "fearful": "fear",
     "happiness": "happy",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pandas as pd
 from PIL import Image as PillowImage
 
 from emotion_core.datasets.fer2013 import VotedFaces
@@ -180,3 +181,36 @@ def make_frame_reading(
     size = np.full(n, 40, np.float32)
     quality = Quality(size, size, size, np.full((n, 3), np.nan, np.float32))
     return FrameReading(frame, reading, quality, is_held)
+
+
+def make_class_folders(
+    root: Path, counts: dict[str, int], *, side: int = 40, kind: str = "PNG"
+) -> Path:
+    """`<label>/<number>.png` of pictures that all differ; a label may hold slashes."""
+    number = 0
+    for label, n in counts.items():
+        folder = root / label
+        folder.mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            image = make_picture(side, side, seed=number)
+            (folder / f"{i}.{kind.lower()}").write_bytes(encode(image, kind))
+            number += 1
+    return root
+
+
+def make_index(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """An index as the workbench has it, of pictures in order, from what matters of each."""
+    whole: dict[str, object] = {
+        "raw_label": "happy", "split": "", "bytes": 1, "width": 100, "height": 100,
+        "aspect_ratio": 1.0, "mode": "RGB", "format": "PNG", "brightness": 120.0,
+        "contrast": 40.0, "sharpness": 90.0, "entropy": 6.0, "face_count": 1,
+        "face_size_px": 60.0, "face_confidence": 0.9, "is_readable": True, "error": "",
+    }  # fmt: skip
+    table = pd.DataFrame(
+        [{"path": f"{i}.png", "sha256": f"{i:064x}", **whole, **row} for i, row in enumerate(rows)]
+    )
+    for column in ("exact", "group"):
+        held = table[column] if column in table else pd.Series(pd.NA, table.index)
+        table[column] = held.astype("Int64")
+    kinds = dict.fromkeys(("path", "raw_label", "split", "sha256"), "str")
+    return table.astype(kinds)

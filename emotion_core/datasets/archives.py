@@ -25,11 +25,18 @@ class Archive:
 
     Attributes:
         names: The files in it that a data set may use, in the archive's order.
+        is_random: Whether files can be read in any order at the same cost.
     """
 
     def __init__(self, path: Path, members: dict[str, Any], read: Callable[[Any], bytes]) -> None:
         self._path, self._members, self._read = path, members, read
+        self.is_random = zipfile.is_zipfile(path)
         self.names = tuple(name for name in members if name.lower().endswith(_WANTED))
+
+    def size_of(self, name: str) -> int:
+        """Return the size of a file in bytes, unpacked."""
+        entry = self._members[name]
+        return int(entry.file_size if self.is_random else entry.size)
 
     def read(self, name: str) -> bytes:
         """Return the content of one file.

@@ -113,19 +113,22 @@ def save_arrays(faces: VotedFaces, path: Path) -> None:
         )
 
 
-def read_csv(faces_csv: Path, votes_csv: Path) -> VotedFaces:
+def read_csv(faces_csv: Path, votes_csv: Path | None = None) -> VotedFaces:
     """Join the published `fer2013.csv` with `fer2013new.csv`, row by row.
 
     The names in the votes table skip pictures, so only the order of the rows joins the two.
 
     Args:
-        faces_csv: Columns emotion, pixels (2,304 grey values, separated by spaces) and Usage.
-        votes_csv: Columns Usage, Image name and the ten vote counts.
+        faces_csv: Columns emotion, pixels (2,304 grey values, separated by spaces) and, unless
+            all rows are for training, Usage.
+        votes_csv: Columns Usage, Image name and the ten vote counts; None leaves all votes zero.
 
     Raises:
         BadTable: A column is missing, a value is impossible or the tables do not fit together.
     """
     images, labels, usage = _read_faces(faces_csv)
+    if votes_csv is None:
+        return VotedFaces(images, labels, np.zeros((len(images), len(FERPLUS)), np.uint8), usage)
     votes, votes_usage = _read_votes(votes_csv)
     if not np.array_equal(usage, votes_usage):
         raise BadTable(
@@ -150,6 +153,8 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _usage_of(row: dict[str, str], path: Path, line: int) -> int:
+    if "Usage" not in row:
+        return SPLITS["train"]
     if row["Usage"] not in _USAGES:
         raise BadTable(f"{path.name}, line {line}: the usage {row['Usage']!r} is not known.")
     return _USAGES[row["Usage"]]
@@ -158,13 +163,13 @@ def _usage_of(row: dict[str, str], path: Path, line: int) -> int:
 def _read_faces(
     path: Path,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.int8]]:
-    rows = _rows(path, ("emotion", "pixels", "Usage"))
+    rows = _rows(path, ("emotion", "pixels"))
     images = np.empty((len(rows), SIDE_PX * SIDE_PX), np.uint8)
     labels = np.empty(len(rows), np.int8)
     usage = np.empty(len(rows), np.int8)
     for i, row in enumerate(rows):
         try:
-            images[i] = np.array(row["pixels"].split(), np.uint8)
+            images[i] = np.array((row["pixels"] or "").split(), np.uint8)
             labels[i] = int(row["emotion"])
         except (ValueError, OverflowError) as error:
             raise BadTable(f"{path.name}, line {i + 2}: {error}.") from error

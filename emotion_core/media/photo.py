@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,21 @@ warnings.filterwarnings("ignore", message="Palette images with Transparency", ca
 # the limit of pixels here is lower than the one at which Pillow begins to warn
 warnings.filterwarnings("ignore", category=PillowImage.DecompressionBombWarning)
 _BOMBS = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """A photo with what its file says of it.
+
+    Attributes:
+        image: uint8 RGB (height, width, 3), upright.
+        format: `JPEG`, `PNG`, `WEBP`, `BMP`, `GIF`, `AVIF` or `HEIF`.
+        mode: Pillow's word for the pixels in the file, such as `RGB`, `L`, `CMYK` or `P`.
+    """
+
+    image: Image
+    format: str
+    mode: str
 
 
 def read_photo(path: str | Path) -> Image:
@@ -87,6 +103,15 @@ def decode_photo(data: bytes, *, name: str = "photo") -> Image:
         TooLarge: It is over a limit in bytes, pixels or side length.
         BrokenImage: It is a picture, but its data cannot be decoded.
     """
+    return inspect_photo(data, name=name).image
+
+
+def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
+    """Decode a photo as `decode_photo` does, and tell its format and mode.
+
+    Raises:
+        UnsupportedFormat, TooLarge, BrokenImage: As `decode_photo`.
+    """
     if not data:
         raise BrokenImage(say("error.empty_file", name=name))
     if len(data) > limits.PHOTO_MAX_BYTES:
@@ -96,9 +121,10 @@ def decode_photo(data: bytes, *, name: str = "photo") -> Image:
     try:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as opened:
             _check_size(opened.size, name)
+            kind, mode = str(opened.format), opened.mode
             opened.load()
             ImageOps.exif_transpose(opened, in_place=True)
-            return _to_rgb(opened)
+            return DecodedPhoto(_to_rgb(opened), kind, mode)
     except UnidentifiedImageError as error:
         raise UnsupportedFormat(say("error.not_a_photo", name=name)) from error
     except _BOMBS as error:

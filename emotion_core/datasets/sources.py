@@ -1,0 +1,350 @@
+"""Data sets in every form that is read here, behind one contract. A new form is a class and a row
+in `SOURCES`."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import BadTable, BrokenImage, InputError
+from ..labels import FER2013, FERPLUS
+from ..texts import say
+from . import fer2013
+from .containers import Container, Folder, Stamp, open_container
+from .splits import TEST, TRAIN, VAL
+from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
+
+#: Votes of several people stand in columns of this name and the label's.
+VOTE = "vote_"
+ITEM_COLUMNS = ("path", "raw_label", "split", "bytes", "changed_ns")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif",
+             ".tif", ".tiff", ".jfif")  # fmt: skip
+#: Names of folders, and words in tables, that mean a split.
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "publictest"), VAL),
+    **dict.fromkeys(("test", "testing", "test_kaggle", "privatetest"), TEST),
+}
+
+
+class Source(Protocol):
+    """A labelled data set.
+
+    `items` gives one row per picture with `ITEM_COLUMNS`, and where several people judged a
+    column `vote_<name>` per label with their number: `path` is its name, unique and without `..`;
+    `raw_label` the label as the data set has it, missing where there is none; `split` one of
+    `train`, `val`, `test`, or empty; `bytes` and `changed_ns` tell without reading whether it
+    changed. `read` gives the encoded picture; several threads may call it.
+
+    Attributes:
+        name: How people call it.
+        kind: Its key in `SOURCES`.
+    """
+
+    name: str
+    kind: str
+
+    def items(self) -> pd.DataFrame:
+        """Return a row per picture, in a fixed order."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Return a picture as a file.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Where a data set comes from.
+
+    Attributes:
+        path: A folder, an archive, a CSV or an `.npz`.
+        kind: A key of `SOURCES`; empty finds out.
+        votes: `fer2013new.csv` of FER+, joined by row to a FER2013 table; empty for none.
+        by_votes: Label each picture by the majority rule of FER+ instead of as given.
+    """
+
+    path: str
+    kind: str = ""
+    votes: str = ""
+    by_votes: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as plain values, for a file."""
+        return asdict(self)
+
+
+class ClassFolders:
+    """Pictures in a folder per label, under folders of splits or without them.
+
+    Pictures that lie directly in the root or in the folder of a split have no label.
+    """
+
+    kind = "folders"
+
+    def __init__(self, container: Container) -> None:
+        self.name = container.name
+        self._container = container
+
+    def items(self) -> pd.DataFrame:
+        """Return a row per picture, sorted by path."""
+        rows = [
+            (path, *_place(path), stamp.size_bytes, stamp.changed_ns)
+            for path, stamp in self._container.files().items()
+            if path.lower().endswith(_PICTURES)
+        ]
+        return _item_table(rows, self.name)
+
+    def read(self, path: str) -> bytes:
+        """Return a picture as a file."""
+        return self._container.read(path)
+
+    def close(self) -> None:
+        """Let go of the folder or archive."""
+        self._container.close()
+
+
+class PictureTable:
+    """A CSV that names a picture and its label in each row, such as `image_path,emotion`.
+
+    A picture that stands in several rows has several opinions; they become votes, and the label
+    that leads them, none in a tie. An unnamed index column is passed over.
+    """
+
+    kind = "table"
+
+    def __init__(self, container: Container, table: str) -> None:
+        self.name = PurePosixPath(table).name
+        self._container, self._table = container, table
+
+    def items(self) -> pd.DataFrame:
+        """Return a row per picture, in the order in which the table names them first."""
+        rows = read_table(self._container.read(self._table), self.name)
+        path_column = column_of(rows, PATH_COLUMNS, self.name)
+        label_column = column_of(rows, LABEL_COLUMNS, self.name)
+        split_column = next((c for c in ("split", "usage", "set") if c in _lower(rows)), None)
+        splits = _lower(rows)[split_column] if split_column else pd.Series("", rows.index)
+        base = str(PurePosixPath(self._table).parent)
+        told = pd.DataFrame(
+            {
+                "path": [place_in(base, text, self.name) for text in rows[path_column]],
+                "raw_label": rows[label_column].str.strip().where(lambda words: words != ""),
+                "split": [_SPLITS.get(str(word).lower(), "") for word in splits],
+            }
+        )
+        files = self._container.files()
+        missing = Stamp(0, 0)
+        stamps = [files.get(path, missing) for path in told["path"]]
+        told["bytes"] = [stamp.size_bytes for stamp in stamps]
+        told["changed_ns"] = [stamp.changed_ns for stamp in stamps]
+        return _checked(_opinions(told), self.name)
+
+    def read(self, path: str) -> bytes:
+        """Return a picture as a file."""
+        return self._container.read(path)
+
+    def close(self) -> None:
+        """Let go of the folder or archive."""
+        self._container.close()
+
+
+class VotedRows:
+    """FER2013 faces with or without the votes of FER+: the published tables, or arrays.
+
+    A face is `row-00000` to its last one, in the order of the table, and reads as a grey BMP, so
+    that equal pixels are equal files.
+    """
+
+    def __init__(
+        self, load: Callable[[], fer2013.VotedFaces], *, name: str, kind: str, by_votes: bool
+    ) -> None:
+        self.name, self.kind = name, kind
+        self._faces, self._by_votes = load(), by_votes
+
+    def items(self) -> pd.DataFrame:
+        """Return a row per face."""
+        faces = self._faces
+        words = np.array([TRAIN, VAL, TEST])
+        raw = np.array(FER2013)[faces.labels].astype(object)
+        if self._by_votes:
+            best = fer2013.majority_labels(faces.votes)
+            raw = np.where(best >= 0, np.array([*fer2013.EMOTIONS, ""])[best], "").astype(object)
+            raw[best < 0] = pd.NA
+        table = _item_table(
+            [
+                (f"row-{row:05d}", label, split, faces.images[row].nbytes, 0)
+                for row, (label, split) in enumerate(zip(raw, words[faces.usage], strict=True))
+            ],
+            self.name,
+        )
+        if faces.votes.any():
+            for column, label in enumerate(FERPLUS):
+                table[VOTE + label] = faces.votes[:, column].astype(np.int64)
+        return table
+
+    def read(self, path: str) -> bytes:
+        """Return a face as a BMP."""
+        try:
+            return _bmp(self._faces.images[int(path.removeprefix("row-"))])
+        except (ValueError, IndexError) as error:
+            reason = "no such row"
+            raise BrokenImage(say("error.unreadable_file", name=path, reason=reason)) from error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _open_folders(spec: SourceSpec) -> Source:
+    return ClassFolders(open_container(Path(spec.path)))
+
+
+def _open_table(spec: SourceSpec) -> Source:
+    path = Path(spec.path)
+    if path.suffix.lower() == ".csv":
+        return PictureTable(Folder(path.parent), path.name)
+    container = open_container(path)
+    try:
+        return PictureTable(container, _picture_table_of(container))
+    except InputError:
+        container.close()
+        raise
+
+
+def _open_pixels(spec: SourceSpec) -> Source:
+    def load() -> fer2013.VotedFaces:
+        return fer2013.read_csv(Path(spec.path), Path(spec.votes) if spec.votes else None)
+
+    name = Path(spec.path).name
+    return VotedRows(load, name=name, kind="fer2013", by_votes=spec.by_votes)
+
+
+def _open_arrays(spec: SourceSpec) -> Source:
+    def load() -> fer2013.VotedFaces:
+        return fer2013.load_arrays(Path(spec.path))
+
+    name = Path(spec.path).name
+    return VotedRows(load, name=name, kind="arrays", by_votes=spec.by_votes)
+
+
+SOURCES: dict[str, Callable[[SourceSpec], Source]] = {
+    "folders": _open_folders,
+    "table": _open_table,
+    "fer2013": _open_pixels,
+    "arrays": _open_arrays,
+}
+
+
+def open_source(spec: SourceSpec) -> Source:
+    """Open a data set; close it after use.
+
+    Raises:
+        InputError: There is nothing at the path, or it cannot be read.
+        BadTable, BadArchive: It is damaged, or of no form that is read here.
+    """
+    kind = spec.kind or _kind_of(Path(spec.path))
+    if kind not in SOURCES:
+        raise BadTable(say("error.no_source_kind", kind=kind, names=", ".join(SOURCES)))
+    if spec.by_votes and kind not in ("fer2013", "arrays"):
+        raise BadTable(say("error.no_votes", name=Path(spec.path).name))
+    return SOURCES[kind](spec)
+
+
+def _kind_of(path: Path) -> str:
+    """Find out of which form a data set is."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return "arrays"
+    if suffix == ".csv":
+        if not path.is_file():
+            reason = "no such file"
+            raise InputError(say("error.unreadable_file", name=path.name, reason=reason))
+        return "fer2013" if "pixels" in header_of(path) else "table"
+    container = open_container(path)
+    try:
+        files = container.files()
+        pictures = [name for name in files if name.lower().endswith(_PICTURES)]
+        if any(_place(name)[0] is not None for name in pictures):
+            return "folders"
+        if any(name.lower().endswith(".csv") for name in files) and _has_picture_table(container):
+            return "table"
+        if pictures:
+            return "folders"
+        raise BadTable(say("error.no_dataset", name=path.name))
+    finally:
+        container.close()
+
+
+def _has_picture_table(container: Container) -> bool:
+    try:
+        return bool(_picture_table_of(container))
+    except BadTable:
+        return False
+
+
+def _picture_table_of(container: Container) -> str:
+    """Return the first CSV, by depth and name, that names pictures and labels."""
+    names = [name for name in container.files() if name.lower().endswith(".csv")]
+    for name in sorted(names, key=lambda name: (name.count("/"), name)):
+        try:
+            rows = read_table(container.read(name), name, limit=1)
+            column_of(rows, PATH_COLUMNS, name)
+            column_of(rows, LABEL_COLUMNS, name)
+        except BadTable:
+            continue
+        return name
+    raise BadTable(say("error.no_dataset", name=container.name))
+
+
+def _place(path: str) -> tuple[str | None, str]:
+    """Return label and split that the folders of a picture name."""
+    folders = path.split("/")[:-1]
+    words = [_SPLITS.get(folder.lower(), "") for folder in folders]
+    split = next((word for word in words if word), "")
+    label = folders[-1] if folders and not words[-1] else None
+    return label, split
+
+
+def _opinions(told: pd.DataFrame) -> pd.DataFrame:
+    """Turn several rows of one picture into votes, and take the label that leads."""
+    if not told["path"].duplicated().any():
+        return told
+    one = told.drop_duplicates("path").set_index("path")
+    votes = pd.crosstab(told["path"], told["raw_label"]).reindex(one.index, fill_value=0)
+    most = votes.max(axis=1)
+    is_tie = (votes.eq(most, axis=0).sum(axis=1) > 1) | (most == 0)
+    one["raw_label"] = votes.idxmax(axis=1).astype(object).mask(is_tie, pd.NA)
+    votes.columns = [VOTE + str(name) for name in votes.columns]
+    return one.join(votes).reset_index()
+
+
+def _item_table(rows: Iterable[tuple[Any, ...]], name: str) -> pd.DataFrame:
+    return _checked(pd.DataFrame(list(rows), columns=list(ITEM_COLUMNS)), name)
+
+
+def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    if not len(table):
+        raise BadTable(say("error.no_dataset", name=name))
+    kinds = {"path": "str", "raw_label": "str", "split": "str", "bytes": "int64"}
+    return table.astype({**kinds, "changed_ns": "int64"})
+
+
+def _lower(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename(columns=str.lower)
+
+
+def _bmp(image: NDArray[np.uint8]) -> bytes:
+    _, data = cv2.imencode(".bmp", image)
+    return bytes(data)

@@ -1,0 +1,231 @@
+"""Data sets in every form, through one contract."""
+
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.datasets.fer2013 import save_arrays
+from emotion_core.datasets.naming import name_labels
+from emotion_core.datasets.sources import (
+    ITEM_COLUMNS,
+    SOURCES,
+    VOTE,
+    Source,
+    SourceSpec,
+    open_source,
+)
+from emotion_core.errors import (
+    BadArchive,
+    BadTable,
+    BrokenImage,
+    InputError,
+    UnknownLabels,
+    UnsafePath,
+)
+from emotion_core.media.photo import decode_photo
+from tests.builders import make_class_folders, make_voted_faces
+
+LABELS = {"train/angry": 2, "train/Happy": 3, "test": 2}
+
+
+def folders(root: Path) -> SourceSpec:
+    return SourceSpec(str(make_class_folders(root / "set", LABELS)))
+
+
+def zipped(root: Path) -> SourceSpec:
+    folder = make_class_folders(root / "set", LABELS)
+    with zipfile.ZipFile(root / "set.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(root))
+    return SourceSpec(str(root / "set.zip"))
+
+
+def tarred(root: Path) -> SourceSpec:
+    folder = make_class_folders(root / "set", LABELS)
+    with tarfile.open(root / "set.tar.gz", "w:gz") as archive:
+        archive.add(folder, "set")
+    return SourceSpec(str(root / "set.tar.gz"))
+
+
+def table(root: Path) -> SourceSpec:
+    make_class_folders(root, LABELS)
+    names = [f"./train/{x}" for x in ("angry/0.png", "angry/1.png", "Happy/0.png", "Happy/1.png")]
+    rows = [f"{i},{name},{name.split('/')[2]}" for i, name in enumerate(names)]
+    (root / "train.csv").write_bytes("\r\n".join([",image_path,emotion", *rows, ""]).encode())
+    return SourceSpec(str(root / "train.csv"))
+
+
+def pixels(root: Path) -> SourceSpec:
+    faces = make_voted_faces(12)
+    usage = np.array(["Training", "PublicTest", "PrivateTest"])[faces.usage]
+    lines = [
+        f"{label},{' '.join(map(str, image.reshape(-1)))},{word}"
+        for label, image, word in zip(faces.labels, faces.images, usage, strict=True)
+    ]
+    (root / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *lines, ""]))
+    return SourceSpec(str(root / "fer2013.csv"))
+
+
+def arrays(root: Path) -> SourceSpec:
+    save_arrays(make_voted_faces(12), root / "faces.npz")
+    return SourceSpec(str(root / "faces.npz"))
+
+
+FORMS = {"folders": folders, "zip": zipped, "tar": tarred, "table": table, "fer2013": pixels,
+         "arrays": arrays}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_source_keeps_the_contract(form: str, tmp_path: Path) -> None:
+    source: Source = open_source(FORMS[form](tmp_path))
+    items = source.items()
+    assert set(ITEM_COLUMNS) <= set(items.columns)
+    assert items["path"].is_unique
+    assert not items["path"].str.contains(r"\.\.|\\|^/").any()
+    assert set(items["split"]) <= {"", "train", "val", "test"}
+    assert set(items["raw_label"].dropna()) <= {"angry", "Happy", "happy", "neutral"}
+    assert items.equals(source.items())
+    for path in items["path"][::-1]:  # in any order
+        assert decode_photo(source.read(path)).shape[2] == 3
+    with pytest.raises(InputError, match="nothing"):
+        source.read("nothing.png")
+    source.close()
+    assert source.kind in SOURCES
+
+
+def test_folders_name_labels_and_splits(tmp_path: Path) -> None:
+    (tmp_path / "set" / "train" / "angry").mkdir(parents=True)
+    (tmp_path / "set" / "train" / "angry" / "notes.txt").touch()
+    (tmp_path / "set" / ".hidden.png").touch()
+    items = open_source(folders(tmp_path)).items().set_index("path")
+    assert items["raw_label"].dropna().to_dict() == {
+        "train/Happy/0.png": "Happy", "train/Happy/1.png": "Happy", "train/Happy/2.png": "Happy",
+        "train/angry/0.png": "angry", "train/angry/1.png": "angry",
+    }  # fmt: skip
+    assert items["split"].value_counts().to_dict() == {"train": 5, "test": 2}
+    assert list(items.index) == sorted(items.index)
+
+
+def test_a_link_that_leads_out_is_not_followed(tmp_path: Path) -> None:
+    spec = folders(tmp_path)
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(b"secret")
+    os.symlink(outside, tmp_path / "set" / "train" / "angry" / "link.png")
+    os.symlink(tmp_path, tmp_path / "set" / "train" / "up")
+    assert len(open_source(spec).items()) == 7
+
+
+def test_several_opinions_become_votes(tmp_path: Path) -> None:
+    rows = ["a.png,happy", "a.png,happy", "a.png,sad", "b.png,sad", "c.png,sad", "c.png,happy"]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,emotion", *rows]))
+    items = open_source(SourceSpec(str(tmp_path / "labels.csv"))).items().set_index("path")
+    assert items[VOTE + "happy"].to_dict() == {"a.png": 2, "b.png": 0, "c.png": 1}
+    assert items["raw_label"].fillna("none").to_dict() == {
+        "a.png": "happy", "b.png": "sad", "c.png": "none",
+    }  # fmt: skip
+
+
+def test_votes_of_ferplus_are_joined_and_may_decide(tmp_path: Path) -> None:
+    faces = make_voted_faces(12)
+    spec = arrays(tmp_path)
+    items = open_source(spec).items()
+    assert items[VOTE + "happy"].sum() == 60
+    assert items["raw_label"].value_counts().to_dict() == {"neutral": 6, "happy": 6}
+    by_votes = open_source(SourceSpec(spec.path, by_votes=True)).items()
+    assert by_votes["raw_label"].tolist() == ["neutral", "happy"] * 6
+    assert items["split"].tolist() == [("train", "val", "test")[u] for u in faces.usage]
+    with pytest.raises(BadTable, match="no votes"):
+        open_source(SourceSpec(str(make_class_folders(tmp_path / "x", {"sad": 1})), by_votes=True))
+
+
+def test_equal_pixels_are_equal_files(tmp_path: Path) -> None:
+    faces = make_voted_faces(8)
+    faces.images[3] = faces.images[0]
+    save_arrays(faces, tmp_path / "faces.npz")
+    source = open_source(SourceSpec(str(tmp_path / "faces.npz")))
+    assert source.read("row-00000") == source.read("row-00003") != source.read("row-00001")
+    assert np.array_equal(decode_photo(source.read("row-00001"))[..., 0], faces.images[1])
+    with pytest.raises(BrokenImage):
+        source.read("row-x")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../out.png", "/etc/passwd", "a/../../b.png", "C:\\x.png", "~/x.png", "\\\\host\\x", "."],
+)
+def test_a_table_names_nothing_outside(path: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(f'image_path,emotion\n"{path}",sad\n')
+    with pytest.raises(UnsafePath, match="outside the data set"):
+        open_source(SourceSpec(str(tmp_path / "labels.csv"))).items()
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"image_path,emotion\na.png\n", "line 2 has 1 cells"),
+        (b"image_path,colour\na.png,red\n", "no column emotion"),
+        ("image_path,emotion\nä.png,sad\n".encode("utf-16"), "not UTF-8"),
+        (b"", "does not name the columns"),
+        (b"image_path,emotion\n", "holds no data set"),
+    ],
+)
+def test_bad_tables_are_refused(content: bytes, word: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(BadTable, match=word):
+        open_source(SourceSpec(str(tmp_path / "labels.csv"), "table")).items()
+
+
+def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("no archive")
+    cases: list[tuple[str, type[InputError]]] = [
+        ("empty", BadTable), ("text.zip", BadArchive), ("gone.zip", InputError),
+        ("gone.csv", InputError), ("gone.npz", BadTable),
+    ]  # fmt: skip
+    for name, kind in cases:
+        with pytest.raises(kind):
+            open_source(SourceSpec(str(tmp_path / name)))
+    with pytest.raises(BadTable, match="no kind of data set"):
+        open_source(SourceSpec(str(tmp_path / "empty"), "sql"))
+
+
+def test_a_table_in_a_folder_without_label_folders_is_found(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"test": 2})
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "z.csv").write_text("image,label\ntest/0.png,sad\ntest/1.png,happy\n")
+    source = open_source(SourceSpec(str(tmp_path)))
+    assert (source.kind, len(source.items())) == ("table", 2)
+
+
+def test_label_names_are_mapped_or_asked_about() -> None:
+    assert name_labels(["Angry", "sadness", "happy"]) == {
+        "Angry": "anger", "happy": "happy", "sadness": "sad",
+    }  # fmt: skip
+    with pytest.raises(UnknownLabels, match="calm, joyful") as caught:
+        name_labels(["calm", "joyful", "sad"])
+    assert caught.value.names == ("calm", "joyful")
+    answers = {"calm": "calm", "joyful": "Happy", "sad": ""}
+    assert name_labels(["calm", "joyful", "sad"], answers) == {
+        "calm": "calm", "joyful": "happy", "sad": "",
+    }  # fmt: skip
+
+
+@pytest.mark.data
+def test_film_faces_and_bad_tables(test_data: Path) -> None:
+    source = open_source(SourceSpec(str(test_data / "film_faces" / "labels.csv")))
+    items = source.items()
+    assert len(items) == 924
+    assert items.filter(like=VOTE).to_numpy().sum() == 925
+    assert items["raw_label"].isna().sum() == 1
+    assert len(decode_photo(source.read(items["path"].iloc[0])).shape) == 3
+    archives = test_data / "bad_inputs" / "archives"
+    assert len(open_source(SourceSpec(str(archives / "crafted__fer2013_good.csv"))).items()) > 0
+    for name in ("short_row", "pixel_range", "utf16"):
+        with pytest.raises(BadTable):
+            open_source(SourceSpec(str(archives / f"crafted__fer2013_{name}.csv"), "fer2013"))
+    good = open_source(SourceSpec(str(archives / "crafted__zip_unicode_names.zip")))
+    assert len(good.items()) > 0
