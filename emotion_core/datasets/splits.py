@@ -57,9 +57,7 @@ def split_rows(
         BadTable: There is no such rule, the column `label` is missing or has gaps, the share is
             not between 0 and 1, or a label has fewer than two groups.
     """
-    if rule not in RULES:
-        raise BadTable(f"There is no split rule {rule!r}. Choose one of: {', '.join(RULES)}.")
-    chosen = RULES[rule]
+    chosen = check_split(rule)
     _check(table, chosen.share if share is None else share)
     words = chosen.assign(
         table.reset_index(drop=True),
@@ -67,6 +65,17 @@ def split_rows(
         chosen.seed if seed is None else seed,
     )
     return pd.Series(words, index=table.index, name="split", dtype="str")
+
+
+def check_split(rule: str) -> SplitRule:
+    """Return a rule by its name.
+
+    Raises:
+        BadTable: There is no such rule.
+    """
+    if rule not in RULES:
+        raise BadTable(f"There is no split rule {rule!r}. Choose one of: {', '.join(RULES)}.")
+    return RULES[rule]
 
 
 def fold_rows(table: pd.DataFrame, *, folds: int, seed: int = 0) -> pd.Series:
@@ -112,7 +121,7 @@ def _group_folds(table: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64
     times labels in Python; here the counts of all folds are compared at once.
     """
     groups = table["group"] if "group" in table else pd.Series(np.arange(len(table)))
-    groups = groups.fillna(pd.Series(np.arange(len(table))).map("row-{}".format))
+    groups = groups.astype(object).fillna(pd.Series(np.arange(len(table))).map("row-{}".format))
     labels, names = pd.factorize(table["label"], sort=True)
     codes, _ = pd.factorize(groups.astype(str), sort=True)
     counts = np.zeros((codes.max(initial=-1) + 1, len(names)), np.int64)

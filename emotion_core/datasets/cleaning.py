@@ -1,0 +1,312 @@
+"""The recipe of a data set: rules and decisions as a small YAML, and what they make of a source.
+
+The same recipe applied to the same source gives the same data set, byte for byte.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+
+from ..errors import BadTable
+from ..texts import say
+from .decisions import DROP, KEEP, RELABEL, Decision, as_rows
+from .naming import LEFT_OUT, name_labels
+from .outliers import RULES, check_rules, find_outliers
+from .splits import TEST, TRAIN, VAL, check_split, fold_rows, split_rows
+
+SCHEMA = "mien-dataset-recipe/1"
+#: What may be done with copies that agree, and with copies whose labels differ.
+LEAVE, ONE = "leave", "one"
+COPY_POLICIES = (LEAVE, ONE)
+CONFLICT_POLICIES = (LEAVE, "majority", "drop")
+#: The split as the source has it.
+GIVEN = "given"
+#: Of several copies the one that judges stays, so that training loses it.
+_SPLIT_ORDER = {TEST: 0, VAL: 1, TRAIN: 2, "": 3}
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """How the data set is split.
+
+    Attributes:
+        rule: A key of `splits.RULES`, or `given` for the source's own split.
+        share: Share of the validation rows; None is the rule's own.
+        seed: Of the random choice; None is the rule's own.
+        folds: Number of folds; 0 for none.
+    """
+
+    rule: str = "default"
+    share: float | None = None
+    seed: int | None = None
+    folds: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetRecipe:
+    """Everything that turns a source into a data set.
+
+    Attributes:
+        fingerprint: Of the source that it was made for; empty for any.
+        labels: What label names mean that are not canonical: another name, the same one, or empty
+            to leave their pictures out.
+        rules: Names of outlier rules that drop pictures, with their thresholds.
+        exact: What is done with exact copies, `leave` or `one`.
+        near: What is done with near copies, `leave` or `one`.
+        conflicts: What is done with exact copies whose labels differ, and with near ones where
+            they are not left: `leave`, `majority` or `drop`.
+        decisions: What people decided, by path. They outrank all rules.
+        split: How the rest is split.
+        origin: Where the data set comes from, in words, for its card.
+        terms: On which terms it may be used, in words, for its card.
+    """
+
+    fingerprint: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, float] = field(default_factory=lambda: {"unreadable": 1.0})
+    exact: str = ONE
+    near: str = LEAVE
+    conflicts: str = "drop"
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    split: SplitChoice = field(default_factory=SplitChoice)
+    origin: str = ""
+    terms: str = ""
+
+    def __post_init__(self) -> None:
+        check_rules(self.rules)
+        for name, allowed in _POLICIES.items():
+            if getattr(self, name) not in allowed:
+                value = getattr(self, name)
+                text = say("error.bad_policy", name=name, value=value, allowed=", ".join(allowed))
+                raise BadTable(text)
+        if self.split.rule != GIVEN:
+            check_split(self.split.rule)
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML; the same recipe is the same text."""
+        held = {
+            "schema": SCHEMA,
+            "fingerprint": self.fingerprint,
+            "origin": self.origin,
+            "terms": self.terms,
+            "labels": dict(sorted(self.labels.items())),
+            "rules": {name: _plain(v) for name, v in check_rules(self.rules).items()},
+            "copies": {name: getattr(self, name) for name in _POLICIES},
+            "split": {k: v for k, v in asdict(self.split).items() if v not in (None, 0)},
+            "decisions": as_rows(self.decisions),
+        }
+        return yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=100)
+
+
+_POLICIES = {"exact": COPY_POLICIES, "near": COPY_POLICIES, "conflicts": CONFLICT_POLICIES}
+
+
+def parse_recipe(text: str) -> DatasetRecipe:
+    """Make a recipe of its YAML.
+
+    Raises:
+        BadTable: It is no such YAML; the message says what is wrong with it.
+    """
+    try:
+        held = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadTable(say("error.bad_recipe", reason=str(error).splitlines()[0])) from error
+    if not isinstance(held, dict) or held.get("schema") != SCHEMA:
+        raise BadTable(say("error.bad_recipe", reason=f"it does not say 'schema: {SCHEMA}'"))
+    known = {"schema", "fingerprint", "origin", "terms", "labels", "rules", "copies", "split",
+             "decisions"}  # fmt: skip
+    split, copies = held.get("split") or {}, held.get("copies") or {}
+    _check_names("recipe", held, known)
+    _check_names("split", split, {f.name for f in fields(SplitChoice)})
+    _check_names("copies", copies, set(_POLICIES))
+    try:
+        decisions = [Decision(**row) for row in held.get("decisions") or []]
+        return DatasetRecipe(
+            **{k: str(held.get(k) or "") for k in ("fingerprint", "origin", "terms")},
+            labels={str(k): str(v or LEFT_OUT) for k, v in (held.get("labels") or {}).items()},
+            rules=check_rules(held.get("rules") or {}),
+            decisions={one.path: one for one in decisions},
+            split=SplitChoice(**split),
+            **copies,
+        )
+    except (TypeError, AttributeError) as error:
+        raise BadTable(say("error.bad_recipe", reason=str(error))) from error
+
+
+def load_recipe(path: Path) -> DatasetRecipe:
+    """Read a recipe from a file.
+
+    Raises:
+        BadTable: The file cannot be read, or is no recipe.
+    """
+    try:
+        return parse_recipe(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTable(say("error.bad_recipe", reason=f"{path.name}: {error}")) from error
+
+
+def fingerprint_of(index: pd.DataFrame) -> str:
+    """Return a hash over the paths and contents of a source, 64 hex digits."""
+    digest = hashlib.sha256()
+    rows = index[["path", "sha256", "raw_label", "split"]].fillna("").sort_values("path")
+    for row in rows.itertuples(index=False):
+        digest.update("\0".join(map(str, row)).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def check_fits(recipe: DatasetRecipe, index: pd.DataFrame, *, name: str) -> None:
+    """Check that a recipe was made for a source.
+
+    Raises:
+        BadTable: The source is another one or has changed; the message says how.
+    """
+    if not recipe.fingerprint or recipe.fingerprint == fingerprint_of(index):
+        return
+    gone = sorted(set(recipe.decisions) - set(index["path"]))
+    raise BadTable(say("error.recipe_source", name=name, gone=len(gone)))
+
+
+def label_rows(index: pd.DataFrame, answers: Mapping[str, str]) -> pd.Series:
+    """Return each picture's label by its canonical name; missing where it has none or is left out.
+
+    Raises:
+        UnknownLabels: As `naming.name_labels`.
+    """
+    meant = name_labels(index["raw_label"].dropna(), answers)
+    return index["raw_label"].map({k: v or None for k, v in meant.items()}).astype("str")
+
+
+def apply_recipe(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
+    """Apply a recipe to the index of its source.
+
+    Args:
+        recipe: What is done.
+        index: Of the source, with the columns `exact` and `group` of `duplicates.find_groups`.
+
+    Returns:
+        The index with `label` (after relabelling), `given` (the label before), `removed` (why the
+        picture is left out, empty where it stays), `split` (`train`, `val`, `test`; empty where
+        removed or unlabelled) and, when asked for, `fold`.
+
+    Raises:
+        UnknownLabels, BadTable: A label name is unknown, or the rest cannot be split.
+    """
+    table = index.copy()
+    given = label_rows(index, recipe.labels)
+    table["given"] = given
+    table["label"] = given
+    decided = {action: _mask(table, recipe, action) for action in (KEEP, DROP, RELABEL)}
+    new = table["path"].map({p: d.label for p, d in recipe.decisions.items() if d.label})
+    table["label"] = table["label"].where(new.isna(), new)
+    removed = pd.Series("", table.index, dtype="str")
+    was_left_out = given.isna() & index["raw_label"].notna() & table["label"].isna()
+    _remove(removed, was_left_out, "label left out")
+    for name, threshold in check_rules(recipe.rules).items():
+        is_odd = find_outliers(index, name, threshold)
+        is_fixed = RULES[name].low == RULES[name].high
+        reason = name if is_fixed else f"{name} ({_plain(threshold)})"
+        _remove(removed, is_odd & ~decided[KEEP], reason)
+    reasons = table["path"].map({p: d.reason for p, d in recipe.decisions.items()}).astype("str")
+    is_dropped = decided[DROP] & (removed == "")
+    removed[is_dropped] = "dropped: " + reasons[is_dropped].replace("", "by hand")
+    _drop_copies(table, removed, recipe, is_sure=decided[KEEP] | decided[RELABEL])
+    table["removed"] = removed
+    return _split(table, recipe.split)
+
+
+def _mask(table: pd.DataFrame, recipe: DatasetRecipe, action: str) -> pd.Series:
+    paths = {path for path, one in recipe.decisions.items() if one.action == action}
+    return table["path"].isin(paths)
+
+
+def _remove(removed: pd.Series, rows: pd.Series, reason: str) -> None:
+    removed[rows & (removed == "")] = reason
+
+
+def _drop_copies(
+    table: pd.DataFrame, removed: pd.Series, recipe: DatasetRecipe, *, is_sure: pd.Series
+) -> None:
+    """Drop copies by the policies; what a person kept or relabelled is preferred and stays."""
+    columns = {"exact": recipe.exact} | ({"group": ONE} if recipe.near == ONE else {})
+    for column, policy in columns.items():
+        rows = np.flatnonzero((removed == "") & table[column].notna() & table["label"].notna())
+        order = table["split"].map(_SPLIT_ORDER).fillna(3) - 10 * is_sure
+        rows = rows[np.argsort(order.to_numpy()[rows], kind="stable")]
+        labels, paths = table["label"].to_numpy(object), table["path"].to_numpy(object)
+        sure, reasons = is_sure.to_numpy(bool), removed.to_numpy(object).copy()
+        groups: dict[int, list[int]] = {}
+        numbers = table[column].to_numpy(object)
+        for row in rows.tolist():
+            groups.setdefault(numbers[row], []).append(row)
+        for members in groups.values():
+            staying = members
+            if recipe.conflicts != LEAVE:
+                wrong = _conflicting(members, labels, sure, by_majority=recipe.conflicts != "drop")
+                for row in wrong:
+                    reasons[row] = "copies with different labels"
+                staying = [row for row in members if row not in wrong]
+            if policy == ONE:
+                for row in staying[1:]:
+                    reasons[row] = "" if sure[row] else f"copy of {paths[staying[0]]}"
+        removed[:] = reasons
+
+
+def _conflicting(
+    members: list[int], labels: NDArray[Any], sure: NDArray[np.bool_], *, by_majority: bool
+) -> set[int]:
+    """Return which of some copies go because their labels differ; none that a person is sure of."""
+    names = {labels[row] for row in members}
+    if len(names) == 1:
+        return set()
+    trusted = {labels[row] for row in members if sure[row]}
+    if not trusted and by_majority:
+        counts = Counter(labels[row] for row in members).most_common(2)
+        trusted = {counts[0][0]} if counts[0][1] > counts[1][1] else set()
+    return {row for row in members if labels[row] not in trusted and not sure[row]}
+
+
+def _split(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
+    """Give every labelled picture that stays its split; the source's test pictures stay so."""
+    stays = (table["removed"] == "") & table["label"].notna()
+    given = table["split"]
+    table["split"] = ""
+    if choice.rule == GIVEN:
+        table.loc[stays, "split"] = given[stays].replace("", TRAIN)
+    elif stays.any():
+        is_test = stays & (given == TEST)
+        table.loc[is_test, "split"] = TEST
+        tested = set(table["group"][is_test].dropna())
+        is_copy = stays & ~is_test & table["group"].isin(tested)
+        table.loc[is_copy, "removed"] = "copy of a test picture"
+        rest = table[stays & ~is_test & ~is_copy]
+        if len(rest):
+            words = split_rows(rest, choice.rule, share=choice.share, seed=choice.seed)
+            table.loc[rest.index, "split"] = words
+    if choice.folds:
+        rest = table[table["split"].isin([TRAIN, VAL])]
+        table["fold"] = fold_rows(rest, folds=choice.folds, seed=choice.seed or 0)
+        table["fold"] = table["fold"].astype("Int64")
+    return table
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def _check_names(title: str, held: object, known: set[str]) -> None:
+    if not isinstance(held, dict) or set(held) - known:
+        extra = ", ".join(sorted(map(str, set(held) - known))) if isinstance(held, dict) else held
+        raise BadTable(say("error.bad_recipe", reason=f"{title}: {extra} is not known"))
+
+
+def with_decisions(recipe: DatasetRecipe, decisions: Mapping[str, Decision]) -> DatasetRecipe:
+    """Return a recipe with other decisions."""
+    return replace(recipe, decisions=dict(decisions))

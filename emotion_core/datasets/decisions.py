@@ -1,0 +1,134 @@
+"""What people decided about pictures: a log that only grows, so that nothing is ever lost."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from ..errors import BadTable, StorageError
+from ..texts import say
+
+KEEP, DROP, RELABEL = "keep", "drop", "relabel"
+_ACTIONS = (KEEP, DROP, RELABEL)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about one picture.
+
+    Attributes:
+        path: The picture.
+        action: `keep`, `drop` or `relabel`.
+        reason: Why, in words.
+        label: The new label of a relabelling; empty otherwise.
+        at_s: When, in seconds since 1970.
+
+    Raises:
+        BadTable: The action is none of these, or a relabelling names no label.
+    """
+
+    path: str
+    action: str
+    reason: str = ""
+    label: str = ""
+    at_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.action not in _ACTIONS or bool(self.label) != (self.action == RELABEL):
+            raise BadTable(say("error.bad_decision", path=self.path, action=self.action))
+
+
+class DecisionLog:
+    """The decisions about one data set, in a file of one line per step.
+
+    A step is written and synced before `add` returns, whatever happens next; a line that a crash
+    cut off is passed over. Undoing is a step too. Several processes may write.
+
+    Args:
+        path: The file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_suffix(".lock"))
+
+    def steps(self) -> list[list[Decision]]:
+        """Return the steps that hold, the oldest first; each is one or more decisions."""
+        held: list[list[Decision]] = []
+        for line in self._lines():
+            if line == "undo":
+                held = held[:-1]
+            elif isinstance(line, list):
+                held.append([Decision(**entry) for entry in line])
+        return held
+
+    def current(self) -> dict[str, Decision]:
+        """Return the last decision about each picture, by path."""
+        return {one.path: one for step in self.steps() for one in step}
+
+    def add(self, decisions: Sequence[Decision]) -> None:
+        """Add one step.
+
+        Raises:
+            StorageError: It cannot be written; nothing of it is.
+        """
+        if decisions:
+            self._append([asdict(one) for one in decisions])
+
+    def undo(self) -> list[Decision]:
+        """Take the last step back and return it; nothing where there is none."""
+        held = self.steps()
+        if not held:
+            return []
+        self._append("undo")
+        return held[-1]
+
+    def stamp(self) -> int:
+        """Return a number that changes with every step."""
+        return self._path.stat().st_size if self._path.is_file() else 0
+
+    def _append(self, value: object) -> None:
+        line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+        try:
+            with self._lock, self._path.open("ab+") as handle:
+                size = handle.seek(0, os.SEEK_END)
+                if size:
+                    handle.seek(size - 1)
+                    line = line if handle.read(1) == b"\n" else b"\n" + line
+                try:
+                    handle.write(line)
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                except OSError:
+                    os.ftruncate(handle.fileno(), size)
+                    raise
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StorageError(say("error.decision_unsaved", reason=reason)) from error
+
+    def _lines(self) -> list[object]:
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        found: list[object] = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:  # cut off by a crash, or the end
+                continue
+        return found
+
+
+def as_rows(decisions: Mapping[str, Decision]) -> list[dict[str, str]]:
+    """Return decisions as plain values, sorted by path; without their times, so that the same
+    decisions are the same text."""
+    rows = []
+    for path in sorted(decisions):
+        one = decisions[path]
+        row = {"path": one.path, "action": one.action, "label": one.label, "reason": one.reason}
+        rows.append({key: value for key, value in row.items() if value})
+    return rows

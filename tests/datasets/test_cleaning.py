@@ -1,0 +1,224 @@
+"""Recipes of data sets: what rules, copies and people remove, and the same bytes every time."""
+
+import pandas as pd
+import pytest
+
+from emotion_core.datasets.cleaning import (
+    DatasetRecipe,
+    SplitChoice,
+    apply_recipe,
+    check_fits,
+    fingerprint_of,
+    parse_recipe,
+)
+from emotion_core.datasets.decisions import Decision
+from emotion_core.datasets.outliers import RULES, find_outliers
+from emotion_core.datasets.outputs import dataset_files
+from emotion_core.errors import BadTable, UnknownLabels
+from tests.builders import make_index
+
+#: Twelve of each of two labels, so that every rule has something to split.
+PLAIN = [{"raw_label": label} for label in ("happy", "sad") for _ in range(12)]
+UNSPLIT = SplitChoice("given")
+
+
+def removed(recipe: DatasetRecipe, *rows: dict[str, object]) -> list[str]:
+    table = apply_recipe(recipe, make_index(list(rows)))
+    return table["removed"].tolist()
+
+
+def decided(**actions: str) -> dict[str, Decision]:
+    """`p3="drop"`, `p4="sad"`: decisions about the pictures by number."""
+    found = {}
+    for key, word in actions.items():
+        path = f"{key[1:]}.png"
+        is_label = word not in ("keep", "drop")
+        action = "relabel" if is_label else word
+        found[path] = Decision(path, action, "seen", word if is_label else "")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "odd", "even"),
+    [
+        ("small", {"width": 30}, {"width": 40}),
+        ("long", {"width": 201}, {"width": 200}),
+        ("blank", {"contrast": 2.9}, {"contrast": 3.0}),
+        ("dark", {"brightness": 14.0}, {"brightness": 15.0}),
+        ("bright", {"brightness": 246.0}, {"brightness": 245.0}),
+        ("blurred", {"sharpness": 4.9}, {"sharpness": 5.0}),
+        ("plain", {"entropy": 1.9}, {"entropy": 2.0}),
+        ("faceless", {"face_count": 0}, {"face_count": -1}),
+        ("crowded", {"face_count": 2}, {"face_count": 1}),
+        ("small_face", {"face_size_px": 20.0}, {"face_size_px": 0.0, "face_count": 0}),
+        ("unreadable", {"is_readable": False}, {"is_readable": True}),
+    ],
+)
+def test_every_rule_finds_its_pictures(name: str, odd: dict, even: dict) -> None:
+    index = make_index([odd, even])
+    assert find_outliers(index, name).tolist() == [True, False]
+    if RULES[name].low < RULES[name].high:
+        lax = -1e9 if RULES[name].side == "below" else 1e9
+        assert not find_outliers(index, name, lax).any()
+    unread = make_index([{**odd, "is_readable": False}])
+    assert find_outliers(unread, name).tolist() == [name == "unreadable"]
+
+
+def test_people_outrank_rules() -> None:
+    rules = {"blank": 3.0}
+    blank = {"contrast": 1.0}
+    recipe = DatasetRecipe(rules=rules, decisions=decided(p0="keep", p2="drop"), split=UNSPLIT)
+    assert removed(recipe, blank, blank, {}) == ["", "blank (3)", "dropped: seen"]
+
+
+@pytest.mark.parametrize(
+    ("exact", "conflicts", "labels", "gone"),
+    [
+        ("one", "drop", "hhs", {0, 1, 2}),
+        ("one", "drop", "hhh", {1, 2}),
+        ("one", "majority", "hhs", {1, 2}),
+        ("one", "majority", "hs", {0, 1}),
+        ("one", "leave", "hhs", {1, 2}),
+        ("leave", "majority", "shh", {0}),
+        ("leave", "leave", "hs", set()),
+    ],
+)
+def test_copies_go_by_the_policy(exact: str, conflicts: str, labels: str, gone: set) -> None:
+    names = {"h": "happy", "s": "sad"}
+    rows = [{"raw_label": names[c], "exact": 0, "group": 0, "sha256": "x"} for c in labels]
+    recipe = DatasetRecipe(exact=exact, conflicts=conflicts, split=UNSPLIT)
+    found = removed(recipe, *rows)
+    assert {i for i, reason in enumerate(found) if reason} == gone
+
+
+def test_a_decision_settles_a_conflict() -> None:
+    rows = [{"raw_label": x, "exact": 0, "group": 0} for x in ("happy", "sad", "sad")]
+    keep = DatasetRecipe(decisions=decided(p0="keep"), split=UNSPLIT)
+    assert removed(keep, *rows) == ["", *["copies with different labels"] * 2]
+    relabel = DatasetRecipe(decisions=decided(p0="sad"), split=UNSPLIT)
+    assert removed(relabel, *rows) == ["", "copy of 0.png", "copy of 0.png"]
+
+
+def test_near_copies_are_left_unless_asked() -> None:
+    rows = [{"group": 0}, {"group": 0}, {"group": 0, "raw_label": "sad"}, {}]
+    assert removed(DatasetRecipe(split=UNSPLIT), *rows) == [""] * 4
+    found = removed(DatasetRecipe(near="one", conflicts="majority", split=UNSPLIT), *rows)
+    assert [bool(reason) for reason in found] == [False, True, True, False]
+
+
+def test_the_copy_that_judges_stays() -> None:
+    rows = [{"exact": 0, "group": 0, "split": word} for word in ("train", "test", "val")]
+    assert removed(DatasetRecipe(split=UNSPLIT), *rows) == ["copy of 1.png", "", "copy of 1.png"]
+
+
+def test_test_pictures_stay_so_and_their_near_copies_leave_training() -> None:
+    rows = [*PLAIN, {"split": "test", "group": 0}, {"group": 0}]
+    table = apply_recipe(DatasetRecipe(exact="leave"), make_index(rows))
+    assert table["split"].iloc[24] == "test"
+    assert table["removed"].iloc[25] == "copy of a test picture"
+    assert set(table["split"].iloc[:24]) == {"train", "val"}
+    assert table["split"].iloc[25] == ""
+
+
+def test_folds_leave_test_out() -> None:
+    table = apply_recipe(
+        DatasetRecipe(split=SplitChoice(folds=3)), make_index([*PLAIN, {"split": "test"}])
+    )
+    assert set(table["fold"].iloc[:24]) == {0, 1, 2}
+    assert table["fold"].isna().iloc[24]
+
+
+def test_labels_are_asked_about_and_may_be_left_out() -> None:
+    rows = [{"raw_label": "joyful"}, {"raw_label": "calm"}, {"raw_label": None}]
+    with pytest.raises(UnknownLabels):
+        removed(DatasetRecipe(split=UNSPLIT), *rows)
+    recipe = DatasetRecipe(labels={"joyful": "happy", "calm": ""}, split=UNSPLIT)
+    table = apply_recipe(recipe, make_index(rows))
+    assert table["label"].fillna("-").tolist() == ["happy", "-", "-"]
+    assert table["removed"].tolist() == ["", "label left out", ""]
+    assert table["split"].tolist() == ["train", "", ""]
+
+
+def full_recipe() -> DatasetRecipe:
+    return DatasetRecipe(
+        fingerprint="f" * 64,
+        labels={"joyful": "happy", "calm": ""},
+        rules={"blank": 2.5, "unreadable": 1.0},
+        near="one",
+        conflicts="majority",
+        decisions=decided(p1="drop", p0="sad", p7="keep"),
+        split=SplitChoice("seed-000", 0.2, 7, 5),
+        origin="found = here",
+        terms="CC0",
+    )
+
+
+def test_a_recipe_is_its_text_and_back() -> None:
+    recipe = full_recipe()
+    text = recipe.to_yaml()
+    again = parse_recipe(text)
+    assert again.to_yaml() == text
+    assert apply_recipe(again, make_index(PLAIN)).equals(apply_recipe(recipe, make_index(PLAIN)))
+    assert parse_recipe(DatasetRecipe().to_yaml()) == DatasetRecipe()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (("schema: mien-dataset-recipe/1", "schema: other"), "does not say"),
+        (("blank: 2.5", "blank: dark"), "is no number"),
+        (("blank: 2.5", "blnk: 2"), "no rule 'blnk'"),
+        (("near: one", "near: two"), "near copies"),
+        (("rule: seed-000", "rule: mine"), "no split rule"),
+        (("rule: seed-000", "ruler: x"), "ruler is not known"),
+        (("action: drop", "action: burn"), "'burn'"),
+        (("action: drop", "act: drop"), "cannot be used"),
+        (("labels:", "colours: {}\nlabels:"), "colours is not known"),
+        (("origin", "{"), "cannot be used"),
+    ],
+)
+def test_a_bad_recipe_says_what_is_wrong(change: tuple[str, str], word: str) -> None:
+    with pytest.raises(BadTable, match=word):
+        parse_recipe(full_recipe().to_yaml().replace(*change, 1))
+
+
+def test_a_recipe_knows_its_source() -> None:
+    index = make_index(PLAIN)
+    recipe = DatasetRecipe(fingerprint=fingerprint_of(index))
+    check_fits(recipe, index, name="x")
+    check_fits(recipe, index.sample(frac=1, random_state=0), name="x")
+    with pytest.raises(BadTable, match="another data set than x"):
+        check_fits(recipe, index.assign(sha256="other"), name="x")
+
+
+def test_the_same_recipe_gives_the_same_bytes() -> None:
+    recipe = DatasetRecipe(rules={"blank": 3.0}, decisions=decided(p1="drop", p2="sad"))
+    index = make_index([*PLAIN, {"contrast": 1.0}, {"raw_label": None, "split": "test"}])
+
+    def files() -> dict[str, bytes]:
+        again = parse_recipe(recipe.to_yaml())
+        return dataset_files(apply_recipe(again, index), again, name="x", kind="folders")
+
+    first = files()
+    assert files() == first
+    assert sorted(first) == ["CARD.md", "card.json", "cleaned.csv", "recipe.yaml", "removed.csv",
+                             "train.csv", "val.csv"]  # fmt: skip
+    lines = first["cleaned.csv"].decode().split("\r\n")
+    assert lines[0] == ",image_path,emotion,width,height,mode,hash,aspect_ratio,face_count"
+    assert lines[1].startswith("0,0.png,happy,100,100,RGB,")
+    assert len(lines) == 23 + 2
+    gone = first["removed.csv"].decode().split("\r\n")
+    assert gone[1:3] == ["1.png,happy,dropped: seen", "24.png,happy,blank (3)"]
+    card = first["CARD.md"].decode()
+    assert "23 labelled pictures of 26; 1 have no label; 1 were relabelled" in card
+    assert "| blank (3) | 1 |" in card
+
+
+def test_many_groups_are_no_burden() -> None:
+    rows = 20_000
+    index = pd.concat([make_index([{}])] * rows, ignore_index=True)
+    index["path"] = [f"{i}.png" for i in range(rows)]
+    index["raw_label"] = ["happy", "sad"] * (rows // 2)
+    index["exact"] = index["group"] = pd.array([i // 2 for i in range(rows)], dtype="Int64")
+    table = apply_recipe(DatasetRecipe(conflicts="leave", split=UNSPLIT), index)
+    assert (table["removed"] != "").sum() == rows // 2
