@@ -44,3 +44,8 @@ ARCHIVE_MAX_ENTRIES = 20_000
 ARCHIVE_MAX_BYTES = 2_000_000_000
 #: Pictures hardly shrink; text shrinks tenfold. A larger ratio is a bomb.
 ARCHIVE_MAX_RATIO = 100
+#: Larger pictures are searched for a face before a network judges them; smaller ones are crops
+#: of faces already.
+FACE_CROP_FROM_PX = 128
+#: t-SNE and UMAP take minutes for more; a seeded sample of so many stands for the rest.
+MAP_MAX_POINTS = 5_000

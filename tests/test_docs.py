@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from emotion_core import errors, limits
+from emotion_core.datasets.measures import INDEX_COLUMNS
+from emotion_core.datasets.noise import NOISE_COLUMNS
 from emotion_core.export import PHOTO_COLUMNS
 from emotion_core.faces import DETECTORS
 from emotion_core.timeline import EPISODE_COLUMNS, PERSON_COLUMNS, TIMELINE_COLUMNS
@@ -53,6 +55,8 @@ def test_detectors_recipes_and_columns_are_documented() -> None:
         *TIMELINE_COLUMNS.items(),
         *EPISODE_COLUMNS.items(),
         *PERSON_COLUMNS.items(),
+        *INDEX_COLUMNS.items(),
+        *NOISE_COLUMNS.items(),
     ):
         assert f"| `{name}` | {meaning} |" in columns
 

@@ -1,16 +1,197 @@
-"""`data fer2013|drawn`"""
+"""`data index|report|clean|split|crop|noise|drawn|fer2013|fetch`"""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..datasets.cleaning import DatasetRecipe, SplitChoice, load_recipe
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.fer2013 import clean_training_faces, read_csv, save_arrays
-from ..files import work_folder
-from .shared import progress_bar, refusals
+from ..datasets.kaggle import DATASETS, fetch_dataset
+from ..datasets.sources import SourceSpec
+from ..datasets.splits import RULES
+from ..errors import BadTable
+from ..export import to_csv
+from ..files import atomic_write, work_folder
+from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, report_dataset
+from ..workbench.index import build_index, load_index
+from ..workbench.judging import FOLDS, judge_labels
+from ..workbench.store import Dataset, dataset_at
+from .shared import cancellable, counting, refusals
 
 app = typer.Typer(help="Labelled faces.", no_args_is_help=True)
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder, a ZIP or TAR, a CSV, or an .npz of labelled faces.", show_default=False
+    ),
+]
+Kind = Annotated[
+    str, typer.Option(help="folders, table, fer2013 or arrays; found out if left out.")
+]
+Votes = Annotated[Path | None, typer.Option(help="fer2013new.csv of FER+, beside FER2013's CSV.")]
+ByVotes = Annotated[bool, typer.Option("--by-votes", help="Label by the majority of the votes.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="NAME=MEANING of a label that is not known; NAME= leaves its pictures out."
+    ),
+]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", help="recipe.yaml, as the page saves it.")
+]
+Changed = Annotated[
+    bool, typer.Option("--changed", help="Apply the recipe although the source has changed.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+SplitRule = Annotated[str, typer.Option(help=f"{', '.join(RULES)}, or given.")]
+
+
+@app.command()
+def index(
+    source: Source,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    no_faces: Annotated[
+        bool, typer.Option("--no-faces", help="Search for no faces: several times as quick.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="A CSV of what was measured.")] = None,
+) -> None:
+    """Measure every picture; what has not changed since is not measured again."""
+    with refusals(), cancellable("What is measured is kept; start again to go on."):
+        dataset, new = _measured(source, kind, votes, by_votes, with_faces=not no_faces)
+        table = load_index(dataset)
+        if out:
+            atomic_write(out, to_csv(table.drop(columns=["thumb", "version"])))
+    print(f"{len(table)} pictures, {new} measured now, {(~table['is_readable']).sum()} unreadable")
+    print(dataset.folder / "index.parquet")
+
+
+@app.command()
+def report(
+    source: Source,
+    out: Out,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Write report.html, which opens offline, and report.json with all counts."""
+    with refusals(), cancellable():
+        dataset, _ = _measured(source, kind, votes, by_votes)
+        _keep_labels(dataset, label)
+        for path in report_dataset(dataset, out).values():
+            print(path)
+
+
+@app.command()
+def clean(
+    source: Source,
+    out: Out,
+    recipe: RecipeFile = None,
+    changed: Changed = False,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Apply a recipe and write the cleaned tables, the split and the data card."""
+    with refusals(), cancellable():
+        dataset, _ = _measured(source, kind, votes, by_votes)
+        chosen = _recipe(recipe, label)
+        for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
+            print(path)
+
+
+@app.command()
+def split(
+    source: Source,
+    out: Out,
+    rule: SplitRule = "default",
+    share: Annotated[
+        float | None, typer.Option(min=0.01, max=0.9, help="Share of validation rows.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides the choice.")] = None,
+    folds: Annotated[int, typer.Option(min=0, help="Also deal out so many folds.")] = 0,
+    recipe: RecipeFile = None,
+    changed: Changed = False,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Split a data set; by default copies of a picture never stand on both sides.
+
+    Without a recipe nothing but unreadable pictures is removed.
+    """
+    with refusals(), cancellable():
+        dataset, _ = _measured(source, kind, votes, by_votes)
+        chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
+        chosen = replace(chosen, split=SplitChoice(rule, share, seed, folds))
+        written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
+        for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
+            if name in written:
+                print(written[name])
+
+
+@app.command()
+def crop(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="A ZIP.")],
+    side: Annotated[int, typer.Option(min=16, max=512, help="Side in px.")] = CROP_SIDE_PX,
+    recipe: RecipeFile = None,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Cut out the face of every picture by the default model's rule; say which have none."""
+    with refusals(), cancellable():
+        dataset, _ = _measured(source, kind, votes, by_votes)
+        chosen = _recipe(recipe, label)
+        with counting("faces") as tell:
+            n, skipped = crop_dataset(dataset, out, recipe=chosen, side_px=side, on_progress=tell)
+    print(f"{n} faces, {skipped} pictures skipped (skipped.csv says why)")
+    print(out)
+
+
+@app.command()
+def noise(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="A CSV, the most doubtful labels first.")],
+    folds: Annotated[int, typer.Option(min=2, max=10, help="Networks to train.")] = FOLDS,
+    recipe: Annotated[
+        str, typer.Option("--judge", help="Training recipe of the networks.")
+    ] = "label-noise",
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Find labels that are probably wrong, by networks that never saw the picture they judge."""
+    with refusals(), cancellable("Finished epochs are kept; start again to go on."):
+        dataset, _ = _measured(source, kind, votes, by_votes)
+        _keep_labels(dataset, label)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with counting("pictures") as tell:
+            ranked = judge_labels(dataset, recipe_name=recipe, folds=folds, on_progress=tell)
+        atomic_write(out, to_csv(ranked))
+    print(f"{ranked['is_issue'].sum()} of {len(ranked)} labels are probably wrong")
+    print(out)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"{' or '.join(DATASETS)}.")],
+) -> None:
+    """Download a data set from Kaggle, with the account that kagglehub knows."""
+    with refusals():
+        print(fetch_dataset(name))
 
 
 @app.command()
@@ -38,9 +219,36 @@ def drawn(
     seed: Annotated[int, typer.Option(help="Decides everything.")] = 0,
 ) -> None:
     """Draw a small data set with planted faults, to try things on; no person is in it."""
-    with refusals(), progress_bar() as progress:
-        row = progress.add_task("faces", total=n)
-        planted = write_drawn_dataset(
-            out, n=n, seed=seed, on_progress=lambda done, _: progress.update(row, completed=done)
-        )
+    with refusals(), counting("faces") as tell:
+        planted = write_drawn_dataset(out, n=n, seed=seed, on_progress=tell)
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
+
+
+def _measured(
+    source: Path, kind: str, votes: Path | None, by_votes: bool, *, with_faces: bool = False
+) -> tuple[Dataset, int]:
+    """Return the data set of a source with its index, and how many pictures were measured now."""
+    dataset = dataset_at(SourceSpec(str(source), kind, str(votes) if votes else "", by_votes))
+    with counting("pictures") as tell:
+        return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
+
+
+def _recipe(
+    path: Path | None, labels: list[str] | None, *, otherwise: DatasetRecipe | None = None
+) -> DatasetRecipe:
+    held = load_recipe(path) if path else otherwise or DatasetRecipe(split=SplitChoice("default"))
+    return replace(held, labels={**held.labels, **_answers(labels)})
+
+
+def _keep_labels(dataset: Dataset, labels: list[str] | None) -> None:
+    if labels:
+        held = dataset.recipe()
+        dataset.save_recipe(replace(held, labels={**held.labels, **_answers(labels)}))
+
+
+def _answers(labels: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in labels or []]
+    wrong = [name for name, equals, _ in pairs if not equals or not name]
+    if wrong:
+        raise BadTable(f"--label {wrong[0]} is no answer. Write --label NAME=MEANING.")
+    return {name: meaning for name, _, meaning in pairs}

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -29,6 +29,28 @@ def refusals() -> Iterator[None]:
     except EmotionError as error:
         complain(error)
         raise typer.Exit(BAD_INPUT) from error
+
+
+@contextmanager
+def cancellable(kept: str = "Nothing was written.") -> Iterator[None]:
+    """Turn Ctrl-C into one line on stderr and exit status 130.
+
+    Args:
+        kept: What is left of the work.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        complain(f"Cancelled. {kept}")
+        raise typer.Exit(CANCELLED) from error
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; yields the function that takes (steps done, steps in all)."""
+    with progress_bar() as progress:
+        row = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(row, completed=done, total=total)
 
 
 @contextmanager

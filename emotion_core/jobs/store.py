@@ -152,7 +152,7 @@ def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -
         {
             "kind": kind,
             "title": title,
-            "owner": _hashed(owner),
+            "owner": owner_hash(owner),
             "settings": dict(settings),
             "created_s": created_s,
         },
@@ -314,7 +314,7 @@ def _order(job: Job) -> tuple[float, str]:
 
 def _read(folder: Path, *, owner: str | None = None) -> Job | None:
     asked = _load(folder / "job.json")
-    if asked is None or (owner is not None and asked["owner"] != _hashed(owner)):
+    if asked is None or (owner is not None and asked["owner"] != owner_hash(owner)):
         return None
     status = _load(folder / "status.json") or {}
     if status.get("state") not in OVER:
@@ -397,5 +397,6 @@ def _load(path: Path) -> dict[str, Any] | None:
     return held if isinstance(held, dict) else None
 
 
-def _hashed(owner: str) -> str:
+def owner_hash(owner: str) -> str:
+    """Return what is written of an owner: nobody can find the token by it."""
     return hashlib.sha256(owner.encode()).hexdigest()

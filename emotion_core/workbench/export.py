@@ -1,0 +1,231 @@
+"""What comes out of the workbench: the data set's files, its faces cut out, its report."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from .. import limits
+from ..crops import crop_faces, rule_for
+from ..datasets.cleaning import DatasetRecipe, apply_recipe, check_fits, fingerprint_of
+from ..datasets.duplicates import summarise_groups
+from ..datasets.outputs import cleaned_rows, dataset_files
+from ..datasets.report import report_html, report_of
+from ..datasets.sources import Source
+from ..errors import InputError
+from ..export import neutralise
+from ..faces import DEFAULT_DETECTOR, load_detector
+from ..files import atomic_path, atomic_write, write_json
+from ..media.photo import encode_jpeg, encode_png
+from ..registry import DEFAULT_MODEL, verify_model
+from ..texts import say
+from ..types import CropRule, Image
+from .index import OnProgress, face_or_whole, load_index, read_picture_of
+from .store import Dataset
+
+#: Faces are cut out large enough for the networks that people transfer from.
+CROP_SIDE_PX = 112
+_THUMB_PX = 160
+_SHOWN_PER_PART = 12
+
+
+def export_dataset(
+    dataset: Dataset,
+    out: Path,
+    *,
+    recipe: DatasetRecipe | None = None,
+    allow_changed: bool = False,
+) -> dict[str, Path]:
+    """Write the files of a data set, as `outputs.dataset_files` names them.
+
+    Args:
+        dataset: Whose pictures.
+        out: Folder; each file is written whole or not at all.
+        recipe: None takes the data set's own.
+        allow_changed: Apply a recipe that was made for another state of the source.
+
+    Returns:
+        The files by name.
+
+    Raises:
+        BadTable: The recipe does not fit the source, or the rest cannot be split.
+        StorageError: A file cannot be written.
+    """
+    index = load_index(dataset)
+    recipe = recipe or dataset.recipe()
+    if not allow_changed:
+        check_fits(recipe, index, name=dataset.name)
+    recipe = _fitted(recipe, index)
+    table = apply_recipe(recipe, index)
+    kind = _kind_of(dataset)
+    files = dataset_files(_safe(table), recipe, name=dataset.name, kind=kind)
+    return {name: atomic_write(out / name, content) for name, content in files.items()}
+
+
+def crop_dataset(
+    dataset: Dataset,
+    target: Path,
+    *,
+    recipe: DatasetRecipe | None = None,
+    side_px: int = CROP_SIDE_PX,
+    on_progress: OnProgress | None = None,
+) -> tuple[int, int]:
+    """Write a ZIP with the face of every picture that stays, cut out by the default model's rule.
+
+    `faces/<label>/<number>.png`, `faces.csv` (`image_path,emotion,source,split`) and
+    `skipped.csv` (`image_path,reason`).
+
+    Args:
+        dataset: Whose pictures.
+        target: The ZIP.
+        recipe: None takes the data set's own.
+        side_px: Side of the square faces, in colour.
+        on_progress: Called after each picture.
+
+    Returns:
+        How many faces were written, and how many pictures were skipped.
+    """
+    rows = cleaned_rows(apply_recipe(recipe or dataset.recipe(), load_index(dataset)))
+    model = verify_model(DEFAULT_MODEL).crop
+    rule = CropRule(model.margin, model.shift_y, model.align, side_px, channels=3)
+    detector = load_detector(DEFAULT_DETECTOR)
+    named = list(zip(rows["path"], rows["label"], rows["split"], strict=True))
+    written: list[tuple[str, ...]] = []
+    skipped: list[tuple[str, ...]] = []
+    source = dataset.open()
+    try:
+        with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for number, (path, label, split) in enumerate(named):
+                try:
+                    image = read_picture_of(source, path)
+                    face, is_whole = face_or_whole(image, detector)
+                    is_face = not is_whole or min(image.shape[:2]) < limits.FACE_CROP_FROM_PX
+                    if is_face:
+                        used = rule_for(rule, is_whole=is_whole)
+                        name = f"faces/{_folder_name(label)}/{number:06d}.png"
+                        crop = crop_faces(image, face, used)[0]
+                        archive.writestr(_entry(name), encode_png(crop))
+                        written.append((name, label, path, split))
+                    else:
+                        skipped.append((path, say("dataset.no_face")))
+                except InputError as error:
+                    skipped.append((path, str(error)))
+                if on_progress:
+                    on_progress(number + 1, len(rows))
+            tables = {
+                "faces.csv": pd.DataFrame(
+                    written, columns=["image_path", "emotion", "source", "split"], dtype="str"
+                ),
+                "skipped.csv": pd.DataFrame(skipped, columns=["image_path", "reason"], dtype="str"),
+            }
+            for name, held in tables.items():
+                table = _safe(held)
+                archive.writestr(_entry(name), table.to_csv(index=False, lineterminator="\r\n"))
+    finally:
+        source.close()
+    return len(written), len(skipped)
+
+
+def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
+    """Write `report.html`, which opens without a network, and `report.json` with all counts.
+
+    Raises:
+        InputError: The pictures have not been measured.
+        StorageError: A file cannot be written.
+    """
+    table = apply_recipe(dataset.recipe(), load_index(dataset))
+    # the source as it is, not as the recipe leaves it
+    plain = table.assign(split=load_index(dataset)["split"], label=table["given"])
+    groups = summarise_groups(plain)
+    noise = dataset.table("noise")
+    report = report_of(plain, groups, noise, name=dataset.name, kind=_kind_of(dataset))
+    source = dataset.open()
+    try:
+        pictures = {
+            part: thumbnails(source, paths)
+            for part, paths in _examples(plain, groups, noise).items()
+        }
+    finally:
+        source.close()
+    return {
+        "report.html": atomic_write(out / "report.html", report_html(report, pictures)),
+        "report.json": write_json(out / "report.json", report),
+    }
+
+
+def thumbnails(
+    source: Source, paths: Iterable[str], *, side_px: int = _THUMB_PX
+) -> dict[str, bytes]:
+    """Return small JPEGs of pictures by path; those that cannot be read are left out."""
+    found: dict[str, bytes] = {}
+    for path in paths:
+        try:
+            found[path] = encode_jpeg(_enlarged(read_picture_of(source, path)), max_side_px=side_px)
+        except InputError:
+            continue
+    return found
+
+
+def zip_files(files: Mapping[str, Path]) -> bytes:
+    """Return files as a ZIP whose bytes depend on names and contents alone."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(files):
+            archive.writestr(_entry(name), files[name].read_bytes())
+    return buffer.getvalue()
+
+
+def _fitted(recipe: DatasetRecipe, index: pd.DataFrame) -> DatasetRecipe:
+    """Return the recipe with the fingerprint of the source it is applied to."""
+    return replace(recipe, fingerprint=fingerprint_of(index))
+
+
+def _examples(
+    table: pd.DataFrame, groups: pd.DataFrame, noise: pd.DataFrame | None
+) -> dict[str, list[str]]:
+    """Return which pictures the report shows, by its parts."""
+    found: dict[str, list[str]] = {}
+    for label, rows in table[table["is_readable"]].groupby("label", sort=True):
+        found[f"label:{label}"] = rows["path"].iloc[:: max(1, len(rows) // 6)][:6].tolist()
+    worst = groups[groups["is_conflict"]]["group"].head(_SHOWN_PER_PART // 2)
+    found["conflicts"] = table[table["group"].isin(worst)]["path"].head(_SHOWN_PER_PART).tolist()
+    if noise is not None:
+        found["noise"] = noise["path"].head(_SHOWN_PER_PART).tolist()
+    return found
+
+
+def _kind_of(dataset: Dataset) -> str:
+    source = dataset.open()
+    try:
+        return source.kind
+    finally:
+        source.close()
+
+
+def _safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts no spreadsheet runs."""
+    safe = table.copy()
+    for column in map(str, safe.select_dtypes(include="str").columns):
+        safe[column] = safe[column].map(neutralise)
+    return safe
+
+
+def _folder_name(label: str) -> str:
+    """Return a label as the name of a folder; labels of one's own may hold anything."""
+    plain = "".join(c if c.isalnum() or c in "-_ " else "-" for c in label).strip()
+    return plain or "label"
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # its time is always 1980
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _enlarged(image: Image) -> Image:
+    """Return tiny pictures three times as large, so that they can be looked at."""
+    small = max(image.shape[:2]) <= _THUMB_PX // 3
+    return image.repeat(3, axis=0).repeat(3, axis=1) if small else image

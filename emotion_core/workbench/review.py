@@ -1,0 +1,104 @@
+"""The review queue: pictures that wait for somebody's word."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from filelock import FileLock
+
+from ..datasets.decisions import Decision
+from ..errors import StorageError
+from ..files import write_json
+from ..texts import say
+from .store import Dataset
+
+#: More waiting pictures than this are no queue; a rule or a bulk decision is meant.
+QUEUE_MAX = 5_000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One picture that waits.
+
+    Attributes:
+        path: The picture.
+        reason: Why it waits, in words.
+        suggested: The label that was suggested for it; empty for none.
+        since_s: Since when, in seconds since 1970.
+    """
+
+    path: str
+    reason: str
+    suggested: str = ""
+    since_s: float = 0.0
+
+
+def read_queue(dataset: Dataset) -> list[Waiting]:
+    """Return the pictures that wait, in order: those queued and not decided on since.
+
+    Raises:
+        StorageError: The queue on the disk is damaged.
+    """
+    decided = {path: one.at_s for path, one in dataset.decisions.current().items()}
+    return [one for one in _load(dataset) if decided.get(one.path, 0.0) < one.since_s]
+
+
+def queue_pictures(
+    dataset: Dataset, paths: Iterable[str], *, reason: str, suggested: dict[str, str] | None = None
+) -> int:
+    """Put pictures at the end of the queue; those that wait already stay where they are.
+
+    Args:
+        dataset: Whose pictures.
+        paths: Which ones, at most `QUEUE_MAX` in all.
+        reason: Why, in words.
+        suggested: Labels suggested for some of them, by path.
+
+    Returns:
+        How many were added.
+
+    Raises:
+        StorageError: The queue cannot be written.
+    """
+    with FileLock(dataset.folder / "queue.lock"):
+        held = read_queue(dataset)
+        waiting = {one.path for one in held}
+        now_s = time.time()
+        new = [
+            Waiting(path, reason, (suggested or {}).get(path, ""), now_s)
+            for path in dict.fromkeys(paths)
+            if path not in waiting
+        ][: max(0, QUEUE_MAX - len(held))]
+        write_json(dataset.folder / "queue.json", [asdict(one) for one in [*held, *new]])
+    return len(new)
+
+
+def decide(
+    dataset: Dataset, paths: Iterable[str], action: str, *, reason: str, label: str = ""
+) -> None:
+    """Note one decision about each of some pictures, as one step that can be undone.
+
+    Args:
+        dataset: Whose pictures.
+        paths: Which ones.
+        action: `keep`, `drop` or `relabel`.
+        reason: Why, in words.
+        label: The new label of a relabelling.
+
+    Raises:
+        BadTable: The action is none, or a relabelling names no label.
+        StorageError: It cannot be written; then nothing is decided.
+    """
+    now_s = time.time()
+    dataset.decisions.add([Decision(path, action, reason, label, now_s) for path in paths])
+
+
+def _load(dataset: Dataset) -> list[Waiting]:
+    path = dataset.folder / "queue.json"
+    try:
+        return [Waiting(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(say("error.dataset_damaged", file=path.name)) from error

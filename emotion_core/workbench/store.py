@@ -1,0 +1,236 @@
+"""The data sets somebody works on, as folders: who owns them, where they come from, what was
+decided.
+
+datasets/<id>/dataset.json     name, owner, source; written once
+              source/          what was uploaded or drawn; absent where the source lies elsewhere
+              index.parquet    what is measured of every picture
+              recipe.yaml      rules, copies, labels, split
+              decisions.jsonl  decisions of people
+              *.parquet        what jobs found: doubtful labels, map
+"""
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
+from ..datasets.decisions import DecisionLog
+from ..datasets.sources import Source, SourceSpec, open_source
+from ..errors import InputError, StorageError
+from ..files import atomic_write, work_folder, write_json
+from ..jobs import owner_hash
+from ..texts import say
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_UPLOADS = re.compile(r"(\.tar)?\.(zip|tar|tgz|gz|bz2|xz|csv|npz)$", re.I)
+#: Who works on the command line.
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set that somebody works on.
+
+    Attributes:
+        id: 16 hex digits.
+        name: A name for people.
+        folder: Where the work on it lies.
+        spec: Where its pictures come from.
+        created_s: When the work began, in seconds since 1970.
+        drawn: Number of pictures and seed, where the studio draws it itself; empty otherwise.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    spec: SourceSpec
+    created_s: float
+    drawn: Mapping[str, int]
+
+    @property
+    def decisions(self) -> DecisionLog:
+        """What people decided about its pictures."""
+        return DecisionLog(self.folder / "decisions.jsonl")
+
+    @property
+    def has_index(self) -> bool:
+        """Whether its pictures have been measured."""
+        return (self.folder / "index.parquet").is_file()
+
+    def open(self) -> Source:
+        """Open its source; close it after use.
+
+        Raises:
+            InputError: It is gone, or of no form that is read here.
+        """
+        return open_source(self.spec)
+
+    def recipe(self) -> DatasetRecipe:
+        """Return its recipe, decisions included.
+
+        Raises:
+            BadTable: The recipe on the disk is damaged.
+        """
+        path = self.folder / "recipe.yaml"
+        held = load_recipe(path) if path.is_file() else DatasetRecipe()
+        return with_decisions(held, self.decisions.current())
+
+    def save_recipe(self, recipe: DatasetRecipe) -> None:
+        """Keep a recipe; its decisions stay in their log."""
+        atomic_write(self.folder / "recipe.yaml", with_decisions(recipe, {}).to_yaml())
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """Return what a job found, such as `noise`; None where it has not run."""
+        path = self.folder / f"{name}.parquet"
+        try:
+            return pd.read_parquet(path) if path.is_file() else None
+        except (OSError, ValueError) as error:
+            raise StorageError(say("error.dataset_damaged", file=path.name)) from error
+
+    def stamp(self, name: str) -> int:
+        """Return a number that changes when a table is written anew; 0 where there is none."""
+        path = self.folder / f"{name}.parquet"
+        return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def new_dataset(
+    name: str,
+    source: SourceSpec | bytes | memoryview | None,
+    *,
+    owner: str,
+    drawn: Mapping[str, int] | None = None,
+) -> Dataset:
+    """Begin work on a data set.
+
+    Args:
+        name: A name for people; of an upload, the file's.
+        source: Where it lies; or the content of an uploaded archive or table; or None for faces
+            that a job draws.
+        owner: Whose it is; only a hash of it is written.
+        drawn: Number `n` and `seed` of the faces to draw.
+
+    Raises:
+        InputError: The upload is of no form that is read here; then nothing is left.
+        StorageError: It cannot be written.
+    """
+    folder = _root() / secrets.token_hex(8)
+    _make(folder)
+    try:
+        if isinstance(source, SourceSpec):
+            spec = source
+        elif source is None:
+            spec = SourceSpec(str(folder / "source" / "drawn"), "folders")
+        else:
+            ending = _UPLOADS.search(name)
+            target = folder / "source" / f"upload{ending.group().lower() if ending else ''}"
+            atomic_write(target, source)
+            spec = SourceSpec(str(target))
+            _try_out(spec, shown=name)
+        return _write(folder, name, spec, owner=owner, drawn=drawn or {})
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def dataset_at(spec: SourceSpec) -> Dataset:
+    """Return the work of the command line on a source; it is begun when it is new.
+
+    Raises:
+        InputError: There is no such source.
+        StorageError: The work folder cannot be written.
+    """
+    path = Path(spec.path).expanduser().resolve()
+    votes = str(Path(spec.votes).expanduser().resolve()) if spec.votes else ""
+    spec = SourceSpec(str(path), spec.kind, votes, spec.by_votes)
+    if not path.exists():
+        raise InputError(say("error.unreadable_file", name=path.name, reason="no such file"))
+    key = sha256(json.dumps(spec.as_dict()).encode()).hexdigest()[:16]
+    folder = _root() / key
+    held = _read(folder)
+    if held is not None:
+        return held
+    shutil.rmtree(folder, ignore_errors=True)
+    _make(folder)
+    return _write(folder, path.name, spec, owner=COMMAND_LINE, drawn={})
+
+
+def list_datasets(owner: str) -> list[Dataset]:
+    """Return the data sets of an owner, the newest first."""
+    folders = [folder for folder in _root().iterdir() if _ID.fullmatch(folder.name)]
+    mine = [found for folder in folders if (found := _read(folder, owner=owner)) is not None]
+    return sorted(mine, key=lambda one: -one.created_s)
+
+
+def load_dataset(dataset_id: str, owner: str | None = None) -> Dataset:
+    """Return a data set of an owner; None, for a job that was started by one, is anybody.
+
+    Raises:
+        InputError: There is none of that id that belongs to the owner.
+    """
+    found = _read(_root() / dataset_id, owner=owner) if _ID.fullmatch(dataset_id) else None
+    if found is None:
+        raise InputError(say("error.no_dataset_here"))
+    return found
+
+
+def delete_dataset(dataset: Dataset) -> None:
+    """Delete the work on a data set, and what was uploaded or drawn for it; no other source."""
+    shutil.rmtree(dataset.folder, ignore_errors=True)
+
+
+def _try_out(spec: SourceSpec, *, shown: str) -> None:
+    """Open an upload once; a refusal speaks of it by the name that its owner knows."""
+    try:
+        open_source(spec).close()
+    except InputError as error:
+        raise type(error)(str(error).replace(Path(spec.path).name, shown)) from error
+
+
+def _root() -> Path:
+    folder = work_folder() / "datasets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.no_dataset_folder", reason=reason)) from error
+
+
+def _write(
+    folder: Path, name: str, spec: SourceSpec, *, owner: str, drawn: Mapping[str, int]
+) -> Dataset:
+    created_s = time.time()
+    held = {
+        "name": name,
+        "owner": owner_hash(owner),
+        "source": spec.as_dict(),
+        "created_s": created_s,
+        "drawn": dict(drawn),
+    }
+    write_json(folder / "dataset.json", held)
+    return Dataset(folder.name, name, folder, spec, created_s, drawn)
+
+
+def _read(folder: Path, *, owner: str | None = None) -> Dataset | None:
+    try:
+        held: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        if owner is not None and held["owner"] != owner_hash(owner):
+            return None
+        spec = SourceSpec(**held["source"])
+        created_s, drawn = float(held["created_s"]), dict(held["drawn"])
+        return Dataset(folder.name, str(held["name"]), folder, spec, created_s, drawn)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

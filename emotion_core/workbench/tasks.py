@@ -1,0 +1,95 @@
+"""The long work on data sets as jobs: started by a page, done by a worker."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import BadTable
+from ..jobs import Job, JobRun, list_jobs, new_job, start_job
+from ..texts import say
+from .export import crop_dataset, export_dataset, report_dataset, zip_files
+from .index import build_index, load_index
+from .judging import draw_map, judge_labels
+from .store import Dataset, load_dataset
+
+PREFIX = "dataset-"
+
+
+def start_task(
+    kind: str, dataset: Dataset, *, owner: str, settings: Mapping[str, Any] | None = None
+) -> Job:
+    """Start a job on a data set, or return the one of that kind that is under way.
+
+    Args:
+        kind: A key of `TASKS`.
+        dataset: What it works on.
+        owner: Whose job it is.
+        settings: What the task takes.
+
+    Raises:
+        BadTable: There is no such task.
+        StorageError: It cannot be started.
+    """
+    if kind not in TASKS:
+        raise BadTable(say("error.no_task", kind=kind))
+    for job in tasks_of(dataset, owner):
+        if job.kind == PREFIX + kind and not job.is_over:
+            return job
+    asked = {**(settings or {}), "dataset": dataset.id}
+    job = new_job(PREFIX + kind, dataset.name, owner=owner, settings=asked)
+    start_job(job)
+    return job
+
+
+def tasks_of(dataset: Dataset, owner: str) -> list[Job]:
+    """Return the jobs of an owner on a data set, the newest first."""
+    return [job for job in list_jobs(owner) if job.settings.get("dataset") == dataset.id]
+
+
+def run_task(run: JobRun) -> None:
+    """Do the job of a data set, in its worker."""
+    dataset = load_dataset(run.job.settings["dataset"])
+    TASKS[run.job.kind.removeprefix(PREFIX)](run, dataset)
+
+
+def _index(run: JobRun, dataset: Dataset) -> None:
+    with_faces = bool(run.job.settings.get("with_faces", True))
+    measured = build_index(dataset, with_faces=with_faces, on_progress=run.progress)
+    run.summary.update(measured=measured, pictures=len(load_index(dataset)))
+
+
+def _noise(run: JobRun, dataset: Dataset) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def tell(done: int, total: int) -> None:
+        run.progress(done, total, is_quiet=True)  # an epoch tells nothing until it is over
+
+    ranked = judge_labels(dataset, on_progress=tell)
+    run.summary.update(pictures=len(ranked), issues=int(ranked["is_issue"].sum()))
+
+
+def _map(run: JobRun, dataset: Dataset) -> None:
+    def tell(done: int, total: int) -> None:
+        run.progress(done, total, is_quiet=done == total)  # the layout follows
+
+    found = draw_map(dataset, run.job.settings.get("method", "pca"), on_progress=tell)
+    run.summary.update(pictures=len(found))
+
+
+def _export(run: JobRun, dataset: Dataset) -> None:
+    files = export_dataset(dataset, run.result)
+    files |= report_dataset(dataset, run.result)
+    (run.result / "dataset.zip").write_bytes(zip_files(files))
+    if run.job.settings.get("with_crops"):
+        target = run.result / "faces.zip"
+        written, skipped = crop_dataset(dataset, target, on_progress=run.progress)
+        run.summary.update(faces=written, skipped=skipped)
+
+
+#: What a worker can do with a data set. A new task is a function and a row.
+TASKS: dict[str, Callable[[JobRun, Dataset], None]] = {
+    "index": _index,
+    "noise": _noise,
+    "map": _map,
+    "export": _export,
+}

@@ -1,0 +1,346 @@
+"""The workbench: measured once, resumed, decided on, exported the same from every side."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core import jobs
+from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
+from emotion_core.datasets.measures import INDEX_COLUMNS
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
+from emotion_core.media.photo import decode_photo
+from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
+from emotion_core.workbench.faces import load_faces
+from emotion_core.workbench.index import build_index, load_cleaned, load_index
+from emotion_core.workbench.judging import (
+    accept_labels,
+    draw_map,
+    judge_labels,
+    suggest_labels,
+    vote_entropy,
+)
+from emotion_core.workbench.review import decide, queue_pictures, read_queue
+from emotion_core.workbench.store import (
+    Dataset,
+    dataset_at,
+    delete_dataset,
+    list_datasets,
+    load_dataset,
+    new_dataset,
+)
+from emotion_core.workbench.tasks import start_task, tasks_of
+from tests.builders import encode, make_class_folders, make_picture
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_class_folders(tmp_path / "set", {"happy": 12, "sad": 12})
+
+
+@pytest.fixture
+def dataset(folder: Path) -> Dataset:
+    return new_dataset("set", SourceSpec(str(folder)), owner="me")
+
+
+@pytest.fixture
+def measured(dataset: Dataset) -> Dataset:
+    build_index(dataset, with_faces=False)
+    return dataset
+
+
+def test_every_picture_is_measured_once(dataset: Dataset, folder: Path) -> None:
+    (folder / "sad" / "broken.png").write_bytes(b"no picture")
+    told: list[tuple[int, int]] = []
+    assert build_index(dataset, with_faces=False, on_progress=lambda *now: told.append(now)) == 25
+    assert told[-1] == (25, 25)
+    index = load_index(dataset)
+    assert set(INDEX_COLUMNS) <= set(index.columns)
+    assert list(index["path"]) == sorted(index["path"])
+    broken = index.set_index("path").loc["sad/broken.png"]
+    assert not broken["is_readable"]
+    assert "not a picture" in broken["error"]
+    assert build_index(dataset, with_faces=False) == 0
+    assert load_index(dataset).equals(index)
+
+
+def test_a_change_costs_only_itself(measured: Dataset, folder: Path) -> None:
+    before = load_index(measured).set_index("path")
+    (folder / "happy" / "0.png").write_bytes(encode(make_picture(50, 50, seed=99), "PNG"))
+    (folder / "happy" / "1.png").unlink()
+    (folder / "sad" / "new.png").write_bytes(encode(make_picture(seed=98), "PNG"))
+    (folder / "happy" / "2.png").rename(folder / "sad" / "moved.png")
+    assert build_index(measured, with_faces=False) == 3
+    after = load_index(measured).set_index("path")
+    assert after.loc["happy/0.png", "width"] == 50
+    assert after.loc["sad/moved.png", "raw_label"] == "sad"
+    assert {"happy/1.png", "happy/2.png"} == set(before.index) - set(after.index)
+    (folder / "sad" / "new.png").unlink()
+    assert build_index(measured, with_faces=False) == 0
+    assert "sad/new.png" not in set(load_index(measured)["path"])
+
+
+def test_faces_are_searched_when_asked(tmp_path: Path, portrait: np.ndarray) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 1, "sad": 1})
+    (folder / "happy" / "face.png").write_bytes(encode(portrait, "PNG"))
+    dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(dataset, with_faces=False)
+    assert (load_index(dataset)["face_count"] == -1).all()
+    assert build_index(dataset) == 3
+    index = load_index(dataset).set_index("path")
+    assert index["face_count"].to_dict() == {
+        "happy/0.png": 0, "happy/face.png": 1, "sad/0.png": 0,
+    }  # fmt: skip
+    assert index.loc["happy/face.png", "face_size_px"] > 80
+    assert build_index(dataset, with_faces=False) == 0
+
+
+def test_a_cancelled_index_goes_on_where_it_was(dataset: Dataset, folder: Path) -> None:
+    make_class_folders(folder, {"fear": 600}, side=8)
+
+    def cancel(done: int, total: int) -> None:
+        if 500 < done < total:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        build_index(dataset, with_faces=False, on_progress=cancel)
+    with pytest.raises(InputError, match="not been measured"):
+        load_index(dataset)
+    assert 0 < build_index(dataset, with_faces=False) < 200
+    assert len(load_index(dataset)) == 624
+    assert not (dataset.folder / "parts").exists()
+
+
+def test_a_killed_index_goes_on_where_it_was(
+    dataset: Dataset, folder: Path, work_home: Path
+) -> None:
+    make_class_folders(folder, {"fear": 3000}, side=8)
+    code = (
+        "import sys; from emotion_core.workbench import index, store; index._PART_ROWS = 256;"
+        "index.build_index(store.load_dataset(sys.argv[1]), with_faces=False,"
+        "on_progress=lambda done, total: print(done, flush=True))"
+    )
+    command = [sys.executable, "-c", code, dataset.id]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        while int(worker.stdout.readline()) < 1000:
+            pass
+        os.kill(worker.pid, signal.SIGKILL)
+    left = build_index(dataset, with_faces=False)
+    assert 0 < left <= 3024 - 768
+    assert len(load_index(dataset)) == 3024
+
+
+def test_a_full_disk_keeps_the_index(measured: Dataset, folder: Path, monkeypatch) -> None:
+    before = load_index(measured)
+    (folder / "sad" / "new.png").write_bytes(encode(make_picture(seed=98), "PNG"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", full)
+        with pytest.raises(StorageError, match="disk is full"):
+            build_index(measured, with_faces=False)
+    assert load_index(measured).equals(before)
+
+
+def test_data_sets_belong_to_somebody(dataset: Dataset) -> None:
+    assert [one.id for one in list_datasets("me")] == [dataset.id]
+    assert list_datasets("you") == []
+    assert load_dataset(dataset.id, "me") == dataset
+    for bad in (dataset.id, "../jobs", "0" * 16):
+        with pytest.raises(InputError, match="not yours"):
+            load_dataset(bad, "you")
+    assert '"me"' not in (dataset.folder / "dataset.json").read_text()
+    assert dataset.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_deleting_leaves_the_source_alone(dataset: Dataset, folder: Path) -> None:
+    delete_dataset(dataset)
+    assert not dataset.folder.exists()
+    assert len(list(folder.rglob("*.png"))) == 24
+
+
+def test_an_upload_is_kept_or_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
+    content = (tmp_path / "set.zip").read_bytes()
+    uploaded = new_dataset("my set.zip", content, owner="me")
+    build_index(uploaded, with_faces=False)
+    assert len(load_index(uploaded)) == 24
+    before = len(list_datasets("me"))
+    with pytest.raises(InputError, match=r"^bad\.zip is no archive"):
+        new_dataset("bad.zip", content[:-500], owner="me")
+    assert len(list_datasets("me")) == before
+
+
+def test_the_command_line_finds_its_work_again(folder: Path) -> None:
+    first, again = (dataset_at(SourceSpec(str(folder))) for _ in range(2))
+    assert first == again
+    assert dataset_at(SourceSpec(str(folder), kind="folders")).id != first.id
+    with pytest.raises(InputError):
+        dataset_at(SourceSpec(str(folder / "gone")))
+
+
+def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
+    queue_pictures(measured, ["happy/0.png", "sad/1.png"], reason="blank")
+    added = queue_pictures(
+        measured, ["sad/1.png", "sad/2.png"], reason="doubt", suggested={"sad/2.png": "happy"}
+    )
+    assert added == 1
+    assert [(one.path, one.suggested) for one in read_queue(measured)] == [
+        ("happy/0.png", ""), ("sad/1.png", ""), ("sad/2.png", "happy"),
+    ]  # fmt: skip
+    decide(measured, ["happy/0.png", "sad/1.png"], "drop", reason="blank")
+    decide(measured, ["sad/2.png"], "relabel", reason="seen", label="happy")
+    assert read_queue(measured) == []
+    table = load_cleaned(measured).set_index("path")
+    assert table.loc["happy/0.png", "removed"] == "dropped: blank"
+    assert table.loc["sad/2.png", "label"] == "happy"
+    measured.decisions.undo()
+    assert [one.path for one in read_queue(measured)] == ["sad/2.png"]
+    queue_pictures(measured, ["happy/0.png"], reason="again")
+    assert [one.path for one in read_queue(measured)] == ["sad/2.png", "happy/0.png"]
+
+
+def test_page_and_command_line_export_the_same_bytes(measured: Dataset, tmp_path: Path) -> None:
+    measured.save_recipe(DatasetRecipe(rules={"unreadable": 1.0, "blank": 9.0}, near="one"))
+    decide(measured, ["happy/3.png"], "drop", reason="=1+1")
+    from_page = export_dataset(measured, tmp_path / "page")
+    recipe = tmp_path / "page" / "recipe.yaml"
+    command = [sys.executable, "-m", "emotion_core", "data", "clean", measured.spec.path,
+               "--recipe", recipe, "--out", tmp_path / "cli"]  # fmt: skip
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, timeout=120)
+    assert {"cleaned.csv", "removed.csv", "recipe.yaml", "CARD.md"} <= set(from_page)
+    for name, path in from_page.items():
+        assert (tmp_path / "cli" / name).read_bytes() == path.read_bytes(), name
+    (Path(measured.spec.path) / "sad" / "new.png").write_bytes(encode(make_picture(), "PNG"))
+    again = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert again.returncode == 2
+    assert "earlier state of it" in again.stderr
+    command.append("--changed")
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, timeout=120)
+
+
+def test_faces_are_cut_out_and_skips_have_reasons(tmp_path: Path, portrait: np.ndarray) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 2, "sad": 2})
+    (folder / "happy" / "face.png").write_bytes(encode(portrait, "PNG"))
+    (folder / "sad" / "nobody.png").write_bytes(encode(make_picture(300, 300), "PNG"))
+    dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(dataset, with_faces=False)
+    recipe = DatasetRecipe(split=SplitChoice("given"))
+    assert crop_dataset(dataset, tmp_path / "faces.zip", recipe=recipe, side_px=64) == (5, 1)
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        held = pd.read_csv(archive.open("faces.csv"))
+        skipped = pd.read_csv(archive.open("skipped.csv"))
+        for name in held["image_path"]:
+            assert decode_photo(archive.read(name)).shape == (64, 64, 3)
+    assert skipped.to_dict("records") == [
+        {"image_path": "sad/nobody.png", "reason": "no face was found"}
+    ]
+    assert held["emotion"].value_counts().to_dict() == {"happy": 3, "sad": 2}
+    again = dataset_at(SourceSpec(str(tmp_path / "faces.zip")))
+    assert build_index(again, with_faces=False) == 5
+
+
+def test_the_report_opens_offline(measured: Dataset, tmp_path: Path) -> None:
+    (Path(measured.spec.path) / "sad" / "<b>.png").write_bytes(b"broken")
+    build_index(measured, with_faces=False)
+    files = report_dataset(measured, tmp_path)
+    page = files["report.html"].read_text()
+    assert "25 pictures, 25 with a label, 1 unreadable" in page
+    assert "<b>.png" not in page
+    assert "&lt;b&gt;.png" in page
+    assert page.count("data:image/jpeg;base64,") == 12
+    for outside in ("http:", "https:", "<script", "@import", "url("):
+        assert outside not in page
+
+
+def test_models_suggest_and_never_for_rows_that_judge(measured: Dataset) -> None:
+    told: list[tuple[int, int]] = []
+    found = draw_map(measured, "pca", on_progress=lambda *now: told.append(now))
+    assert len(found) == 24
+    assert told[-1] == (24, 24)
+    assert np.isfinite(found[["x", "y"]]).all().all()
+    probs = found.filter(like="prob_")
+    assert probs.sum(axis=1).between(0.999, 1.001).all()
+    assert measured.table("map") is not None
+    cleaned = load_cleaned(measured)
+    suggested = suggest_labels(cleaned, found.assign(read="fear", confidence=0.9), threshold=0.8)
+    judging = set(cleaned["path"][cleaned["split"] == "val"])
+    assert judging
+    assert not set(suggested["path"]) & judging
+    assert len(suggested) == 24 - len(judging)
+    assert not len(suggest_labels(cleaned, found.assign(confidence=0.5), threshold=0.8))
+    measured.decisions.add(accept_labels(suggested.head(2), at_s=1.0))
+    assert (load_cleaned(measured)["label"] == "fear").sum() == 2
+    with pytest.raises(BadTable, match="no map"):
+        draw_map(measured, "spiral")
+
+
+def test_other_maps_are_laid_out(measured: Dataset) -> None:
+    first = draw_map(measured, "tsne", seed=3)
+    again = draw_map(measured, "tsne", seed=3)
+    assert np.allclose(first[["x", "y"]], again[["x", "y"]])
+
+
+def test_disagreement_is_the_entropy_of_the_votes() -> None:
+    votes = pd.DataFrame({"a": [10, 5, 0], "b": [0, 5, 0]})
+    assert vote_entropy(votes).fillna(-1).tolist() == [0, 1, -1]
+
+
+def test_a_data_set_with_one_label_cannot_be_judged(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "one", {"happy": 5})
+    dataset = new_dataset("one", SourceSpec(str(folder)), owner="me")
+    build_index(dataset, with_faces=False)
+    with pytest.raises(TrainingError, match="have 1 label"):
+        judge_labels(dataset)
+
+
+def test_faces_come_as_the_rule_says(measured: Dataset) -> None:
+    from emotion_core.types import CropRule
+
+    source = measured.open()
+    faces = load_faces(source, ["happy/0.png", "sad/0.png"], CropRule(1.2, align=True))
+    assert faces.shape == (2, 48, 48, 1)
+    assert faces.std() > 5
+
+
+def wait(job: jobs.Job) -> jobs.Job:
+    end_s = time.monotonic() + 120
+    while not (now := jobs.load_job(job.id, "me")).is_over:
+        assert time.monotonic() < end_s
+        time.sleep(0.2)
+    return now
+
+
+def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
+    dataset = new_dataset("drawn", None, owner="me", drawn={"n": 60, "seed": 1})
+    job = start_task("index", dataset, owner="me", settings={"with_faces": False})
+    assert start_task("index", dataset, owner="me").id == job.id, "one at a time"
+    done = wait(job)
+    assert (done.state, done.summary) == ("done", {"measured": 60, "pictures": 60})
+    exported = wait(start_task("export", dataset, owner="me", settings={"with_crops": True}))
+    assert exported.state == "done", exported.message
+    names = set(exported.results())
+    assert {"dataset.zip", "faces.zip", "report.html", "cleaned.csv", "CARD.md"} <= names
+    assert [job.kind for job in tasks_of(dataset, "me")] == ["dataset-export", "dataset-index"]
+    with pytest.raises(BadTable):
+        start_task("burn", dataset, owner="me")
+    delete_dataset(dataset)
+    failed = wait(start_task("index", dataset, owner="me"))
+    assert (failed.state, "not yours" in failed.message) == ("failed", True)
