@@ -14,6 +14,7 @@ page = st.navigation(
         st.Page("pages/photo.py", title=say("app.photo")),
         st.Page("pages/video.py", title=say("app.video")),
         st.Page("pages/live.py", title=say("app.live")),
+        st.Page("pages/dataset.py", title=say("app.dataset")),
     ],
     position="top",
 )

@@ -5,12 +5,13 @@ import streamlit as st
 from emotion_core.jobs import list_jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
+from emotion_core.workbench.store import list_datasets
 from pages._shared import notice, resources, visitor
 from pages._shared.drawer import describe, open_job
 from pages._shared.errors import error_box, plain
 
-#: The newest ones; the drawer has them all.
-_JOBS_SHOWN = 5
+#: The newest jobs and data sets; the drawer and the data set page have them all.
+_ROWS_SHOWN = 5
 
 
 def photo_ways() -> None:
@@ -83,12 +84,32 @@ def show_state() -> None:
         mine = list_jobs(visitor.owner())
         if not mine:
             st.caption(say("jobs.none"))
-        for job in mine[:_JOBS_SHOWN]:
+        for job in mine[:_ROWS_SHOWN]:
             with st.container(horizontal=True, vertical_alignment="center"):
                 title = plain(job.title[:NAME_SHOWN_CHARS])
                 st.markdown(say("jobs.line", title=title, state=plain(describe(job))))
                 if job.state != "cancelled" and st.button(say("jobs.open"), key=f"home-{job.id}"):
-                    open_job(job.id, job.kind)
+                    open_job(job)
+        _show_datasets()
+
+
+def _show_datasets() -> None:
+    st.subheader(say("home.datasets_title"))
+    mine = list_datasets(visitor.owner())
+    if not mine:
+        st.caption(say("home.datasets_none"))
+    for dataset in mine[:_ROWS_SHOWN]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(plain(dataset.name[:NAME_SHOWN_CHARS]))
+            if st.button(say("jobs.open"), key=f"home-{dataset.id}"):
+                st.session_state["dataset"] = dataset.id
+                st.switch_page("pages/dataset.py")
+    with st.container(horizontal=True):
+        if st.button(say("dataset.open"), key="open_dataset"):
+            st.switch_page("pages/dataset.py")
+        if st.button(say("dataset.draw"), help=say("dataset.draw_help"), key="draw_dataset"):
+            st.session_state["dataset_drawn_wanted"] = True
+            st.switch_page("pages/dataset.py")
 
 
 st.title(say("home.title"))

@@ -1,18 +1,23 @@
 """The faces of a data set as arrays: what networks judge and train on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..classify import Classifier
 from ..crops import crop_faces, rule_for
 from ..datasets.sources import Source
 from ..faces import load_detector
-from ..types import CropRule
+from ..media.photo import encode_jpeg
+from ..types import CropRule, Image
 from .index import OnProgress, face_or_whole, read_picture_of
+from .store import Dataset
 
 _AT_ONCE = 32
+_MEAN_OF, _MEAN_PX = 60, 96
 
 
 def load_faces(
@@ -41,6 +46,33 @@ def load_faces(
         if on_progress:
             on_progress(row + 1, len(paths))
     return crops
+
+
+def mean_faces(dataset: Dataset, paths: Mapping[str, pd.Series]) -> dict[str, bytes]:
+    """Return the mean picture of each label as JPEG.
+
+    Args:
+        dataset: Whose pictures.
+        paths: The pictures of each label; a seeded sample of `_MEAN_OF` stands for the rest.
+    """
+    source = dataset.open()
+    found: dict[str, bytes] = {}
+    try:
+        for label, names in paths.items():
+            chosen = names.sample(min(_MEAN_OF, len(names)), random_state=0)
+            squares = [_square(read_picture_of(source, path)) for path in chosen]
+            if squares:
+                mean = np.mean(squares, axis=0).round().astype(np.uint8)
+                found[label] = encode_jpeg(mean, max_side_px=_MEAN_PX)
+    finally:
+        source.close()
+    return found
+
+
+def _square(image: Image) -> NDArray[np.uint8]:
+    """Return a picture as a square of `_MEAN_PX`, whatever its shape was."""
+    size = (_MEAN_PX, _MEAN_PX)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_probs(

@@ -3,10 +3,11 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from filelock import FileLock
 
+from ..datasets.cleaning import DatasetRecipe
 from ..datasets.decisions import Decision
 from ..errors import StorageError
 from ..files import write_json
@@ -92,6 +93,18 @@ def decide(
     """
     now_s = time.time()
     dataset.decisions.add([Decision(path, action, reason, label, now_s) for path in paths])
+
+
+def adopt_decisions(dataset: Dataset, recipe: DatasetRecipe) -> None:
+    """Take over the decisions of a recipe, as one step; what was decided otherwise is outranked.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    held = dataset.decisions.current()
+    new = [one for one in recipe.decisions.values() if held.get(one.path) != one]
+    now_s = time.time()
+    dataset.decisions.add([replace(one, at_s=now_s) for one in new])
 
 
 def _load(dataset: Dataset) -> list[Waiting]:

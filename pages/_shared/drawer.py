@@ -7,11 +7,16 @@ import streamlit as st
 from emotion_core import jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
+from emotion_core.workbench.tasks import PREFIX, TASKS
 
 from . import visitor
 from .errors import error_box, plain
 
-_PAGES = {"video": "pages/video.py", "camera": "pages/video.py"}
+_PAGES = {
+    "video": "pages/video.py",
+    "camera": "pages/video.py",
+    **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
+}
 
 
 def show_drawer() -> None:
@@ -23,10 +28,11 @@ def show_drawer() -> None:
         st.fragment(_show_jobs, run_every=1.0 if moving else None)()
 
 
-def open_job(job_id: str, kind: str) -> None:
+def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
-    st.session_state["job"] = job_id
-    st.switch_page(_PAGES[kind])
+    st.session_state["job"] = job.id
+    st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
+    st.switch_page(_PAGES[job.kind])
 
 
 def describe(job: jobs.Job) -> str:
@@ -36,10 +42,11 @@ def describe(job: jobs.Job) -> str:
     if job.state == "waiting":
         return say("jobs.waiting", place=jobs.place_in_line(job))
     if job.state == "running":
+        unit = say("jobs.pictures" if job.kind.startswith(PREFIX) else "jobs.frames")
         if job.left_s is None:
-            return say("jobs.running_open", done=job.done)
-        share = f"{job.share or 0:.0%}"
-        return say("jobs.running", share=share, rate=round(job.rate), left=clock(job.left_s))
+            return say("jobs.running_open", done=job.done, unit=unit)
+        share, left = f"{job.share or 0:.0%}", clock(job.left_s)
+        return say("jobs.running", share=share, rate=round(job.rate), unit=unit, left=left)
     if job.state == "failed":
         return job.message
     text = say(f"jobs.{job.state}")
@@ -71,14 +78,15 @@ def _show_jobs() -> None:
 
 def _show_job(job: jobs.Job) -> None:
     with st.container(border=True, key=f"job-{job.id}"):
-        st.markdown(say("jobs.name", title=plain(job.title[:NAME_SHOWN_CHARS])))
+        title = plain(job.title[:NAME_SHOWN_CHARS])
+        st.markdown(say("jobs.name", title=title, kind=say(f"jobs.{job.kind}".replace("-", "_"))))
         if job.state == "running" and job.share is not None:
             st.progress(job.share)
         st.caption(plain(describe(job)))
         with st.container(horizontal=True):
             if not job.is_over:
                 if st.button(say("jobs.show"), key=f"show-{job.id}"):
-                    open_job(job.id, job.kind)
+                    open_job(job)
                 st.button(
                     say("jobs.cancel"),
                     key=f"cancel-{job.id}",
@@ -89,7 +97,7 @@ def _show_job(job: jobs.Job) -> None:
                 return
             if job.state == "done":
                 if st.button(say("jobs.open"), key=f"open-{job.id}"):
-                    open_job(job.id, job.kind)
+                    open_job(job)
                 keep = say("jobs.let_go" if job.is_kept else "jobs.keep")
                 st.button(
                     keep,

@@ -1,0 +1,92 @@
+"""Duplicates: exact and near ones, inside a label, across labels, across splits."""
+
+import pandas as pd
+import streamlit as st
+
+from emotion_core.datasets.cleaning import CONFLICT_POLICIES, COPY_POLICIES
+from emotion_core.datasets.duplicates import EXACT, NEAR, summarise_groups
+from emotion_core.texts import say
+from emotion_core.workbench.store import Dataset
+
+from . import gallery
+from .dataset_data import change_recipe, labelled
+
+_FILTERS = ("all", EXACT, NEAR, "conflicts", "leaks")
+
+
+def show(dataset: Dataset) -> None:
+    """Show the groups of copies, their pictures, and what is done with them."""
+    table = labelled(dataset)
+    groups = summarise_groups(table)
+    _choose_policies(dataset)
+    if not len(groups):
+        st.info(say("dataset.no_copies"))
+        return
+    counts = {name: int(_filtered(groups, name).sum()) for name in _FILTERS}
+    name = st.segmented_control(
+        say("dataset.filter"),
+        list(_FILTERS),
+        default="all",
+        required=True,
+        format_func=lambda one: say(f"dataset.copies_{one}", n=f"{counts[one]:,}"),
+        key=f"copies-{dataset.id}",
+        label_visibility="collapsed",
+    )
+    rows = groups[_filtered(groups, str(name))].reset_index(drop=True)
+    if not len(rows):
+        st.caption(say("dataset.no_such_copies"))
+        return
+    shown = rows[["kind", "n", "labels", "splits"]].copy()
+    for column in ("labels", "splits"):
+        shown[column] = shown[column].str.replace(",", ", ")
+    shown["kind"] = [say(f"dataset.kind_{kind}") for kind in shown["kind"]]
+    names = {c: say(f"dataset.copies_column_{c}") for c in shown.columns}
+    st.caption(say("dataset.choose_groups"))
+    event = st.dataframe(
+        shown.rename(columns=names),
+        hide_index=True,
+        height=280,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"groups-{dataset.id}-{name}",
+        alt=say("dataset.groups"),
+    )
+    picked = event["selection"]["rows"] if event else []
+    wanted = rows["group"].iloc[picked] if picked else rows["group"].head(8)
+    of_group = table[table["group"].isin(wanted)].sort_values(["group", "path"])
+    notes = {
+        path: say("dataset.group_of", n=int(group) + 1)
+        for path, group in zip(of_group["path"], of_group["group"], strict=True)
+    }
+    gallery.show(
+        dataset,
+        of_group["path"].tolist(),
+        key=f"copies-grid-{dataset.id}",
+        reason=say("dataset.copies_reason"),
+        notes=notes,
+    )
+
+
+def _filtered(groups: pd.DataFrame, name: str) -> pd.Series:
+    if name in (EXACT, NEAR):
+        return groups["kind"] == name
+    if name == "conflicts":
+        return groups["is_conflict"]
+    return groups["is_leak"] if name == "leaks" else groups["n"] > 0
+
+
+def _choose_policies(dataset: Dataset) -> None:
+    recipe = dataset.recipe()
+    chosen = {}
+    choices = {"exact": COPY_POLICIES, "near": COPY_POLICIES, "conflicts": CONFLICT_POLICIES}
+    for column, (name, policies) in zip(st.columns(3), choices.items(), strict=True):
+        with column:
+            chosen[name] = st.selectbox(
+                say(f"dataset.policy_{name}"),
+                policies,
+                index=policies.index(getattr(recipe, name)),
+                format_func=lambda policy: say(f"dataset.policy_of_{policy}"),
+                help=say(f"dataset.policy_{name}_help"),
+                key=f"policy-{dataset.id}-{name}",
+            )
+    change_recipe(dataset, **chosen)

@@ -1,0 +1,137 @@
+"""What the views of a data set share: its tables, loaded once, and its jobs."""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from emotion_core import jobs
+from emotion_core.datasets.cleaning import apply_recipe, label_rows
+from emotion_core.datasets.sources import Source
+from emotion_core.texts import say
+from emotion_core.workbench.export import thumbnails
+from emotion_core.workbench.index import load_index
+from emotion_core.workbench.store import Dataset, load_dataset
+from emotion_core.workbench.tasks import PREFIX, start_task, tasks_of
+
+from . import visitor
+from .drawer import clock, describe
+from .errors import error_box, plain
+
+
+def labelled(dataset: Dataset) -> pd.DataFrame:
+    """Return the index with `label`, as decisions have it, and `given`, as the source has it."""
+    table = _labelled(dataset.id, (dataset.stamp("index"), _recipe_stamp(dataset)))
+    new = {path: one.label for path, one in dataset.decisions.current().items() if one.label}
+    if not new:
+        return table
+    changed = table["path"].map(new)
+    return table.assign(label=table["label"].where(changed.isna(), changed))
+
+
+def cleaned(dataset: Dataset) -> pd.DataFrame:
+    """Return the index with the recipe applied."""
+    stamps = (dataset.stamp("index"), dataset.decisions.stamp(), _recipe_stamp(dataset))
+    return _cleaned(dataset.id, stamps)
+
+
+def change_recipe(dataset: Dataset, **changes: Any) -> None:
+    """Keep a changed recipe, when it is another one."""
+    held = dataset.recipe()
+    new = replace(held, **changes)
+    if new.to_yaml() != held.to_yaml():
+        dataset.save_recipe(new)
+
+
+def thumbnail(dataset: Dataset, path: str) -> bytes | None:
+    """Return a small JPEG of a picture; None where it cannot be read."""
+    return _thumbnail(dataset.id, dataset.stamp("index"), path)
+
+
+def large_picture(dataset: Dataset, path: str) -> bytes | None:
+    """Return a picture as JPEG of at most 640 px; None where it cannot be read."""
+    return thumbnails(_source(dataset.id), [path], side_px=640).get(path)
+
+
+def task_button(dataset: Dataset, kind: str, label: str, **settings: Any) -> jobs.Job | None:
+    """Show a button that starts a job on a data set, or the job's progress while it is under way.
+
+    Returns:
+        The newest job of that kind when it is over; None before the first one is.
+    """
+    mine = [job for job in tasks_of(dataset, visitor.owner()) if job.kind == PREFIX + kind]
+    newest = mine[0] if mine else None
+    if newest is not None and not newest.is_over:
+        st.fragment(_show_progress, run_every=1.0)(newest.id)
+        return None
+    if st.button(label, key=f"task-{kind}-{dataset.id}", type="primary"):
+        start_task(kind, dataset, owner=visitor.owner(), settings=settings)
+        st.rerun()
+    if newest is not None and newest.state == "failed":
+        st.error(plain(newest.message))
+    elif newest is not None and newest.state == "interrupted":
+        st.info(say("dataset.interrupted"))
+    return newest
+
+
+def shown_progress(dataset: Dataset, kind: str) -> bool:
+    """Show the progress of a job when it is under way; return whether it is."""
+    for job in tasks_of(dataset, visitor.owner()):
+        if job.kind == PREFIX + kind and not job.is_over:
+            st.fragment(_show_progress, run_every=1.0)(job.id)
+            return True
+    return False
+
+
+def _show_progress(job_id: str) -> None:
+    with error_box():
+        job = next((job for job in jobs.list_jobs(visitor.owner()) if job.id == job_id), None)
+        if job is None or job.is_over:
+            st.rerun()
+        st.progress(job.share or 0.0, plain(describe(job)))
+        if job.left_s is not None:
+            text = say("dataset.progress", done=job.done, total=job.total, left=clock(job.left_s))
+            st.caption(text)
+        st.button(
+            say("jobs.cancel"),
+            key=f"cancel-task-{job.id}",
+            disabled=job.is_stopping,
+            on_click=jobs.cancel_job,
+            args=(job,),
+        )
+        st.caption(say("video.go_on"))
+
+
+def _recipe_stamp(dataset: Dataset) -> int:
+    path = dataset.folder / "recipe.yaml"
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+# Stamps only tell one state of a data set from another, for the cache.
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _labelled(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
+    dataset = load_dataset(dataset_id)
+    index = load_index(dataset)
+    label = label_rows(index, dataset.recipe().labels)
+    return index.assign(label=label, given=label)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _cleaned(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
+    dataset = load_dataset(dataset_id)
+    return apply_recipe(dataset.recipe(), load_index(dataset))
+
+
+@st.cache_data(max_entries=4000, show_spinner=False)
+def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:  # noqa: ARG001
+    return thumbnails(_source(dataset_id), [path]).get(path)
+
+
+@st.cache_resource(
+    max_entries=3, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
+)
+def _source(dataset_id: str) -> Source:
+    return load_dataset(dataset_id).open()

@@ -1,0 +1,160 @@
+"""Split and export: how the data set is split, what comes out, and its recipe to keep."""
+
+import pandas as pd
+import streamlit as st
+
+from emotion_core.datasets.cleaning import GIVEN, SplitChoice, check_fits, parse_recipe
+from emotion_core.datasets.naming import in_label_order
+from emotion_core.datasets.outputs import cleaned_rows
+from emotion_core.datasets.splits import RULES
+from emotion_core.errors import BadTable
+from emotion_core.jobs import Job
+from emotion_core.texts import say
+from emotion_core.workbench.index import load_index
+from emotion_core.workbench.review import adopt_decisions
+from emotion_core.workbench.store import Dataset
+
+from .dataset_data import change_recipe, cleaned, task_button
+from .gallery import label_text
+
+
+def show(dataset: Dataset) -> None:
+    """Show the split, its counts, the card's texts and the files."""
+    _choose_split(dataset)
+    try:
+        table = cleaned(dataset)
+    except BadTable as error:
+        st.warning(str(error))
+        table = None
+    if table is not None:
+        _show_counts(table)
+    _ask_card(dataset)
+    _show_recipe(dataset)
+    st.subheader(say("dataset.files"))
+    with_crops = st.checkbox(
+        say("dataset.with_crops"), help=say("dataset.with_crops_help"), key=f"crops-{dataset.id}"
+    )
+    job = task_button(dataset, "export", say("dataset.export"), with_crops=with_crops)
+    if job is not None and job.state == "done":
+        _show_files(job)
+
+
+def _choose_split(dataset: Dataset) -> None:
+    held = dataset.recipe().split
+    rules = [*RULES, GIVEN]
+    columns = st.columns([2, 1, 1, 1])
+    with columns[0]:
+        rule = st.selectbox(
+            say("dataset.split_rule"),
+            rules,
+            index=rules.index(held.rule),
+            format_func=lambda name: say(f"dataset.split_rule_{name}".replace("-", "_")),
+            help=say("dataset.split_rule_help"),
+            key=f"split-rule-{dataset.id}",
+        )
+    own = RULES.get(rule, RULES["default"])
+    is_given = rule == GIVEN
+    same = rule == held.rule
+    with columns[1]:
+        share = st.number_input(
+            say("dataset.split_share"),
+            0.01,
+            0.9,
+            held.share if same and held.share else own.share,
+            step=0.05,
+            disabled=is_given,
+            key=f"split-share-{dataset.id}-{rule}",
+        )
+    with columns[2]:
+        seed = st.number_input(
+            say("dataset.split_seed"),
+            0,
+            2**31 - 1,
+            held.seed if same and held.seed is not None else own.seed,
+            disabled=is_given,
+            key=f"split-seed-{dataset.id}-{rule}",
+        )
+    with columns[3]:
+        folds = st.number_input(
+            say("dataset.split_folds"),
+            0,
+            20,
+            held.folds,
+            help=say("dataset.split_folds_help"),
+            key=f"split-folds-{dataset.id}",
+        )
+    choice = SplitChoice(
+        rule,
+        None if is_given or share == own.share else float(share),
+        None if is_given or seed == own.seed else int(seed),
+        0 if folds < 2 else int(folds),
+    )
+    change_recipe(dataset, split=choice)
+
+
+def _show_counts(table: pd.DataFrame) -> None:
+    kept = cleaned_rows(table)
+    with st.container(horizontal=True):
+        st.metric(say("dataset.kept"), f"{len(kept):,}")
+        st.metric(say("dataset.removed"), f"{(table['removed'] != '').sum():,}")
+    counts = pd.crosstab(kept["label"], kept["split"])
+    counts = counts.reindex(in_label_order(counts.index))
+    counts = counts[[c for c in ("train", "val", "test") if c in counts]]
+    counts.columns = [say(f"dataset.split_{name}") for name in counts.columns]
+    counts.index = pd.Index([label_text(name) for name in counts.index], name=say("dataset.label"))
+    left, right = st.columns(2)
+    with left:
+        st.dataframe(counts.reset_index(), hide_index=True, alt=say("dataset.balance"))
+    with right:
+        reasons = table["removed"][table["removed"] != ""]
+        short = reasons.str.replace(r"^copy of .*", say("dataset.copy_of_other"), regex=True)
+        found = short.value_counts().rename_axis(say("dataset.column_reason"))
+        st.dataframe(
+            found.reset_index(name=say("dataset.n")), hide_index=True, alt=say("dataset.removed")
+        )
+
+
+def _ask_card(dataset: Dataset) -> None:
+    held = dataset.recipe()
+    with st.expander(say("dataset.card")):
+        origin = st.text_area(
+            say("dataset.origin"), held.origin, help=say("dataset.origin_help"),
+            key=f"origin-{dataset.id}",
+        )  # fmt: skip
+        terms = st.text_area(
+            say("dataset.terms"), held.terms, help=say("dataset.terms_help"),
+            key=f"terms-{dataset.id}",
+        )  # fmt: skip
+    change_recipe(dataset, origin=origin, terms=terms)
+
+
+def _show_recipe(dataset: Dataset) -> None:
+    with st.expander(say("dataset.recipe")):
+        st.caption(say("dataset.recipe_text"))
+        upload = st.file_uploader(
+            say("dataset.recipe_upload"),
+            type=["yaml", "yml"],
+            key=f"recipe-{dataset.id}-{st.session_state.setdefault('recipe_round', 0)}",
+        )
+        if upload is not None and st.button(say("dataset.recipe_apply"), key="recipe_apply"):
+            recipe = parse_recipe(upload.getvalue().decode("utf-8", "replace"))
+            check_fits(recipe, load_index(dataset), name=dataset.name)
+            dataset.save_recipe(recipe)
+            adopt_decisions(dataset, recipe)
+            st.session_state["recipe_round"] += 1
+            st.rerun()
+        st.code(dataset.recipe().to_yaml(), language="yaml", height=220)
+
+
+def _show_files(job: Job) -> None:
+    st.caption(say("dataset.files_text"))
+    with st.container(horizontal=True):
+        for name, path in sorted(job.results().items(), key=lambda item: item[0] != "dataset.zip"):
+            st.download_button(
+                name,
+                data=path.read_bytes,
+                file_name=name,
+                key=f"file-{job.id}-{name}",
+                on_click="ignore",
+                type="primary" if name == "dataset.zip" else "secondary",
+            )

@@ -1,0 +1,46 @@
+"""The map: pictures that the models read alike lie together."""
+
+import streamlit as st
+
+from emotion_core.limits import MAP_MAX_POINTS
+from emotion_core.texts import say
+from emotion_core.workbench.judging import METHODS, umap_is_ready
+from emotion_core.workbench.store import Dataset
+
+from . import gallery
+from .dataset_charts import chosen_points, scatter
+from .dataset_data import labelled, task_button
+
+
+def show(dataset: Dataset) -> None:
+    """Show the map, or how to get one."""
+    st.markdown(say("dataset.map_text"))
+    methods = [name for name in METHODS if name != "umap" or umap_is_ready()]
+    method = st.segmented_control(
+        say("dataset.map_method"),
+        methods,
+        default="pca",
+        required=True,
+        format_func=lambda name: say(f"dataset.map_{name}"),
+        help=say("dataset.map_method_help", n=f"{MAP_MAX_POINTS:,}"),
+        key=f"map-method-{dataset.id}",
+    )
+    task_button(dataset, "map", say("dataset.map_start"), method=method)
+    points = dataset.table("map")
+    if points is None:
+        return
+    table = labelled(dataset).set_index("path")
+    points = points[points["path"].isin(table.index)]
+    label = table["label"].reindex(points["path"]).set_axis(points.index)
+    chosen = chosen_points(
+        scatter(points, label),
+        key=f"map-{dataset.id}-{dataset.stamp('map')}",
+        alt=say("dataset.map_alt", n=len(points)),
+        modes=("points", "lasso", "box"),
+    )
+    method_name = say(f"dataset.map_{points['method'].iloc[0]}") if len(points) else ""
+    st.caption(say("dataset.map_help", method=method_name, n=f"{len(points):,}"))
+    if chosen:
+        paths = [point[0] for point in chosen]
+        reason = say("dataset.map_reason")
+        gallery.show(dataset, paths, key=f"map-grid-{dataset.id}", reason=reason)

@@ -1,0 +1,97 @@
+"""Which data set is worked on: one's own are listed, others are uploaded, named or drawn."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.files import path_under_roots, readable_roots
+from emotion_core.jobs import delete_job
+from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.texts import say
+from emotion_core.workbench.store import Dataset, delete_dataset, list_datasets, new_dataset
+from emotion_core.workbench.tasks import start_task, tasks_of
+
+from . import visitor
+
+_DRAWN = {"n": 1600, "seed": 0}
+_UPLOADS = ["zip", "tar", "tgz", "gz", "bz2", "xz", "csv"]
+
+
+def choose() -> Dataset | None:
+    """Show one's data sets and the ways to a new one; return the chosen one."""
+    mine = list_datasets(visitor.owner())
+    with st.expander(say("dataset.open"), expanded=not mine):
+        _open_new()
+    if not mine:
+        return None
+    ids = [one.id for one in mine]
+    wanted = st.session_state.get("dataset")
+    named = {one.id: _title(one, mine) for one in mine}
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        chosen = st.selectbox(
+            say("dataset.choose"),
+            ids,
+            index=ids.index(wanted) if wanted in ids else 0,
+            format_func=lambda one: named[one],
+        )
+    st.session_state["dataset"] = chosen
+    dataset = next(one for one in mine if one.id == chosen)
+    with right, st.popover(say("dataset.delete"), width="stretch"):
+        st.caption(say("dataset.delete_text"))
+        if st.button(say("dataset.delete_really"), key="dataset_delete"):
+            for job in tasks_of(dataset, visitor.owner()):
+                delete_job(job)
+            delete_dataset(dataset)
+            st.rerun()
+    return dataset
+
+
+def _open_new() -> None:
+    upload = st.file_uploader(
+        say("dataset.upload"),
+        type=_UPLOADS,
+        help=say("dataset.upload_help"),
+        key=f"dataset-upload-{st.session_state.setdefault('dataset_round', 0)}",
+    )
+    typed = votes = ""
+    if readable_roots():
+        typed = st.text_input(say("dataset.path"), help=say("dataset.path_help"), key="ds_path")
+        with st.popover(say("dataset.more_source")):
+            votes = st.text_input(say("dataset.votes"), help=say("dataset.votes_help"))
+            by_votes = st.checkbox(say("dataset.by_votes"), help=say("dataset.by_votes_help"))
+    else:
+        st.caption(say("dataset.no_roots"))
+    faces = st.checkbox(say("dataset.faces"), value=True, help=say("dataset.faces_help"))
+    with st.container(horizontal=True):
+        is_open = st.button(
+            say("dataset.start"), type="primary", disabled=not (upload or typed), key="ds_start"
+        )
+        is_drawn = st.button(say("dataset.draw"), help=say("dataset.draw_help"), key="ds_draw")
+    owner = visitor.owner()
+    if is_drawn or st.session_state.pop("dataset_drawn_wanted", False):
+        _begin(new_dataset(say("dataset.drawn_name"), None, owner=owner, drawn=_DRAWN), faces)
+    elif is_open and upload:
+        _begin(new_dataset(upload.name, upload.getbuffer(), owner=owner), faces)
+    elif is_open:
+        path = path_under_roots(typed)
+        joined = str(path_under_roots(votes)) if votes else ""
+        spec = SourceSpec(str(path), votes=joined, by_votes=by_votes)
+        _begin(new_dataset(Path(path).name, spec, owner=owner), faces)
+
+
+def _begin(dataset: Dataset, with_faces: bool) -> None:
+    start_task("index", dataset, owner=visitor.owner(), settings={"with_faces": with_faces})
+    st.session_state["dataset"] = dataset.id
+    st.session_state["dataset_round"] += 1
+    st.rerun()
+
+
+def _title(dataset: Dataset, everyone: list[Dataset]) -> str:
+    name = dataset.name[:NAME_SHOWN_CHARS]
+    same = [one for one in everyone if one.name == dataset.name]
+    if len(same) == 1:
+        return name
+    number = len(same) - same.index(dataset)
+    return say("dataset.numbered", name=name, number=number)

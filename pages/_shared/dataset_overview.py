@@ -1,0 +1,113 @@
+"""Overview: how many pictures of what, how they measure, what each label looks like on average."""
+
+import pandas as pd
+import streamlit as st
+
+from emotion_core.datasets.duplicates import summarise_groups
+from emotion_core.datasets.naming import in_label_order
+from emotion_core.texts import say
+from emotion_core.workbench.faces import mean_faces
+from emotion_core.workbench.store import Dataset, load_dataset
+from emotion_core.workbench.tasks import start_task
+
+from . import gallery, visitor
+from .dataset_charts import balance, chosen_points, strip
+from .dataset_data import labelled
+from .gallery import label_text
+
+_MEASURES = ("brightness", "contrast", "sharpness", "entropy", "width", "height", "aspect_ratio",
+             "bytes", "face_size_px")  # fmt: skip
+_MEAN_PX = 96
+
+
+def show(dataset: Dataset) -> None:
+    """Show counts, balance, measures and mean faces."""
+    table = labelled(dataset)
+    groups = summarise_groups(table)
+    with st.container(horizontal=True):
+        st.metric(say("dataset.n"), f"{len(table):,}")
+        st.metric(say("dataset.with_label"), f"{table['label'].notna().sum():,}")
+        st.metric(say("dataset.unreadable"), f"{(~table['is_readable']).sum():,}")
+        st.metric(say("dataset.groups"), f"{len(groups):,}", help=say("dataset.groups_help"))
+        st.metric(
+            say("dataset.conflicts"),
+            f"{groups['is_conflict'].sum():,}",
+            help=say("dataset.conflicts_help"),
+        )
+        st.metric(
+            say("dataset.leaks"), f"{groups['is_leak'].sum():,}", help=say("dataset.leaks_help")
+        )
+    st.subheader(say("dataset.balance"))
+    st.caption(say("dataset.balance_help"))
+    chosen = chosen_points(
+        balance(table),
+        key=f"balance-{dataset.id}",
+        alt=say("dataset.balance"),
+        modes=("points",),
+    )
+    if chosen:
+        label, split = chosen[0]
+        rows = table[(table["label"] == label) & (table["split"] == split)]
+        key = f"class-{dataset.id}-{label}-{split}"
+        gallery.show(dataset, rows["path"].tolist(), key=key, reason=label_text(label))
+    _show_measures(dataset, table)
+    _show_means(dataset)
+    _show_formats(table)
+    with st.container(horizontal=True):
+        if st.button(say("dataset.again"), help=say("dataset.again_help"), key="ds_again"):
+            had_faces = bool((table["face_count"] >= 0).any())
+            settings = {"with_faces": had_faces}
+            start_task("index", dataset, owner=visitor.owner(), settings=settings)
+            st.rerun()
+
+
+def _show_measures(dataset: Dataset, table: pd.DataFrame) -> None:
+    st.subheader(say("dataset.measures"))
+    has_faces = bool((table["face_count"] >= 0).any())
+    measures = [name for name in _MEASURES if has_faces or not name.startswith("face")]
+    column = st.selectbox(
+        say("dataset.measure_of"),
+        measures,
+        format_func=lambda name: say(f"dataset.measure_{name}"),
+        key=f"measure-{dataset.id}",
+    )
+    chosen = chosen_points(
+        strip(table, column),
+        key=f"strip-{dataset.id}-{column}",
+        alt=say(f"dataset.measure_{column}"),
+        modes=("points", "box"),
+    )
+    st.caption(say("dataset.strip_help"))
+    if chosen:
+        paths = [point[0] for point in chosen]
+        reason = say(f"dataset.measure_{column}")
+        gallery.show(dataset, paths, key=f"strip-grid-{dataset.id}", reason=reason)
+
+
+def _show_means(dataset: Dataset) -> None:
+    st.subheader(say("dataset.means"))
+    st.caption(say("dataset.means_help"))
+    means = _means(dataset.id, (dataset.stamp("index"), dataset.decisions.stamp()))
+    with st.container(horizontal=True):
+        for label, jpeg in means.items():
+            with st.container(width=_MEAN_PX + 12, gap="xsmall"):
+                text = label_text(label)
+                st.image(jpeg, width=_MEAN_PX, alt=say("dataset.mean_alt", label=text))
+                st.caption(text)
+
+
+def _show_formats(table: pd.DataFrame) -> None:
+    with st.expander(say("dataset.formats")):
+        readable = table[table["is_readable"]]
+        counts = readable.groupby(["format", "mode"]).size().reset_index(name="n")
+        names = {name: say(f"dataset.{name}") for name in ("format", "mode", "n")}
+        st.dataframe(counts.rename(columns=names), hide_index=True, alt=say("dataset.formats"))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _means(dataset_id: str, stamps: tuple[int, ...]) -> dict[str, bytes]:  # noqa: ARG001
+    dataset = load_dataset(dataset_id)
+    table = labelled(dataset)
+    rows = table[table["is_readable"] & table["label"].notna()]
+    names = in_label_order(rows["label"])
+    return mean_faces(dataset, {name: rows["path"][rows["label"] == name] for name in names})

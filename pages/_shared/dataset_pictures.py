@@ -1,0 +1,102 @@
+"""Pictures: odd ones by rule, each with a threshold that moves and the count it takes."""
+
+import streamlit as st
+
+from emotion_core.datasets.outliers import RULES, find_outliers, values_of
+from emotion_core.texts import say
+from emotion_core.workbench.store import Dataset
+
+from . import gallery
+from .dataset_charts import histogram
+from .dataset_data import change_recipe, labelled
+from .gallery import label_text
+
+
+def show(dataset: Dataset) -> None:
+    """Show the rules and the pictures that break the chosen one."""
+    table = labelled(dataset)
+    held = dict(dataset.recipe().rules)
+    has_faces = bool((table["face_count"] >= 0).any())
+    counts = {
+        name: int(find_outliers(table, name, held.get(name)).sum())
+        for name, rule in RULES.items()
+        if has_faces or not rule.needs_faces
+    }
+    st.caption(say("dataset.rules_help"))
+    name = st.pills(
+        say("dataset.rule"),
+        list(counts),
+        default="unreadable",
+        required=True,
+        format_func=lambda one: _rule_title(one, counts[one], is_on=one in held),
+        key=f"rule-{dataset.id}",
+        label_visibility="collapsed",
+    )
+    rule = RULES[str(name)]
+    threshold = float(held.get(name, rule.threshold))
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
+    with left:
+        st.markdown(say(f"dataset.rule_{name}_text"))
+        if rule.low < rule.high:
+            threshold = st.slider(
+                say("dataset.threshold"),
+                float(rule.low),
+                float(rule.high),
+                threshold,
+                step=0.5,
+                key=f"threshold-{dataset.id}-{name}",
+            )
+        is_on = st.toggle(
+            say("dataset.rule_on"),
+            value=name in held,
+            help=say("dataset.rule_on_help"),
+            key=f"on-{dataset.id}-{name}",
+        )
+    found = find_outliers(table, name, threshold)
+    with right:
+        st.metric(say("dataset.takes"), f"{int(found.sum()):,}")
+        if rule.low < rule.high:
+            values = values_of(table[table["is_readable"]], rule)
+            st.plotly_chart(
+                histogram(values, threshold),
+                key=f"values-{dataset.id}-{name}",
+                config={"displayModeBar": False},
+                alt=say(f"dataset.rule_{name}"),
+            )
+    rules = {other: limit for other, limit in held.items() if other != name}
+    if is_on:
+        rules[name] = threshold
+    if rules != held:
+        change_recipe(dataset, rules=rules)
+        st.rerun()
+    rows = table[found]
+    errors = dict(zip(rows["path"], rows["error"], strict=True)) if name == "unreadable" else {}
+    gallery.show(
+        dataset,
+        rows["path"].tolist(),
+        key=f"rule-grid-{dataset.id}-{name}",
+        reason=say(f"dataset.rule_{name}"),
+        notes=errors,
+    )
+    _show_samples(dataset)
+
+
+def _rule_title(name: str, count: int, *, is_on: bool) -> str:
+    key = "dataset.rule_title_on" if is_on else "dataset.rule_title"
+    return say(key, rule=say(f"dataset.rule_{name}"), n=f"{count:,}")
+
+
+def _show_samples(dataset: Dataset) -> None:
+    st.subheader(say("dataset.samples"))
+    table = labelled(dataset)
+    readable = table[table["is_readable"] & table["label"].notna()]
+    labels = sorted(readable["label"].unique())
+    if not labels:
+        st.caption(say("dataset.no_pictures"))
+        return
+    label = st.selectbox(
+        say("dataset.label"), labels, format_func=label_text, key=f"sample-{dataset.id}"
+    )
+    rows = readable[readable["label"] == label].sample(frac=1, random_state=0)
+    key = f"sample-grid-{dataset.id}-{label}"
+    gallery.show(dataset, rows["path"].tolist(), key=key, reason=label_text(label))

@@ -1,0 +1,184 @@
+"""The data set page without a browser: empty, a set in every view, refusals."""
+
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from emotion_core import jobs
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.texts import say
+from emotion_core.workbench.index import build_index
+from emotion_core.workbench.judging import draw_map
+from emotion_core.workbench.review import queue_pictures, read_queue
+from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
+from tests.builders import make_class_folders
+from tests.pages.test_video_page import fresh_app
+
+VIEWS = ("overview", "pictures", "copies", "labels", "map", "review", "export")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    folder = make_class_folders(tmp_path / "set", {"happy": 12, "sad": 12})
+    (folder / "happy" / "same.png").write_bytes((folder / "sad" / "0.png").read_bytes())
+    (folder / "happy" / "broken_[x].png").write_bytes(b"no picture")
+    held = new_dataset("my_[set]", SourceSpec(str(folder)), owner="tester")
+    build_index(held, with_faces=False)
+    return held
+
+
+def opened() -> AppTest:
+    return fresh_app().switch_page("pages/dataset.py").run()
+
+
+def view(app: AppTest, dataset: Dataset, name: str) -> AppTest:
+    app.segmented_control(key=f"view-{dataset.id}").set_value(name).run()
+    assert not app.exception, name
+    assert not app.error, name
+    return app
+
+
+def wait_for_jobs() -> None:
+    end_s = time.monotonic() + 120
+    while any(not job.is_over for job in jobs.list_jobs("tester")):
+        assert time.monotonic() < end_s
+        time.sleep(0.3)
+
+
+def test_it_invites_when_it_is_empty() -> None:
+    app = opened()
+    assert not app.exception
+    assert say("dataset.empty") in [info.value for info in app.info]
+    assert app.button(key="ds_start").disabled
+    assert say("dataset.no_roots") in [caption.value for caption in app.caption]
+
+
+def test_every_view_shows_a_data_set(dataset: Dataset) -> None:
+    app = opened()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["26", "26", "1", "1", "1", "0"]
+    for name in VIEWS:
+        view(app, dataset, name)
+    names = {metric.label: metric.value for metric in app.metric}
+    assert names == {say("dataset.kept"): "23", say("dataset.removed"): "3"}
+
+
+def test_a_rule_is_moved_and_switched_on(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "pictures")
+    app.button_group(key=f"rule-{dataset.id}").set_value("bright").run()
+    app.slider(key=f"threshold-{dataset.id}-bright").set_value(130.0).run()
+    (takes,) = app.metric
+    assert int(takes.value) > 0
+    assert "bright" not in dataset.recipe().rules
+    app.toggle(key=f"on-{dataset.id}-bright").set_value(True).run()
+    assert not app.exception
+    assert dataset.recipe().rules["bright"] == 130.0
+
+
+def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "copies")
+    app.selectbox(key=f"policy-{dataset.id}-conflicts").set_value("majority").run()
+    app = view(app, dataset, "export")
+    app.selectbox(key=f"split-rule-{dataset.id}").set_value("seed-003").run()
+    app.number_input(key=f"split-folds-{dataset.id}").set_value(3).run()
+    assert not app.exception
+    recipe = dataset.recipe()
+    assert (recipe.conflicts, recipe.split.rule, recipe.split.folds) == ("majority", "seed-003", 3)
+    assert recipe.split.share is None
+
+
+def test_review_decides_and_undoes(dataset: Dataset) -> None:
+    paths = ["happy/0.png", "sad/1.png", "happy/2.png"]
+    queue_pictures(dataset, paths, reason="seen", suggested={"sad/1.png": "happy"})
+    app = view(opened(), dataset, "review")
+    app.button(key="review_drop").click().run()
+    app.button(key="review-as-0").click().run()
+    app.button(key="review_keep").click().run()
+    assert not app.exception
+    held = {path: (one.action, one.label) for path, one in dataset.decisions.current().items()}
+    assert held == {
+        "happy/0.png": ("drop", ""), "sad/1.png": ("relabel", "happy"), "happy/2.png": ("keep", ""),
+    }  # fmt: skip
+    assert read_queue(dataset) == []
+    app.button(key="review_undo").click().run()
+    assert [one.path for one in read_queue(dataset)] == ["happy/2.png"]
+
+
+def test_suggestions_are_accepted_above_the_threshold(dataset: Dataset) -> None:
+    draw_map(dataset)
+    app = view(opened(), dataset, "labels")
+    app.slider(key=f"sure-{dataset.id}").set_value(50).run()
+    accept = app.button(key=f"accept-{dataset.id}")
+    n = int(accept.label.split()[2])
+    assert n > 0
+    accept.click().run()
+    assert not app.exception
+    assert len(dataset.decisions.current()) == n
+    view(app, dataset, "map")
+
+
+def test_unknown_labels_are_asked_about(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"joyful": 3, "calm": 3, "sad": 3})
+    held = new_dataset("set", SourceSpec(str(folder)), owner="tester")
+    build_index(held, with_faces=False)
+    app = opened()
+    assert say("dataset.unknown_title") in [element.value for element in app.subheader]
+    app.selectbox(key=f"means-{held.id}-joyful").set_value("happy")
+    app.selectbox(key=f"means-{held.id}-calm").set_value("calm")
+    (send,) = [b for b in app.button if b.label == say("dataset.unknown_send")]
+    send.click().run()
+    assert not app.exception
+    assert held.recipe().labels == {"joyful": "happy", "calm": "calm"}
+    assert app.segmented_control(key=f"view-{held.id}").value == "overview"
+
+
+def test_an_upload_is_measured_and_a_bad_one_refused(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 3, "sad": 3})
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
+    app = opened()
+    uploader = app.get("file_uploader")[0]
+    uploader.set_value(("bad_[x].zip", b"no archive", "application/zip")).run()
+    app.button(key="ds_start").click().run()
+    assert not app.exception
+    assert "is no archive that can be read" in app.error[0].value
+    assert "bad\\_\\[x\\]" in app.error[0].value
+    assert list_datasets("tester") == []
+    app = opened()
+    content = (tmp_path / "set.zip").read_bytes()
+    app.get("file_uploader")[0].set_value(("set.zip", content, "application/zip")).run()
+    app.button(key="ds_start").click().run()
+    assert not app.exception
+    (held,) = list_datasets("tester")
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    assert app.metric[0].value == "6"
+    app.button(key="dataset_delete").click().run()
+    assert list_datasets("tester") == []
+    assert not held.folder.exists()
+
+
+def test_a_path_outside_the_roots_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_ROOTS", str(tmp_path / "root"))
+    (tmp_path / "root").mkdir()
+    for path in (tmp_path, tmp_path / "root" / ".." / "x", "/etc", "~", "/proc/self/environ"):
+        app = opened()
+        app.text_input(key="ds_path").set_value(str(path)).run()
+        app.button(key="ds_start").click().run()
+        assert not app.exception
+        assert "Nothing readable lies there" in app.error[0].value
+    assert list_datasets("tester") == []
+
+
+def test_the_source_that_is_gone_is_a_box(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "set").rename(tmp_path / "elsewhere")
+    app = opened()
+    assert not app.exception
+    assert "cannot be opened" in app.error[0].value
