@@ -9,6 +9,7 @@ from emotion_core.texts import say
 from emotion_core.workbench.store import Dataset
 
 from . import gallery
+from .choice import one_of
 from .dataset_data import change_recipe, labelled
 
 _FILTERS = ("all", EXACT, NEAR, "conflicts", "leaks")
@@ -23,16 +24,12 @@ def show(dataset: Dataset) -> None:
         st.info(say("dataset.no_copies"))
         return
     counts = {name: int(_filtered(groups, name).sum()) for name in _FILTERS}
-    name = st.segmented_control(
-        say("dataset.filter"),
-        list(_FILTERS),
-        default="all",
-        required=True,
-        format_func=lambda one: say(f"dataset.copies_{one}", n=f"{counts[one]:,}"),
+    name = one_of(
+        _FILTERS,
         key=f"copies-{dataset.id}",
-        label_visibility="collapsed",
+        shown=lambda one: say(f"dataset.copies_{one}", n=f"{counts[one]:,}"),
     )
-    rows = groups[_filtered(groups, str(name))].reset_index(drop=True)
+    rows = groups[_filtered(groups, name)].reset_index(drop=True)
     if not len(rows):
         st.caption(say("dataset.no_such_copies"))
         return

@@ -8,6 +8,7 @@ from emotion_core.workbench.judging import METHODS, umap_is_ready
 from emotion_core.workbench.store import Dataset
 
 from . import gallery
+from .choice import one_of
 from .dataset_charts import chosen_points, scatter
 from .dataset_data import labelled, task_button
 
@@ -16,15 +17,12 @@ def show(dataset: Dataset) -> None:
     """Show the map, or how to get one."""
     st.markdown(say("dataset.map_text"))
     methods = [name for name in METHODS if name != "umap" or umap_is_ready()]
-    method = st.segmented_control(
-        say("dataset.map_method"),
+    method = one_of(
         methods,
-        default="pca",
-        required=True,
-        format_func=lambda name: say(f"dataset.map_{name}"),
-        help=say("dataset.map_method_help", n=f"{MAP_MAX_POINTS:,}"),
         key=f"map-method-{dataset.id}",
+        shown=lambda name: say(f"dataset.map_{name}"),
     )
+    st.caption(say("dataset.map_method_help", n=f"{MAP_MAX_POINTS:,}"))
     task_button(dataset, "map", say("dataset.map_start"), method=method)
     points = dataset.table("map")
     if points is None:

@@ -7,6 +7,7 @@ from emotion_core.texts import say
 from emotion_core.workbench.store import Dataset
 
 from . import gallery
+from .choice import one_of
 from .dataset_charts import histogram
 from .dataset_data import change_recipe, labelled
 from .gallery import label_text
@@ -23,16 +24,12 @@ def show(dataset: Dataset) -> None:
         if has_faces or not rule.needs_faces
     }
     st.caption(say("dataset.rules_help"))
-    name = st.pills(
-        say("dataset.rule"),
+    name = one_of(
         list(counts),
-        default="unreadable",
-        required=True,
-        format_func=lambda one: _rule_title(one, counts[one], is_on=one in held),
         key=f"rule-{dataset.id}",
-        label_visibility="collapsed",
+        shown=lambda one: _rule_title(one, counts[one], is_on=one in held),
     )
-    rule = RULES[str(name)]
+    rule = RULES[name]
     threshold = float(held.get(name, rule.threshold))
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
     with left:

@@ -19,6 +19,7 @@ from . import (
     dataset_pictures,
     dataset_review,
 )
+from .choice import one_of
 from .dataset_data import change_recipe, shown_progress, task_button
 from .errors import plain
 
@@ -45,16 +46,12 @@ def show(dataset: Dataset) -> None:
     if _asks_labels(dataset):
         return
     waiting = len(read_queue(dataset))
-    view = st.segmented_control(
-        say("dataset.view"),
+    view = one_of(
         list(VIEWS),
-        default="overview",
-        required=True,
-        format_func=lambda name: _view_title(name, waiting),
         key=f"view-{dataset.id}",
-        label_visibility="collapsed",
+        shown=lambda name: _view_title(name, waiting),
     )
-    VIEWS[view or "overview"](dataset)
+    VIEWS[view](dataset)
 
 
 def _view_title(name: str, waiting: int) -> str:

@@ -77,6 +77,8 @@ def _grid(
     table = labelled(dataset)
     label_of = dict(zip(table["path"], table["label"], strict=True))
     decided = dataset.decisions.current()
+    # a tick cannot be taken away, so after a decision there are new boxes
+    number = st.session_state.get(f"{key}-round", 0)
     picked = []
     with st.container(horizontal=True, gap="small"):
         for path in paths:
@@ -94,7 +96,7 @@ def _grid(
                 if path in decided:
                     word = say(f"dataset.did_{decided[path].action}")
                     shown = say("dataset.decided", label=shown, word=word)
-                if st.checkbox(shown, key=f"{key}-pick-{path}", help=plain(name)):
+                if st.checkbox(shown, key=f"{key}-pick-{number}-{path}", help=plain(name)):
                     picked.append(path)
                 if path in notes:
                     st.caption(plain(notes[path]))
@@ -136,8 +138,7 @@ def _actions(
     elif is_queue:
         queue_pictures(dataset, chosen, reason=reason, suggested=suggested)
     if is_relabel or is_drop or is_keep or is_queue:
-        for path in picked:
-            st.session_state.pop(f"{key}-pick-{path}", None)
+        st.session_state[f"{key}-round"] = st.session_state.get(f"{key}-round", 0) + 1
         st.toast(say("dataset.noted", n=f"{len(chosen):,}"))
         st.rerun()
 

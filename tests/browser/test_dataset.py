@@ -1,0 +1,187 @@
+"""The data set page in a real browser: open, find, mend, export, and train on what came out."""
+
+import io
+import os
+import re
+import signal
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from emotion_core.media.photo import decode_photo
+from tests.browser.conftest import (
+    SHOTS,
+    Studio,
+    check_look,
+    download,
+    no_traceback,
+    open_page,
+    running_studio,
+    settle,
+    visit,
+)
+from tests.training.test_training import TINY
+
+pytestmark = pytest.mark.browser
+
+
+def open_drawn(page: Page, studio: Studio) -> None:
+    visit(page, studio, "dataset")
+    if page.get_by_text("Draw one to try").first.is_hidden():
+        page.get_by_text("Open a data set").first.click()
+    page.get_by_role("button", name="Draw one to try").click()
+    expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
+    settle(page)
+
+
+def go(page: Page, view: str) -> None:
+    main(page).get_by_role("button", name=re.compile(f"^{view}( \\(|$)")).first.click()
+    settle(page)
+
+
+def main(page: Page) -> Locator:
+    return page.get_by_test_id("stMain")
+
+
+@pytest.fixture(scope="module")
+def drawn(chromium: Browser, studio: Studio) -> Iterator[BrowserContext]:
+    """A browser that has a drawn data set; its windows see it, since they share the cookie."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    open_drawn(open_page(context), studio)
+    yield context
+    context.close()
+
+
+def test_find_mend_export_reload_and_train(
+    drawn: BrowserContext, studio: Studio, tmp_path: Path
+) -> None:
+    page = open_page(drawn)
+    visit(page, studio, "dataset")
+    go(page, "Duplicates")
+    expect(page.get_by_text("group 1", exact=True).first).to_be_visible()
+    boxes = main(page).get_by_test_id("stCheckbox").filter(has_not_text="All", visible=True)
+    boxes.nth(0).locator("label").click()
+    settle(page)
+    page.get_by_role("button", name="Drop", exact=True).click()
+    settle(page)
+    expect(page.get_by_text("dropped").first).to_be_visible()
+    boxes.nth(1).locator("label").click()
+    settle(page)
+    page.get_by_role("button", name="To review", exact=True).click()
+    settle(page)
+    go(page, "Review")
+    expect(page.get_by_text("1 waiting").first).to_be_visible()
+    page.keyboard.press("5")
+    expect(page.get_by_text("Nothing waits")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    page.reload()
+    settle(page)
+    go(page, "Review")
+    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.get_by_text("1 waiting").first).to_be_visible()
+    page.keyboard.press("5")
+    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    go(page, "Split & export")
+    page.get_by_role("button", name="Make the files").click()
+    expect(page.get_by_role("button", name="dataset.zip")).to_be_visible(timeout=90_000)
+    no_traceback(page)
+    held = zipfile.ZipFile(io.BytesIO(download(page, "dataset.zip")))
+    assert {"cleaned.csv", "train.csv", "val.csv", "removed.csv", "recipe.yaml", "CARD.md",
+            "report.html"} <= set(held.namelist())  # fmt: skip
+    recipe = held.read("recipe.yaml").decode()
+    assert recipe.count("action: drop") == recipe.count("action: relabel") == 1
+    removed = pd.read_csv(held.open("removed.csv"))
+    assert (removed["reason"] == "dropped: copies").sum() == 1
+    train = pd.read_csv(held.open("train.csv"))
+    page.close()
+    trains_one_epoch(train, next(studio.home.glob("datasets/*/source/drawn")), tmp_path)
+
+
+def trains_one_epoch(train: pd.DataFrame, root: Path, folder: Path) -> None:
+    """The exported split is what a training takes."""
+    from emotion_core.training.fit import fit_network
+    from emotion_core.training.recipe import parse_recipe
+
+    rows = train.head(200)
+    faces = [decode_photo((root / path).read_bytes())[::2, ::2, 1] for path in rows["image_path"]]
+    names = sorted(set(rows["emotion"]))
+    targets = np.eye(len(names), dtype=np.float32)[[names.index(x) for x in rows["emotion"]]]
+    recipe = parse_recipe({**TINY, "epochs": 1})
+    _, state = fit_network(recipe, np.stack(faces), targets, folder)
+    assert state.epoch == 1
+    assert np.isfinite(state.history[0]["loss"])
+
+
+def test_a_bar_and_a_lasso_show_their_pictures(drawn: BrowserContext, studio: Studio) -> None:
+    page = open_page(drawn)
+    visit(page, studio, "dataset")
+    expect(page.get_by_text("Pictures per label")).to_be_visible()
+    page.wait_for_timeout(1500)
+    bar = page.locator(".js-plotly-plot").first.locator("g.point").first
+    box = bar.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.get_by_text("pictures · anger").first).to_be_visible()
+    go(page, "Map")
+    page.get_by_role("button", name="Draw the map").click()
+    expect(page.get_by_text("PCA, 1,592 pictures")).to_be_visible(timeout=120_000)
+    page.wait_for_timeout(1500)
+    box = page.locator(".js-plotly-plot").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 200, y - 120)
+    page.mouse.down()
+    for dx, dy in ((200, -120), (200, 120), (-200, 120), (-200, -120)):
+        page.mouse.move(x + dx, y + dy, steps=8)
+    page.mouse.up()
+    expect(page.get_by_text("chosen on the map")).to_be_visible()
+    no_traceback(page)
+    page.close()
+
+
+def test_decisions_survive_a_kill_of_the_app(chromium: Browser, tmp_path: Path) -> None:
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    page = open_page(context)
+    with running_studio(tmp_path) as first:
+        visit(page, first, "dataset")
+        page.get_by_role("button", name="Draw one to try").click()
+        expect(page.get_by_text("left").first).to_be_visible(timeout=60_000)
+        page.get_by_role("link", name="Photo").click()
+        expect(page.get_by_role("heading", name="Photo")).to_be_visible()
+        page.get_by_role("link", name="Dataset").click()
+        expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
+        settle(page)
+        go(page, "Pictures")
+        page.get_by_text("All 8", exact=True).click()
+        settle(page)
+        main(page).get_by_role("button", name="Keep", exact=True).first.click()
+        expect(page.get_by_text("kept").first).to_be_visible()
+        os.kill(first.pid, signal.SIGKILL)
+    with running_studio(tmp_path, port=first.port) as second:
+        visit(page, second, "dataset")
+        go(page, "Review")
+        expect(page.get_by_role("heading", name="8 decisions")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 360)])
+def test_the_views_fit_and_pass_axe(
+    drawn: BrowserContext, studio: Studio, scheme: str, width: int
+) -> None:
+    page = open_page(drawn)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    SHOTS.mkdir(exist_ok=True)
+    visit(page, studio, "dataset")
+    for view in ("Overview", "Pictures", "Duplicates", "Labels", "Map", "Review", "Split & export"):
+        go(page, view)
+        page.wait_for_timeout(700)
+        check_look(page, f"dataset-{view.split()[0].lower()}-{scheme}-{width}")
+        no_traceback(page)
+    page.close()
