@@ -5,7 +5,7 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from ..errors import BrokenImage, InputError
@@ -47,9 +47,26 @@ class Container(Protocol):
         """
         ...
 
+    def file_of(self, name: str) -> Path | None:
+        """Return where a file lies, or None where it is no file of its own."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
         ...
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(say("error.unreadable_file", name=path.name, reason=reason)) from error
 
 
 class Folder:
@@ -83,12 +100,11 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        try:
-            return (self._root / name).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            shown = PurePosixPath(name).name
-            raise InputError(say("error.unreadable_file", name=shown, reason=reason)) from error
+        return read_file(self._root / name)
+
+    def file_of(self, name: str) -> Path | None:
+        """Return where a file lies."""
+        return self._root / name
 
     def close(self) -> None:
         """Nothing is open."""
@@ -132,6 +148,10 @@ class Packed:
             raise BrokenImage(say("error.unreadable_file", name=name, reason="not in the archive"))
         with self._lock:
             return self._read_member(name)
+
+    def file_of(self, name: str) -> Path | None:  # noqa: ARG002
+        """Return None: nothing in an archive is a file of its own."""
+        return None
 
     def close(self) -> None:
         """Let go of the archive."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..types import Image
 
 #: Measures are taken on a copy with at most this longer side, so that sizes compare.
-_SIDE_PX = 256
+_SIDE_PX = 128
 _HASH_PX = 32
 _THUMB_PX = 16
 
@@ -30,7 +30,7 @@ INDEX_COLUMNS = {
     "phash": "perceptual hash of 64 bits: near copies differ in few of them",
     "brightness": "mean grey value, 0 to 255",
     "contrast": "standard deviation of the grey values",
-    "sharpness": "variance of the Laplacian of the grey picture, at most 256 px large",
+    "sharpness": "variance of the Laplacian of the grey picture, at most 128 px large",
     "entropy": "Shannon entropy of the grey values in bits, 0 to 8",
     "face_count": "faces that the detector finds; -1 where it was not asked",
     "face_size_px": "shorter side of the largest face's box; 0 without a face",
@@ -70,16 +70,11 @@ class PictureMeasures:
 def measure_picture(image: Image) -> PictureMeasures:
     """Measure a picture, uint8 RGB (height, width, 3), upright."""
     height, width = image.shape[:2]
-    ratio = _SIDE_PX / max(height, width)
-    small = image
-    if ratio < 1:
-        size = max(1, round(width * ratio)), max(1, round(height * ratio))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    grey = _shrunk(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8))
     mean, deviation = cv2.meanStdDev(grey)
     _, spread = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
     counts = cv2.calcHist([grey], [0], None, [256], [0, 256])[:, 0]
-    shares = counts[counts > 0] / grey.size
+    shares = counts[counts > 0] * np.float32(1 / grey.size)
     thumb = cv2.resize(grey, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA)
     return PictureMeasures(
         width=width,
@@ -94,6 +89,24 @@ def measure_picture(image: Image) -> PictureMeasures:
     )
 
 
+def _shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey picture with its longer side at most `_SIDE_PX`; a small one as it is.
+
+    Whole blocks are averaged first, which is ten times as quick as averaging over fractions.
+    """
+    height, width = grey.shape
+    step = max(height, width) // _SIDE_PX
+    if step > 1:
+        whole = grey[: max(1, height // step) * step, : max(1, width // step) * step]
+        size = max(1, width // step), max(1, height // step)
+        grey = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    ratio = _SIDE_PX / max(grey.shape)
+    if ratio >= 1:
+        return grey
+    size = max(1, round(grey.shape[1] * ratio)), max(1, round(grey.shape[0] * ratio))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def perceptual_hash(grey: NDArray[np.uint8]) -> int:
     """Return the DCT hash of a grey picture (Zauner 2010, pHash), 64 bits.
 
@@ -102,7 +115,7 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> int:
     """
     small = cv2.resize(grey, (_HASH_PX, _HASH_PX), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small.astype(np.float32))[:8, :8].reshape(-1)
-    bits = np.packbits(low > np.median(low))
+    bits = np.packbits(low > np.sort(low)[31:33].mean())  # np.median takes three times as long
     return int.from_bytes(bits.tobytes(), "big")
 
 

@@ -61,6 +61,10 @@ class Source(Protocol):
         """
         ...
 
+    def file_of(self, path: str) -> Path | None:
+        """Return where a picture lies, or None where it is no file of its own."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
         ...
@@ -112,6 +116,10 @@ class ClassFolders:
         """Return a picture as a file."""
         return self._container.read(path)
 
+    def file_of(self, path: str) -> Path | None:
+        """Return where a picture lies, or None where it is no file of its own."""
+        return self._container.file_of(path)
+
     def close(self) -> None:
         """Let go of the folder or archive."""
         self._container.close()
@@ -155,6 +163,10 @@ class PictureTable:
     def read(self, path: str) -> bytes:
         """Return a picture as a file."""
         return self._container.read(path)
+
+    def file_of(self, path: str) -> Path | None:
+        """Return where a picture lies, or None where it is no file of its own."""
+        return self._container.file_of(path)
 
     def close(self) -> None:
         """Let go of the folder or archive."""
@@ -202,6 +214,10 @@ class VotedRows:
         except (ValueError, IndexError) as error:
             reason = "no such row"
             raise BrokenImage(say("error.unreadable_file", name=path, reason=reason)) from error
+
+    def file_of(self, path: str) -> Path | None:  # noqa: ARG002
+        """Return None: a face is a row of a table."""
+        return None
 
     def close(self) -> None:
         """Nothing is open."""

@@ -3,10 +3,14 @@ it changes."""
 
 import os
 import shutil
+import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import pandas as pd
 from .. import limits
 from ..analysis import find_faces
 from ..datasets.cleaning import apply_recipe
+from ..datasets.containers import read_file
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.duplicates import find_groups
 from ..datasets.measures import content_hash, measure_picture
@@ -32,7 +37,9 @@ from .store import Dataset
 OnProgress = Callable[[int, int], None]
 #: Changes when measures change their meaning; older ones are taken anew.
 _VERSION = 1
-_AT_ONCE = 256
+_AT_ONCE = 32
+#: Processes need two seconds to start; so many pictures are measured meanwhile.
+_PROCESSES_FROM = 1500
 #: After so many pictures what is measured is written, so that a kill costs no more.
 _PART_ROWS = 2048
 _UNMEASURED: dict[str, Any] = {
@@ -49,7 +56,7 @@ def build_index(
     *,
     with_faces: bool = True,
     on_progress: OnProgress | None = None,
-    threads: int | None = None,
+    workers: int | None = None,
 ) -> int:
     """Measure every picture of a data set that is new or has changed, and note it in its index.
 
@@ -59,7 +66,7 @@ def build_index(
         dataset: Whose pictures.
         with_faces: Also search for faces; takes several times as long.
         on_progress: Called after some pictures each.
-        threads: None takes one per core.
+        workers: None takes one per core.
 
     Returns:
         How many pictures had to be measured.
@@ -73,11 +80,10 @@ def build_index(
     source = dataset.open()
     try:
         items = source.items()
+        if _is_current(dataset, items, with_faces=with_faces):
+            return 0
         known = _known(dataset, items, with_faces=with_faces)
         new = items[~items["path"].isin(known["path"])]
-        gone = _count_rows(dataset) != len(items)
-        if not len(new) and not gone and _same_items(dataset, items):
-            return 0
         parts = dataset.folder / "parts"
 
         def tell(done: int) -> None:
@@ -90,7 +96,7 @@ def build_index(
             parts,
             with_faces=with_faces,
             on_progress=tell,
-            threads=threads or os.cpu_count() or 1,
+            workers=workers or os.cpu_count() or 1,
         )
     finally:
         source.close()
@@ -162,9 +168,9 @@ def _draw(dataset: Dataset, on_progress: OnProgress | None) -> None:
 
 def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.DataFrame:
     """Return the measures, from the index and from parts of a stopped run, that still hold."""
-    files = [dataset.folder / "index.parquet", *sorted((dataset.folder / "parts").glob("*"))]
-    tables = []
-    for path in files:
+    index = dataset.table("index")
+    tables = [] if index is None else [index]
+    for path in sorted((dataset.folder / "parts").glob("*")):
         try:
             tables.append(pd.read_parquet(path))
         except (OSError, ValueError):
@@ -174,22 +180,25 @@ def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.Dat
     if not usable:
         return pd.DataFrame(columns=columns)
     held = pd.concat(usable, ignore_index=True).drop_duplicates("path", keep="last")
-    held = held[held["version"] == _VERSION]
-    if with_faces:
-        held = held[(held["face_count"] >= 0) | ~held["is_readable"]]
-    return held.merge(items[_KEY], on=_KEY)
+    return held[_holds(held, with_faces=with_faces)].merge(items[_KEY], on=_KEY)
 
 
-def _count_rows(dataset: Dataset) -> int:
-    held = dataset.table("index")
-    return -1 if held is None else len(held)
+def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
+    """Whether each row was measured as it would be now."""
+    has_faces = (table["face_count"] >= 0) | ~table["is_readable"]
+    return (table["version"] == _VERSION) & (has_faces | (not with_faces))
 
 
-def _same_items(dataset: Dataset, items: pd.DataFrame) -> bool:
-    """Whether paths, labels, splits and votes are those of the index, in the same order."""
-    held = dataset.table("index")
-    columns = list(items.columns)
-    return held is not None and set(columns) <= set(held) and items.equals(held[columns])
+def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> bool:
+    """Whether the index is that of the items: paths, stamps, labels, splits, votes and order."""
+    columns = [*items.columns, "version", "face_count", "is_readable"]
+    try:
+        index = dataset.table("index", columns)
+    except StorageError:  # damaged, or of other columns
+        return False
+    if index is None or not items.equals(index[list(items.columns)]):
+        return False
+    return bool(_holds(index, with_faces=with_faces).all())
 
 
 def _measure_all(
@@ -199,63 +208,124 @@ def _measure_all(
     *,
     with_faces: bool,
     on_progress: Callable[[int], None],
-    threads: int,
+    workers: int,
 ) -> pd.DataFrame:
     parts.mkdir(exist_ok=True)
-    local = threading.local()
     rows: list[dict[str, Any]] = []
-    unwritten = 0
-
-    def measure(item: tuple[Any, ...]) -> dict[str, Any]:
-        detector = None
-        if with_faces:
-            if not hasattr(local, "detector"):
-                local.detector = load_detector(DEFAULT_DETECTOR)
-            detector = local.detector
-        return _measure(source, item, detector)
+    written = 0
 
     def write_part() -> None:
-        nonlocal unwritten
-        if unwritten:
+        nonlocal written
+        if len(rows) > written:
             number = len(list(parts.iterdir()))
-            write_table(pd.DataFrame(rows[-unwritten:]), parts / f"{number:06d}.parquet")
-            unwritten = 0
+            write_table(pd.DataFrame(rows[written:]), parts / f"{number:06d}.parquet")
+            written = len(rows)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="measure") as pool:
+    with _pool(len(items), workers) as pool:
+        waiting: deque[Future[list[dict[str, Any]]]] = deque()
         try:
-            for batch in _batches(items):
-                found = list(pool.map(measure, batch))
-                rows += found
-                unwritten += len(found)
-                if unwritten >= _PART_ROWS:
+            for batch in _batches(source, items):
+                waiting.append(pool.submit(_measure_batch, batch, with_faces))
+                if len(waiting) <= 2 * workers:
+                    continue
+                rows += waiting.popleft().result()
+                if len(rows) - written >= _PART_ROWS:
                     write_part()
                 on_progress(len(rows))
-        except EmotionError:  # cancelled: what is measured is kept for the next time
+            for last in waiting:
+                rows += last.result()
+                on_progress(len(rows))
+        except (EmotionError, KeyboardInterrupt):  # what is measured is kept for the next time
+            pool.shutdown(cancel_futures=True)
             write_part()
             raise
     return pd.DataFrame(rows, columns=[*_KEY, "version", *_UNMEASURED])
 
 
-def _batches(items: pd.DataFrame) -> Iterator[list[tuple[Any, ...]]]:
+def _pool(n: int, workers: int) -> Executor:
+    """Return who measures n pictures: processes, a third quicker than threads, or for a few
+    pictures threads, which start at once."""
+    if n < _PROCESSES_FROM:
+        return ThreadPoolExecutor(workers, thread_name_prefix="measure")
+    return ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    )
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that it works for is gone, however that ended; Ctrl-C is for
+    that one to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A picture to be measured.
+
+    Attributes:
+        path: Its name.
+        size_bytes: Of the file.
+        changed_ns: When it was written.
+        content: The file's content, or where the worker finds it; empty where it cannot be read.
+        error: Why not.
+    """
+
+    path: str
+    size_bytes: int
+    changed_ns: int
+    content: bytes | Path
+    error: str = ""
+
+
+def _batches(source: Source, items: pd.DataFrame) -> Iterator[list[_Task]]:
     rows = items[_KEY]
     for start in range(0, len(rows), _AT_ONCE):
-        yield list(rows.iloc[start : start + _AT_ONCE].itertuples(index=False, name=None))
+        batch = rows.iloc[start : start + _AT_ONCE].itertuples(index=False, name=None)
+        yield [_read_task(source, *row) for row in batch]
 
 
-def _measure(source: Source, item: tuple[Any, ...], detector: Detector | None) -> dict[str, Any]:
-    path, size_bytes, changed_ns = item
-    row = {"path": path, "bytes": size_bytes, "changed_ns": changed_ns, "version": _VERSION}
-    row |= _UNMEASURED
+def _read_task(source: Source, path: str, size_bytes: int, changed_ns: int) -> _Task:
     try:
         if size_bytes > limits.PHOTO_MAX_BYTES:
             limit = limits.PHOTO_MAX_BYTES // 1_000_000
             raise TooLarge(say("error.too_many_bytes", name=path, limit_mb=limit))
-        content = source.read(path)
+        content = source.file_of(path) or source.read(path)
+        return _Task(path, size_bytes, changed_ns, content)
+    except InputError as error:
+        return _Task(path, size_bytes, changed_ns, b"", str(error))
+
+
+_local = threading.local()
+
+
+def _measure_batch(tasks: list[_Task], with_faces: bool) -> list[dict[str, Any]]:
+    detector = None
+    if with_faces:
+        if not hasattr(_local, "detector"):
+            _local.detector = load_detector(DEFAULT_DETECTOR)
+        detector = _local.detector
+    return [_measure(task, detector) for task in tasks]
+
+
+def _measure(task: _Task, detector: Detector | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": task.path, "bytes": task.size_bytes}
+    row |= {"changed_ns": task.changed_ns, "version": _VERSION} | _UNMEASURED
+    if task.error:
+        return row | {"error": task.error}
+    try:
+        content = read_file(task.content) if isinstance(task.content, Path) else task.content
         row["sha256"] = content_hash(content)
-        photo = inspect_photo(content, name=path)
+        photo = inspect_photo(content, name=task.path)
     except InputError as error:
         return row | {"error": str(error)}
-    row |= asdict(measure_picture(photo.image))
+    row |= vars(measure_picture(photo.image))
     row |= {"mode": photo.mode, "format": photo.format, "is_readable": True}
     return row if detector is None else row | _face_measures(photo.image, detector)
 

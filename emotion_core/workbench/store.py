@@ -88,11 +88,15 @@ class Dataset:
         """Keep a recipe; its decisions stay in their log."""
         atomic_write(self.folder / "recipe.yaml", with_decisions(recipe, {}).to_yaml())
 
-    def table(self, name: str) -> pd.DataFrame | None:
-        """Return what a job found, such as `noise`; None where it has not run."""
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
+        """Return what a job found, such as `noise`, or some columns of it; None before it has run.
+
+        Raises:
+            StorageError: The table is damaged, or has no such column.
+        """
         path = self.folder / f"{name}.parquet"
         try:
-            return pd.read_parquet(path) if path.is_file() else None
+            return pd.read_parquet(path, columns=columns) if path.is_file() else None
         except (OSError, ValueError) as error:
             raise StorageError(say("error.dataset_damaged", file=path.name)) from error
 
