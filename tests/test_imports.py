@@ -4,6 +4,7 @@ import importlib.metadata
 import itertools
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -70,3 +71,21 @@ def test_exactly_one_opencv() -> None:
         if (name := dist.metadata["Name"]).lower().startswith("opencv")
     ]
     assert len(found) == 1, found
+
+
+def test_the_command_line_needs_only_what_reading_needs() -> None:
+    code = """
+        import sys
+
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                absent = ("scipy", "sklearn", "cleanlab", "keras", "tensorflow", "streamlit",
+                          "pyarrow", "plotly", "skimage", "streamlit_webrtc")
+                if name.split(".")[0] in absent:
+                    raise ModuleNotFoundError(name, name=name)
+
+        sys.meta_path.insert(0, Missing())
+        import emotion_core.cli
+    """
+    result = run(textwrap.dedent(code))
+    assert result.returncode == 0, result.stderr

@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 EXACT, NEAR = "exact", "near"
 #: Hashes of near copies differ in so many of 64 bits at most: brightening by 15 % and cutting two
@@ -79,6 +77,10 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
 
 def _near_components(unique: pd.DataFrame, bits: int, correlation: float) -> NDArray[np.int64]:
     """Number pictures so that near copies share a number; a blank one is only its own."""
+    # an install for reading photos alone has no SciPy
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     n = len(unique)
     telling = np.flatnonzero(unique["contrast"].to_numpy(float) >= _BLANK_CONTRAST)
     hashes = unique["phash"].to_numpy(np.uint64)[telling]

@@ -23,8 +23,10 @@ from tests.browser.conftest import (
     open_page,
     running_studio,
     settle,
+    upload,
     visit,
 )
+from tests.builders import make_class_folders
 from tests.training.test_training import TINY
 
 pytestmark = pytest.mark.browser
@@ -32,8 +34,8 @@ pytestmark = pytest.mark.browser
 
 def open_drawn(page: Page, studio: Studio) -> None:
     visit(page, studio, "dataset")
-    if page.get_by_text("Draw one to try").first.is_hidden():
-        page.get_by_text("Open a data set").first.click()
+    page.get_by_text("Search for faces").click()
+    settle(page)
     page.get_by_role("button", name="Draw one to try").click()
     expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
     settle(page)
@@ -78,15 +80,15 @@ def test_find_mend_export_reload_and_train(
     expect(page.get_by_text("1 waiting").first).to_be_visible()
     page.keyboard.press("5")
     expect(page.get_by_text("Nothing waits")).to_be_visible()
-    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Decisions: 2")).to_be_visible()
     page.reload()
     settle(page)
     go(page, "Review")
-    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Decisions: 2")).to_be_visible()
     page.keyboard.press("u")
     expect(page.get_by_text("1 waiting").first).to_be_visible()
     page.keyboard.press("5")
-    expect(page.get_by_role("heading", name="2 decisions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Decisions: 2")).to_be_visible()
     go(page, "Split & export")
     page.get_by_role("button", name="Make the files").click()
     expect(page.get_by_role("button", name="dataset.zip")).to_be_visible(timeout=90_000)
@@ -145,20 +147,27 @@ def test_a_bar_and_a_lasso_show_their_pictures(drawn: BrowserContext, studio: St
     page.close()
 
 
-def test_decisions_survive_a_kill_of_the_app(chromium: Browser, tmp_path: Path) -> None:
+def test_an_upload_and_its_decisions_survive_a_kill_of_the_app(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 4, "sad": 4})
+    (folder / "sad" / "broken.png").write_bytes(b"no picture")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
     page = open_page(context)
     with running_studio(tmp_path) as first:
         visit(page, first, "dataset")
-        page.get_by_role("button", name="Draw one to try").click()
-        expect(page.get_by_text("left").first).to_be_visible(timeout=60_000)
+        upload(page, tmp_path / "set.zip")
+        page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_role("link", name="Photo").click()
         expect(page.get_by_role("heading", name="Photo")).to_be_visible()
         page.get_by_role("link", name="Dataset").click()
         expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
         settle(page)
         go(page, "Pictures")
-        page.get_by_text("All 8", exact=True).click()
+        page.get_by_text("All 1", exact=True).click()
         settle(page)
         main(page).get_by_role("button", name="Keep", exact=True).first.click()
         expect(page.get_by_text("kept").first).to_be_visible()
@@ -166,7 +175,7 @@ def test_decisions_survive_a_kill_of_the_app(chromium: Browser, tmp_path: Path) 
     with running_studio(tmp_path, port=first.port) as second:
         visit(page, second, "dataset")
         go(page, "Review")
-        expect(page.get_by_role("heading", name="8 decisions")).to_be_visible()
+        expect(page.get_by_role("heading", name="Decisions: 1")).to_be_visible()
     context.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from emotion_core import jobs
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
@@ -18,6 +19,7 @@ from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
 from emotion_core.media.photo import decode_photo
+from emotion_core.workbench import judging
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
 from emotion_core.workbench.faces import load_faces
 from emotion_core.workbench.index import build_index, load_cleaned, load_index
@@ -39,6 +41,7 @@ from emotion_core.workbench.store import (
 )
 from emotion_core.workbench.tasks import start_task, tasks_of
 from tests.builders import encode, make_class_folders, make_picture
+from tests.training.test_training import TINY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -301,6 +304,26 @@ def test_other_maps_are_laid_out(measured: Dataset) -> None:
 def test_disagreement_is_the_entropy_of_the_votes() -> None:
     votes = pd.DataFrame({"a": [10, 5, 0], "b": [0, 5, 0]})
     assert vote_entropy(votes).fillna(-1).tolist() == [0, 1, -1]
+
+
+def test_labels_are_judged_and_ranked(
+    measured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_EPOCHS_MAX", 2)
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump({**TINY, "epochs": 1}))
+    decide(measured, ["happy/0.png"], "drop", reason="blank")
+    decide(measured, ["happy/1.png"], "relabel", reason="seen", label="sad")
+    told: list[tuple[int, int]] = []
+    ranked = judge_labels(
+        measured, recipe_name=str(recipe), folds=2, on_progress=lambda *now: told.append(now)
+    )
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(ranked) == 23
+    assert ranked.set_index("path").loc["happy/1.png", "given"] == "sad"
+    assert measured.table("noise").equals(ranked)
+    assert not (measured.folder / "noise-work").exists()
 
 
 def test_a_data_set_with_one_label_cannot_be_judged(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""`data index|report|clean|split|crop|noise|fetch`, run as commands."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from emotion_core.datasets import kaggle
+from emotion_core.datasets.kaggle import DATASETS, fetch_dataset
+from emotion_core.errors import InputError
+from tests.builders import make_class_folders
+from tests.cli.test_cli import complaints, mien
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_class_folders(tmp_path / "set", {"train/angry": 12, "train/happy": 12, "test": 3})
+
+
+def test_index_measures_once_and_writes_a_csv(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "index.csv"
+    first = mien("data", "index", folder, "--out", out)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("27 pictures, 27 measured now, 0 unreadable")
+    table = pd.read_csv(out)
+    assert len(table) == 27
+    assert "thumb" not in table
+    assert (table["face_count"] >= 0).all()
+    again = mien("data", "index", folder)
+    assert again.stdout.startswith("27 pictures, 0 measured now")
+
+
+def test_report_and_split_write_their_files(folder: Path, tmp_path: Path) -> None:
+    reported = mien("data", "report", folder, "--out", tmp_path / "report")
+    assert reported.returncode == 0, reported.stderr
+    counts = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert counts["classes"] == {"anger": {"train": 12}, "happy": {"train": 12}}
+    assert counts["splits"] == {"train": 24, "test": 3}
+    assert (tmp_path / "report" / "report.html").read_text().startswith("<!doctype html>")
+    split = mien("data", "split", folder, "--out", tmp_path / "split", "--rule", "seed-000",
+                 "--share", "0.25", "--folds", "3")  # fmt: skip
+    assert split.returncode == 0, split.stderr
+    assert len(pd.read_csv(tmp_path / "split" / "val.csv")) == 6
+    assert set(pd.read_csv(tmp_path / "split" / "folds.csv")["fold"]) == {0, 1, 2}
+    assert [Path(line).name for line in split.stdout.split()] == ["train.csv", "val.csv",
+                                                                   "folds.csv"]  # fmt: skip
+
+
+def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"joyful": 6, "sad": 6})
+    refused = mien("data", "clean", folder, "--out", tmp_path / "out")
+    assert refused.returncode == 2
+    assert len(complaints(refused)) == 1
+    assert "joyful" in complaints(refused)[0]
+    assert not (tmp_path / "out").exists()
+    wrong = mien("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful")
+    assert (wrong.returncode, "NAME=MEANING" in wrong.stderr) == (2, True)
+    done = mien("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful=happy")
+    assert done.returncode == 0, done.stderr
+    assert set(pd.read_csv(tmp_path / "out" / "cleaned.csv")["emotion"]) == {"happy", "sad"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("report", "gone", "--out", "x"), "cannot be opened"),
+        (("clean", "set", "--out", "x", "--recipe", "gone.yaml"), "gone.yaml"),
+        (("split", "set", "--out", "x", "--rule", "mine"), "no split rule"),
+        (("index", "set", "--kind", "sql"), "no kind of data set"),
+        (("fetch", "other"), "no Kaggle data set"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], word: str
+) -> None:
+    paths = {"set": folder, "gone": folder / "gone", "x": folder.parent / "x"}
+    result = mien("data", *(paths.get(one, one) for one in arguments))
+    assert result.returncode == 2
+    assert word in complaints(result)[-1]
+    assert not (folder.parent / "x").exists()
+
+
+class Refused(Exception):
+    """What kagglehub raises when Kaggle refuses."""
+
+
+def kagglehub(answer: str | Exception) -> ModuleType:
+    """The package as if Kaggle had answered so; the network is outside."""
+
+    def download(handle: str) -> str:
+        assert handle == DATASETS["skillbox"].handle
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    hub = ModuleType("kagglehub")
+    hub.competition_download = download
+    hub.exceptions = SimpleNamespace(KaggleApiHTTPError=Refused)
+    return hub
+
+
+def test_kaggle_gives_a_folder_or_the_steps_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kaggle, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"requirements-kaggle\.txt.*by hand from https"):
+        fetch_dataset("skillbox")
+    monkeypatch.setattr(kaggle, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "kagglehub", kagglehub(str(tmp_path)))
+    assert fetch_dataset("skillbox") == tmp_path
+    for error in (ConnectionError("no route"), ValueError("no token"), Refused("403\n\nmore")):
+        monkeypatch.setitem(sys.modules, "kagglehub", kagglehub(error))
+        with pytest.raises(InputError, match=r"Kaggle gave nothing: .*the rules on https"):
+            fetch_dataset("skillbox")
