@@ -25,6 +25,8 @@ SIDE_PX = 96
 _FACTOR = 3
 #: Shares of the planted faults.
 _DUPLICATES, _NEAR, _WRONG, _BLANK, _BROKEN = 0.03, 0.03, 0.06, 0.005, 0.005
+#: Share of the exact copies that stand under another label than what they copy.
+_CONFLICTS = 0.35
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def draw_face(label: str, random: np.random.Generator) -> Image:
     Returns:
         uint8 RGB (96, 96, 3).
     """
-    strength = random.uniform(0.45, 1.0)
+    strength = random.uniform(0.8, 1.1)
     values = {
-        name: strength * value + random.normal(0, 0.12)
+        name: strength * value + random.normal(0, 0.08)
         for name, value in vars(EXPRESSIONS[label]).items()
     }
     side = SIDE_PX * _FACTOR
@@ -152,7 +154,7 @@ def _files(n: int, seed: int) -> Iterator[tuple[str, bytes, Planted | None]]:
     counts = [round(n * share) for share in shares]
     chosen = np.repeat(kinds, [n - sum(counts), *counts])
     chosen = np.random.default_rng((seed, n)).permutation(chosen)
-    earlier: list[tuple[str, Image]] = []
+    earlier: list[tuple[str, str, Image]] = []
     for i, kind in enumerate(chosen):
         random = np.random.default_rng((seed, i))
         label = str(random.choice(EMOTIONS))
@@ -164,10 +166,11 @@ def _files(n: int, seed: int) -> Iterator[tuple[str, bytes, Planted | None]]:
         image = draw_face(label, random)
         if kind == "wrong label":
             detail = label
-            label = str(random.choice([other for other in EMOTIONS if other != label]))
-            name = f"train/{label}/{i}.png"
+            name = f"train/{_other(label, random)}/{i}.png"
         elif kind.endswith("duplicate"):
-            detail, image = earlier[int(random.integers(len(earlier)))]
+            detail, label, image = earlier[int(random.integers(len(earlier)))]
+            is_conflict = kind == "duplicate" and random.random() < _CONFLICTS
+            name = f"train/{_other(label, random) if is_conflict else label}/{i}.png"
             if kind == "near duplicate":
                 image = _retouched(image, random)
         elif kind == "blank":
@@ -176,8 +179,12 @@ def _files(n: int, seed: int) -> Iterator[tuple[str, bytes, Planted | None]]:
         if kind == "broken":
             content = content[: len(content) // 3]
         if kind == "plain":
-            earlier.append((name, image))
+            earlier.append((name, label, image))
         yield name, content, None if kind == "plain" else Planted(name, str(kind), detail)
+
+
+def _other(label: str, random: np.random.Generator) -> str:
+    return str(random.choice([other for other in EMOTIONS if other != label]))
 
 
 def _png(image: Image) -> bytes:

@@ -13,8 +13,7 @@ NOISE_COLUMNS = {
     "given": "the label it has",
     "suggested": "the label that the judging networks prefer",
     "confidence": "their probability of the suggested label, 0 to 1",
-    "quality": "label quality, 0 wrong to 1 right: how much the given label leads the next one, "
-    "after correction for labels that the networks favour",
+    "quality": "label quality, 0 wrong to 1 right: how much the given label leads the next one",
     "is_issue": "whether confident learning counts the label as wrong",
 }
 
@@ -47,9 +46,9 @@ def rank_labels(
         raise BadTable(say("error.unknown_labels", names=", ".join(unknown), known=str(names)))
     probs = np.asarray(probs, np.float64)
     probs /= probs.sum(axis=1, keepdims=True)
-    quality = get_label_quality_scores(
-        class_id, probs, method="normalized_margin", adjust_pred_probs=True
-    )
+    # Measured on FER2013 against the FER+ votes (benchmarks.datasets --fer): of the first 500, 71 %
+    # are wrong by this method, 57 % by self-confidence, 49 % after adjusting for favoured labels.
+    quality = get_label_quality_scores(class_id, probs, method="normalized_margin")
     is_issue = find_label_issues(class_id, probs, filter_by="prune_by_noise_rate", n_jobs=1)
     best = probs.argmax(axis=1)
     table = pd.DataFrame(
