@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
-from emotion_core.jobs import new_job
+from emotion_core.jobs import load_job, new_job
 from emotion_core.live import LiveSession, LiveState, LiveTools
 from emotion_core.media.photo import encode_png
 from emotion_core.texts import say
@@ -116,7 +116,7 @@ def control_recording(session: LiveSession, tools: LiveTools) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(say("live.recorded"))
             if st.button(say("jobs.open"), key="open_recorded"):
-                open_job(recorded, "camera")
+                open_job(load_job(recorded, visitor.owner()))
 
 
 def start_recording(session: LiveSession, tools: LiveTools) -> None:
