@@ -63,6 +63,8 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
         "sample_clip",
         "open_video",
         "open_camera",
+        "open_dataset",
+        "draw_dataset",
     ]
     assert len(app.dataframe[0].value) >= 3
     assert [element.value for element in app.subheader].count(say("jobs.title")) == 2
