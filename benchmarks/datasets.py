@@ -2,6 +2,7 @@
 
     python -m benchmarks.datasets                        50,000 files, drawn by the studio
     python -m benchmarks.datasets --files 5000           fewer
+    python -m benchmarks.datasets --copies               near copies of drawn faces
     python -m benchmarks.datasets --noise                wrong labels of the drawn data set
     python -m benchmarks.datasets --fer fer2013.npz      copies and wrong labels of FER2013 (hours)
 
@@ -23,8 +24,9 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from emotion_core.datasets.drawn import EMOTIONS, draw_face, write_drawn_dataset
-from emotion_core.datasets.duplicates import summarise_groups
+from emotion_core.datasets.drawn import EMOTIONS, draw_face, retouch, write_drawn_dataset
+from emotion_core.datasets.duplicates import find_groups, summarise_groups
+from emotion_core.datasets.measures import measure_picture
 from emotion_core.datasets.sources import VOTE, SourceSpec
 from emotion_core.labels import FERPLUS
 from emotion_core.media.photo import read_photo
@@ -105,6 +107,22 @@ def indexing(n: int) -> None:
         print(f"memory, workers in {most:8.0f} MiB at most, {tenth:.0f} in the first tenth")
 
 
+def near_copies(n: int) -> None:
+    """Print how many brightened and cut drawn faces are found, and how many others are taken."""
+    rows = []
+    for i in range(n):
+        random = np.random.default_rng((9, i))
+        face = draw_face(EMOTIONS[i % len(EMOTIONS)], random)
+        for copy, image in enumerate((face, retouch(face, random))):
+            rows.append({**vars(measure_picture(image)), "sha256": f"{i}-{copy}", "face": i})
+    table = pd.DataFrame(rows).assign(is_readable=True)
+    group = find_groups(table)["group"]
+    found = sum(len(set(g)) == 1 and g.notna().all() for _, g in group.groupby(table["face"]))
+    wrong = sum(faces.nunique() > 1 for _, faces in table["face"].groupby(group))
+    print(f"{n} drawn faces and a retouched copy of each: {found / n:.1%} found, ", end="")
+    print(f"{wrong} groups of different faces")
+
+
 def drawn_noise(n: int) -> None:
     """Print how many planted wrong labels stand first in the ranking."""
     with tempfile.TemporaryDirectory() as name:
@@ -173,11 +191,14 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=50_000)
+    parser.add_argument("--copies", action="store_true")
     parser.add_argument("--noise", action="store_true")
     parser.add_argument("--fer", type=Path)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "mien-fer")
     asked = parser.parse_args()
-    if asked.noise:
+    if asked.copies:
+        near_copies(1_000)
+    elif asked.noise:
         drawn_noise(1600)
     elif asked.fer:
         fer2013(asked.fer, asked.work)

@@ -63,7 +63,7 @@ def index(
     out: Annotated[Path | None, typer.Option(help="A CSV of what was measured.")] = None,
 ) -> None:
     """Measure every picture; what has not changed since is not measured again."""
-    with refusals(), cancellable("What is measured is kept; start again to go on."):
+    with refusals(), cancellable("Cancelled. What is measured is kept; start again to go on."):
         dataset, new = _measured(source, kind, votes, by_votes, with_faces=not no_faces)
         table = load_index(dataset)
         if out:
@@ -127,7 +127,8 @@ def split(
 ) -> None:
     """Split a data set; by default copies of a picture never stand on both sides.
 
-    Without a recipe nothing but unreadable pictures is removed.
+    Without a recipe only unreadable pictures are removed, and by the default rule copies of
+    pictures that the source puts into test.
     """
     with refusals(), cancellable():
         dataset, _ = _measured(source, kind, votes, by_votes)
@@ -174,7 +175,7 @@ def noise(
     label: Labels = None,
 ) -> None:
     """Find labels that are probably wrong, by networks that never saw the picture they judge."""
-    with refusals(), cancellable("Finished epochs are kept; start again to go on."):
+    with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
         dataset, _ = _measured(source, kind, votes, by_votes)
         _keep_labels(dataset, label)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -236,7 +237,7 @@ def _measured(
 def _recipe(
     path: Path | None, labels: list[str] | None, *, otherwise: DatasetRecipe | None = None
 ) -> DatasetRecipe:
-    held = load_recipe(path) if path else otherwise or DatasetRecipe(split=SplitChoice("default"))
+    held = load_recipe(path) if path else otherwise or DatasetRecipe()
     return replace(held, labels={**held.labels, **_answers(labels)})
 
 

@@ -32,16 +32,12 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def cancellable(kept: str = "Nothing was written.") -> Iterator[None]:
-    """Turn Ctrl-C into one line on stderr and exit status 130.
-
-    Args:
-        kept: What is left of the work.
-    """
+def cancellable(message: str = "Cancelled. Nothing was written.") -> Iterator[None]:
+    """Turn Ctrl-C into one line on stderr and exit status 130."""
     try:
         yield
     except KeyboardInterrupt as error:
-        complain(f"Cancelled. {kept}")
+        complain(message)
         raise typer.Exit(CANCELLED) from error
 
 

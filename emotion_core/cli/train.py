@@ -10,6 +10,7 @@ import typer
 from ..datasets.fer2013 import load_arrays
 from ..errors import TrainingError
 from ..files import work_folder
+from ..texts import say
 from ..training.recipe import load_recipe
 from .shared import refusals
 
@@ -28,10 +29,7 @@ def train(
     """
     with refusals():
         if find_spec("keras") is None:
-            raise TrainingError(
-                "Training needs Keras, which this environment lacks. "
-                "Install it with: pip install -r requirements.txt"
-            )
+            raise TrainingError(say("error.no_keras"))
         settings = load_recipe(recipe)
         faces = load_arrays(data or work_folder() / "datasets" / "fer2013.npz")
         # heavy: Keras and its backend are imported only by this command, and only now

@@ -12,7 +12,7 @@ from ..faces import DEFAULT_DETECTOR
 from ..registry import DEFAULT_MODEL
 from ..videos import Progress, VideoTask, analyse_video
 from . import reading
-from .shared import CANCELLED, complain, progress_bar, quiet_natives, refusals
+from .shared import cancellable, progress_bar, quiet_natives, refusals
 
 _DEFAULTS = VideoOptions()
 
@@ -71,11 +71,8 @@ def video(
             start_s=start,
             end_s=end,
         )
-        try:
+        with cancellable(f"{path.name} was cancelled; nothing was written."):
             _run(path, out, task)
-        except KeyboardInterrupt as error:
-            complain(f"{path.name} was cancelled; nothing was written.")
-            raise typer.Exit(CANCELLED) from error
 
 
 def _run(path: Path, out: Path, task: VideoTask) -> None:

@@ -100,7 +100,7 @@ class DatasetRecipe:
             "labels": dict(sorted(self.labels.items())),
             "rules": {name: _plain(v) for name, v in check_rules(self.rules).items()},
             "copies": {name: getattr(self, name) for name in _POLICIES},
-            "split": {k: v for k, v in asdict(self.split).items() if v not in (None, 0)},
+            "split": {k: v for k, v in asdict(self.split).items() if v is not None},
             "decisions": as_rows(self.decisions),
         }
         return yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=100)
@@ -185,19 +185,31 @@ def label_rows(index: pd.DataFrame, answers: Mapping[str, str]) -> pd.Series:
 
 
 def apply_recipe(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
-    """Apply a recipe to the index of its source.
+    """Apply a recipe to the index of its source: clean it, then split what stays.
+
+    Returns:
+        As `clean_rows`, with `split` anew (`train`, `val`, `test`; empty where removed or
+        unlabelled) and, when asked for, `fold`.
+
+    Raises:
+        UnknownLabels, BadTable: A label name is unknown, or the rest cannot be split.
+    """
+    return _split(clean_rows(recipe, index), recipe.split)
+
+
+def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
+    """Apply all of a recipe but its split.
 
     Args:
         recipe: What is done.
         index: Of the source, with the columns `exact` and `group` of `duplicates.find_groups`.
 
     Returns:
-        The index with `label` (after relabelling), `given` (the label before), `removed` (why the
-        picture is left out, empty where it stays), `split` (`train`, `val`, `test`; empty where
-        removed or unlabelled) and, when asked for, `fold`.
+        The index with `label` (after relabelling), `given` (the label before) and `removed` (why
+        the picture is left out, empty where it stays).
 
     Raises:
-        UnknownLabels, BadTable: A label name is unknown, or the rest cannot be split.
+        UnknownLabels: A label name is unknown.
     """
     table = index.copy()
     given = label_rows(index, recipe.labels)
@@ -219,7 +231,7 @@ def apply_recipe(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
     removed[is_dropped] = "dropped: " + reasons[is_dropped].replace("", "by hand")
     _drop_copies(table, removed, recipe, is_sure=decided[KEEP] | decided[RELABEL])
     table["removed"] = removed
-    return _split(table, recipe.split)
+    return table
 
 
 def _mask(table: pd.DataFrame, recipe: DatasetRecipe, action: str) -> pd.Series:
@@ -274,7 +286,10 @@ def _conflicting(
 
 
 def _split(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
-    """Give every labelled picture that stays its split; the source's test pictures stay so."""
+    """Give every labelled picture that stays its split; the source's test pictures stay so.
+
+    A rule that keeps copies together takes theirs out; the student systems did not look.
+    """
     stays = (table["removed"] == "") & table["label"].notna()
     given = table["split"]
     table["split"] = ""
@@ -285,6 +300,7 @@ def _split(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
         table.loc[is_test, "split"] = TEST
         tested = set(table["group"][is_test].dropna())
         is_copy = stays & ~is_test & table["group"].isin(tested)
+        is_copy &= check_split(choice.rule).keeps_groups
         table.loc[is_copy, "removed"] = "copy of a test picture"
         rest = table[stays & ~is_test & ~is_copy]
         if len(rest):

@@ -172,7 +172,7 @@ def _files(n: int, seed: int) -> Iterator[tuple[str, bytes, Planted | None]]:
             is_conflict = kind == "duplicate" and random.random() < _CONFLICTS
             name = f"train/{_other(label, random) if is_conflict else label}/{i}.png"
             if kind == "near duplicate":
-                image = _retouched(image, random)
+                image = retouch(image, random)
         elif kind == "blank":
             image = np.full_like(image, int(random.integers(256)))
         content = _png(image)
@@ -194,8 +194,8 @@ def _png(image: Image) -> bytes:
     return bytes(data)
 
 
-def _retouched(image: Image, random: np.random.Generator) -> Image:
-    """The same picture a little brighter or darker, and cut by two pixels."""
+def retouch(image: Image, random: np.random.Generator) -> Image:
+    """Return a drawn face a little brighter or darker, and cut by two pixels."""
     cut = cv2.resize(image[2:-2, 2:-2], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     return np.asarray(np.clip(cut * random.uniform(0.85, 1.15), 0, 255), np.uint8)
 

@@ -7,12 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 EXACT, NEAR = "exact", "near"
-#: Hashes of near copies differ in so many of 64 bits at most: brightening by 15 % and cutting two
-#: of 96 px changes 6 at the median and 12 at the most (600 drawn faces); of different ones 1 pair
-#: in 10,000 comes that near.
+#: Hashes of near copies differ in so many of 64 bits at most. python -m benchmarks.datasets
+#: --copies prints how many retouched drawn faces that finds, and how many different ones it takes.
 NEAR_BITS = 12
 #: And their 16×16 thumbnails correlate at least so much, since hashes of likely pictures meet by
-#: chance: 96 % of the same near copies do, and no two of 600 different faces.
+#: chance.
 NEAR_CORRELATION = 0.95
 #: Pictures with a smaller spread show nothing, and all look alike.
 _BLANK_CONTRAST = 3.0

@@ -91,26 +91,11 @@ class SourceSpec:
         return asdict(self)
 
 
-class ClassFolders:
-    """Pictures in a folder per label, under folders of splits or without them.
+class _InContainer:
+    """Pictures that are files of a folder or an archive."""
 
-    Pictures that lie directly in the root or in the folder of a split have no label.
-    """
-
-    kind = "folders"
-
-    def __init__(self, container: Container) -> None:
-        self.name = container.name
-        self._container = container
-
-    def items(self) -> pd.DataFrame:
-        """Return a row per picture, sorted by path."""
-        rows = [
-            (path, *_place(path), stamp.size_bytes, stamp.changed_ns)
-            for path, stamp in self._container.files().items()
-            if path.lower().endswith(_PICTURES)
-        ]
-        return _item_table(rows, self.name)
+    def __init__(self, container: Container, name: str) -> None:
+        self.name, self._container = name, container
 
     def read(self, path: str) -> bytes:
         """Return a picture as a file."""
@@ -125,7 +110,28 @@ class ClassFolders:
         self._container.close()
 
 
-class PictureTable:
+class ClassFolders(_InContainer):
+    """Pictures in a folder per label, under folders of splits or without them.
+
+    Pictures that lie directly in the root or in the folder of a split have no label.
+    """
+
+    kind = "folders"
+
+    def __init__(self, container: Container) -> None:
+        super().__init__(container, container.name)
+
+    def items(self) -> pd.DataFrame:
+        """Return a row per picture, sorted by path."""
+        rows = [
+            (path, *_place(path), stamp.size_bytes, stamp.changed_ns)
+            for path, stamp in self._container.files().items()
+            if path.lower().endswith(_PICTURES)
+        ]
+        return _item_table(rows, self.name)
+
+
+class PictureTable(_InContainer):
     """A CSV that names a picture and its label in each row, such as `image_path,emotion`.
 
     A picture that stands in several rows has several opinions; they become votes, and the label
@@ -135,8 +141,8 @@ class PictureTable:
     kind = "table"
 
     def __init__(self, container: Container, table: str) -> None:
-        self.name = PurePosixPath(table).name
-        self._container, self._table = container, table
+        super().__init__(container, PurePosixPath(table).name)
+        self._table = table
 
     def items(self) -> pd.DataFrame:
         """Return a row per picture, in the order in which the table names them first."""
@@ -159,18 +165,6 @@ class PictureTable:
         told["bytes"] = [stamp.size_bytes for stamp in stamps]
         told["changed_ns"] = [stamp.changed_ns for stamp in stamps]
         return _checked(_opinions(told), self.name)
-
-    def read(self, path: str) -> bytes:
-        """Return a picture as a file."""
-        return self._container.read(path)
-
-    def file_of(self, path: str) -> Path | None:
-        """Return where a picture lies, or None where it is no file of its own."""
-        return self._container.file_of(path)
-
-    def close(self) -> None:
-        """Let go of the folder or archive."""
-        self._container.close()
 
 
 class VotedRows:

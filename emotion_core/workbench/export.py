@@ -10,7 +10,13 @@ import pandas as pd
 
 from .. import limits
 from ..crops import crop_faces, rule_for
-from ..datasets.cleaning import DatasetRecipe, apply_recipe, check_fits, fingerprint_of
+from ..datasets.cleaning import (
+    DatasetRecipe,
+    apply_recipe,
+    check_fits,
+    fingerprint_of,
+    label_rows,
+)
 from ..datasets.duplicates import summarise_groups
 from ..datasets.outputs import cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
@@ -58,7 +64,7 @@ def export_dataset(
     recipe = recipe or dataset.recipe()
     if not allow_changed:
         check_fits(recipe, index, name=dataset.name)
-    recipe = _fitted(recipe, index)
+    recipe = replace(recipe, fingerprint=fingerprint_of(index))
     table = apply_recipe(recipe, index)
     kind = _kind_of(dataset)
     files = dataset_files(_safe(table), recipe, name=dataset.name, kind=kind)
@@ -136,14 +142,14 @@ def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
         InputError: The pictures have not been measured.
         StorageError: A file cannot be written.
     """
-    table = apply_recipe(dataset.recipe(), load_index(dataset))
+    index = load_index(dataset)
     # the source as it is, not as the recipe leaves it
-    plain = table.assign(split=load_index(dataset)["split"], label=table["given"])
+    plain = index.assign(label=label_rows(index, dataset.recipe().labels))
     groups = summarise_groups(plain)
     noise = dataset.table("noise")
-    report = report_of(plain, groups, noise, name=dataset.name, kind=_kind_of(dataset))
     source = dataset.open()
     try:
+        report = report_of(plain, groups, noise, name=dataset.name, kind=source.kind)
         pictures = {
             part: thumbnails(source, paths)
             for part, paths in _examples(plain, groups, noise).items()
@@ -176,11 +182,6 @@ def zip_files(files: Mapping[str, Path]) -> bytes:
         for name in sorted(files):
             archive.writestr(_entry(name), files[name].read_bytes())
     return buffer.getvalue()
-
-
-def _fitted(recipe: DatasetRecipe, index: pd.DataFrame) -> DatasetRecipe:
-    """Return the recipe with the fingerprint of the source it is applied to."""
-    return replace(recipe, fingerprint=fingerprint_of(index))
 
 
 def _examples(

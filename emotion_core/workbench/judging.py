@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import limits
+from ..datasets.cleaning import clean_rows
 from ..datasets.decisions import RELABEL, Decision
 from ..datasets.measures import content_hash
 from ..datasets.naming import in_label_order
@@ -17,7 +18,7 @@ from ..errors import BadTable, TrainingError
 from ..registry import DEFAULT_MODEL, list_models, load_model
 from ..texts import say
 from .faces import load_faces, read_probs
-from .index import OnProgress, load_cleaned, write_table
+from .index import OnProgress, load_index, write_table
 from .store import Dataset
 
 FOLDS = 3
@@ -59,7 +60,7 @@ def judge_labels(
     from ..training.crossfit import out_of_fold_probs
     from ..training.recipe import load_recipe, scaled_epochs
 
-    table = load_cleaned(dataset)
+    table = clean_rows(dataset.recipe(), load_index(dataset))
     rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
     names = in_label_order(rows["label"])
     if len(names) < 2:
@@ -118,9 +119,9 @@ def draw_map(
     Raises:
         BadTable: There is no such method here, or fewer than four pictures.
     """
-    if method not in METHODS or (method == "umap" and find_spec("umap") is None):
+    if method not in METHODS or (method == "umap" and not umap_is_ready()):
         raise BadTable(say("error.no_map_method", method=method))
-    index = load_cleaned(dataset)
+    index = load_index(dataset)
     rows = index[index["is_readable"]]
     if method != "pca" and len(rows) > limits.MAP_MAX_POINTS:
         rows = rows.sample(limits.MAP_MAX_POINTS, random_state=seed).sort_index()

@@ -102,9 +102,14 @@ def adopt_decisions(dataset: Dataset, recipe: DatasetRecipe) -> None:
         StorageError: They cannot be written.
     """
     held = dataset.decisions.current()
-    new = [one for one in recipe.decisions.values() if held.get(one.path) != one]
     now_s = time.time()
-    dataset.decisions.add([replace(one, at_s=now_s) for one in new])
+    # a recipe holds no times, so they are not compared
+    new = [
+        replace(one, at_s=now_s)
+        for path, one in recipe.decisions.items()
+        if path not in held or replace(held[path], at_s=0.0) != replace(one, at_s=0.0)
+    ]
+    dataset.decisions.add(new)
 
 
 def _load(dataset: Dataset) -> list[Waiting]:

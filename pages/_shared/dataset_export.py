@@ -1,5 +1,7 @@
 """Split and export: how the data set is split, what comes out, and its recipe to keep."""
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -15,6 +17,7 @@ from emotion_core.workbench.review import adopt_decisions
 from emotion_core.workbench.store import Dataset
 
 from .dataset_data import change_recipe, cleaned, task_button
+from .errors import plain
 from .gallery import label_text
 
 
@@ -24,7 +27,7 @@ def show(dataset: Dataset) -> None:
     try:
         table = cleaned(dataset)
     except BadTable as error:
-        st.warning(str(error))
+        st.warning(plain(str(error)))
         table = None
     if table is not None:
         _show_counts(table)
@@ -41,6 +44,7 @@ def show(dataset: Dataset) -> None:
 
 def _choose_split(dataset: Dataset) -> None:
     held = dataset.recipe().split
+    key = f"{dataset.id}-{_round()}"
     rules = [*RULES, GIVEN]
     columns = st.columns([2, 1, 1, 1])
     with columns[0]:
@@ -50,7 +54,7 @@ def _choose_split(dataset: Dataset) -> None:
             index=rules.index(held.rule),
             format_func=lambda name: say(f"dataset.split_rule_{name}".replace("-", "_")),
             help=say("dataset.split_rule_help"),
-            key=f"split-rule-{dataset.id}",
+            key=f"split-rule-{key}",
         )
     own = RULES.get(rule, RULES["default"])
     is_given = rule == GIVEN
@@ -63,7 +67,7 @@ def _choose_split(dataset: Dataset) -> None:
             held.share if same and held.share else own.share,
             step=0.05,
             disabled=is_given,
-            key=f"split-share-{dataset.id}-{rule}",
+            key=f"split-share-{key}-{rule}",
         )
     with columns[2]:
         seed = st.number_input(
@@ -72,7 +76,7 @@ def _choose_split(dataset: Dataset) -> None:
             2**31 - 1,
             held.seed if same and held.seed is not None else own.seed,
             disabled=is_given,
-            key=f"split-seed-{dataset.id}-{rule}",
+            key=f"split-seed-{key}-{rule}",
         )
     with columns[3]:
         folds = st.number_input(
@@ -81,7 +85,7 @@ def _choose_split(dataset: Dataset) -> None:
             20,
             held.folds,
             help=say("dataset.split_folds_help"),
-            key=f"split-folds-{dataset.id}",
+            key=f"split-folds-{key}",
         )
     choice = SplitChoice(
         rule,
@@ -119,11 +123,11 @@ def _ask_card(dataset: Dataset) -> None:
     with st.expander(say("dataset.card")):
         origin = st.text_area(
             say("dataset.origin"), held.origin, help=say("dataset.origin_help"),
-            key=f"origin-{dataset.id}",
+            key=f"origin-{dataset.id}-{_round()}",
         )  # fmt: skip
         terms = st.text_area(
             say("dataset.terms"), held.terms, help=say("dataset.terms_help"),
-            key=f"terms-{dataset.id}",
+            key=f"terms-{dataset.id}-{_round()}",
         )  # fmt: skip
     change_recipe(dataset, origin=origin, terms=terms)
 
@@ -134,16 +138,22 @@ def _show_recipe(dataset: Dataset) -> None:
         upload = st.file_uploader(
             say("dataset.recipe_upload"),
             type=["yaml", "yml"],
-            key=f"recipe-{dataset.id}-{st.session_state.setdefault('recipe_round', 0)}",
+            key=f"recipe-{dataset.id}-{_round()}",
         )
         if upload is not None and st.button(say("dataset.recipe_apply"), key="recipe_apply"):
             recipe = parse_recipe(upload.getvalue().decode("utf-8", "replace"))
             check_fits(recipe, load_index(dataset), name=dataset.name)
-            dataset.save_recipe(recipe)
+            # it fits now, and the data set may change later
+            dataset.save_recipe(replace(recipe, fingerprint=""))
             adopt_decisions(dataset, recipe)
-            st.session_state["recipe_round"] += 1
+            st.session_state["recipe_round"] = _round() + 1
             st.rerun()
         st.code(dataset.recipe().to_yaml(), language="yaml", height=220)
+
+
+def _round() -> int:
+    """Count the recipes that were applied: widgets of before it would write their values back."""
+    return int(st.session_state.get("recipe_round", 0))
 
 
 def _show_files(job: Job) -> None:

@@ -52,7 +52,7 @@ def show(dataset: Dataset) -> None:
         gallery.show(dataset, rows["path"].tolist(), key=key, reason=label_text(label))
     _show_measures(dataset, table)
     _show_means(dataset)
-    _show_formats(table)
+    _show_formats(dataset, table)
     with st.container(horizontal=True):
         if st.button(say("dataset.again"), help=say("dataset.again_help"), key="ds_again"):
             had_faces = bool((table["face_count"] >= 0).any())
@@ -96,12 +96,27 @@ def _show_means(dataset: Dataset) -> None:
                 st.caption(text)
 
 
-def _show_formats(table: pd.DataFrame) -> None:
+def _show_formats(dataset: Dataset, table: pd.DataFrame) -> None:
+    """Show how many pictures of each label have which format and mode; a cell shows them."""
+    rows = table[table["is_readable"] & table["label"].notna()]
+    kind = rows["format"] + " " + rows["mode"]
+    counts = pd.crosstab(rows["label"], kind).reindex(in_label_order(rows["label"]))
+    shown = counts.rename(index=label_text).rename_axis(say("dataset.label")).reset_index()
     with st.expander(say("dataset.formats")):
-        readable = table[table["is_readable"]]
-        counts = readable.groupby(["format", "mode"]).size().reset_index(name="n")
-        names = {name: say(f"dataset.{name}") for name in ("format", "mode", "n")}
-        st.dataframe(counts.rename(columns=names), hide_index=True, alt=say("dataset.formats"))
+        event = st.dataframe(
+            shown,
+            hide_index=True,
+            on_select="rerun",
+            selection_mode="single-cell",
+            key=f"formats-{dataset.id}",
+            alt=say("dataset.formats"),
+        )
+        cells = event["selection"]["cells"] if event else []
+        if cells and cells[0][1] in counts:
+            row, column = cells[0]
+            picked = rows[(rows["label"] == counts.index[row]) & (kind == column)]
+            key = f"format-grid-{dataset.id}"
+            gallery.show(dataset, picked["path"].tolist(), key=key, reason=column)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -74,7 +74,7 @@ def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], word: str
+    folder: Path, arguments: tuple[str, ...], word: str
 ) -> None:
     paths = {"set": folder, "gone": folder / "gone", "x": folder.parent / "x"}
     result = mien("data", *(paths.get(one, one) for one in arguments))

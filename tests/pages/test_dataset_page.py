@@ -8,9 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from emotion_core import jobs
+from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice, fingerprint_of
+from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.texts import say
-from emotion_core.workbench.index import build_index
+from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.judging import draw_map
 from emotion_core.workbench.review import queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
@@ -82,12 +84,31 @@ def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
     app = view(opened(), dataset, "copies")
     app.selectbox(key=f"policy-{dataset.id}-conflicts").set_value("majority").run()
     app = view(app, dataset, "export")
-    app.selectbox(key=f"split-rule-{dataset.id}").set_value("seed-003").run()
-    app.number_input(key=f"split-folds-{dataset.id}").set_value(3).run()
+    app.selectbox(key=f"split-rule-{dataset.id}-0").set_value("seed-003").run()
+    app.number_input(key=f"split-folds-{dataset.id}-0").set_value(3).run()
     assert not app.exception
     recipe = dataset.recipe()
     assert (recipe.conflicts, recipe.split.rule, recipe.split.folds) == ("majority", "seed-003", 3)
     assert recipe.split.share is None
+
+
+def test_an_applied_recipe_is_not_overwritten_by_the_page(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "export")
+    recipe = DatasetRecipe(
+        fingerprint=fingerprint_of(load_index(dataset)),
+        split=SplitChoice("seed-003", seed=5),
+        origin="here",
+        decisions={"sad/3.png": Decision("sad/3.png", "drop", "blank")},
+    )
+    (uploader,) = [u for u in app.get("file_uploader") if u.label == say("dataset.recipe_upload")]
+    uploader.set_value(("recipe.yaml", recipe.to_yaml().encode(), "text/yaml")).run()
+    app.button(key="recipe_apply").click().run()
+    assert not app.exception
+    app.run()
+    held = dataset.recipe()
+    assert (held.split, held.origin) == (SplitChoice("seed-003", seed=5), "here")
+    assert set(held.decisions) == {"sad/3.png"}
+    assert held.fingerprint == "", "the source may change later"
 
 
 def test_review_decides_and_undoes(dataset: Dataset) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from emotion_core import jobs
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
+from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
@@ -30,7 +31,7 @@ from emotion_core.workbench.judging import (
     suggest_labels,
     vote_entropy,
 )
-from emotion_core.workbench.review import decide, queue_pictures, read_queue
+from emotion_core.workbench.review import adopt_decisions, decide, queue_pictures, read_queue
 from emotion_core.workbench.store import (
     Dataset,
     dataset_at,
@@ -271,6 +272,25 @@ def test_the_report_opens_offline(measured: Dataset, tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 12
     for outside in ("http:", "https:", "<script", "@import", "url("):
         assert outside not in page
+
+
+def test_what_cannot_be_split_is_reported_and_laid_out_all_the_same(
+    tmp_path: Path,
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 6, "sad": 1})
+    dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(dataset, with_faces=False)
+    with pytest.raises(BadTable, match="'sad' stands in one group only"):
+        load_cleaned(dataset)
+    assert "7 pictures" in report_dataset(dataset, tmp_path)["report.html"].read_text()
+    assert len(draw_map(dataset)) == 7
+
+
+def test_a_recipe_is_adopted_once(measured: Dataset) -> None:
+    recipe = DatasetRecipe(decisions={"happy/0.png": Decision("happy/0.png", "drop", "blank")})
+    adopt_decisions(measured, recipe)
+    adopt_decisions(measured, recipe)
+    assert len(measured.decisions.steps()) == 1
 
 
 def test_models_suggest_and_never_for_rows_that_judge(measured: Dataset) -> None:
