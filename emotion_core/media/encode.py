@@ -21,7 +21,7 @@ _CODEC_OPTIONS = {"preset": "veryfast", "crf": "23"}
 #: From here on the encoder looks ahead less: each frame it holds is 10 MB at Full HD, and the ten
 #: of the preset were a third of a job's memory.
 _LARGE_PX = 1280 * 720
-_LARGE_OPTIONS = {"x264-params": "rc-lookahead=2:sync-lookahead=0:bframes=1"}
+_LARGE_OPTIONS = {"x264-params": "rc-lookahead=2:sync-lookahead=0:bframes=0"}
 #: mp4 holds these and browsers play them; other sound becomes AAC.
 _COPIED_SOUND = {"aac", "mp3", "mp3float", "opus", "flac"}
 _SOUND_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
