@@ -14,7 +14,15 @@ from .. import limits
 from ..errors import EmotionError, JobCancelled
 from ..files import atomic_write, write_json
 from ..texts import say
-from .store import Job, end_job, is_first_in_line, jobs_folder, load_folder, write_process
+from .store import (
+    Job,
+    end_job,
+    is_first_in_line,
+    jobs_folder,
+    line_of,
+    load_folder,
+    write_process,
+)
 
 #: The status is written at most so often.
 _WRITE_S = 0.25
@@ -84,7 +92,7 @@ class JobRun:
         folder.mkdir(mode=0o700, exist_ok=True)
         while self._slot is None:
             if is_first_in_line(self._folder):
-                self._slot = _free_slot(folder)
+                self._slot = _free_slot(folder, line_of(self.job.kind))
             if self._slot is None:
                 self._check(always=True)
                 time.sleep(_LOOK_S)
@@ -144,11 +152,11 @@ class JobRun:
                 os._exit(1)
 
 
-def _free_slot(folder: Path) -> FileLock | None:
-    """Take a free slot; the system frees it when the process ends, however it ends."""
+def _free_slot(folder: Path, line: str) -> FileLock | None:
+    """Take a free slot of a line; the system frees it when the process ends, however it ends."""
     slots = int(os.environ.get("MIEN_JOB_SLOTS", 0)) or max(1, (os.cpu_count() or 1) // 2)
     for number in range(slots):
-        lock = FileLock(folder / f"{number}.lock", timeout=0)
+        lock = FileLock(folder / f"{line}-{number}.lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
