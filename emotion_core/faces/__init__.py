@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from ..download import FetchedFile, OnBytes, fetch_file, place_file
 from ..errors import ModelError
 from ..texts import say
 from .contract import Detector, OneAtATime
-from .download import FetchedFile, OnBytes, fetch_file, place_file
 
 __all__ = [
     "DETECTORS",

@@ -3,22 +3,23 @@
 import cv2
 import numpy as np
 
+from ..download import FetchedFile
 from ..types import Faces, Image
 from .contract import Floats, finish_faces
-from .download import FetchedFile, require_file
+from .fetched import require_file
 
 _BASE = "https://raw.githubusercontent.com/opencv"
 WEIGHTS = FetchedFile(
     name="res10_300x300_ssd_iter_140000.caffemodel",
     url=f"{_BASE}/opencv_3rdparty/dnn_samples_face_detector_20170830/"
     "res10_300x300_ssd_iter_140000.caffemodel",
-    sha256="2a56a11a57a4a295956b0660b4a3d76bbdca2206c4961cea8efe7d95c7cb2f2d",
+    checksum="sha256:2a56a11a57a4a295956b0660b4a3d76bbdca2206c4961cea8efe7d95c7cb2f2d",
     size_bytes=10_666_211,
 )
 NETWORK = FetchedFile(
     name="deploy.prototxt",
     url=f"{_BASE}/opencv/4.11.0/samples/dnn/face_detector/deploy.prototxt",
-    sha256="dcd661dc48fc9de0a341db1f666a2164ea63a67265c7f779bc12d6b3f2fa67e9",
+    checksum="sha256:dcd661dc48fc9de0a341db1f666a2164ea63a67265c7f779bc12d6b3f2fa67e9",
     size_bytes=28_104,
 )
 FILES = (WEIGHTS, NETWORK)

@@ -3,15 +3,16 @@
 import cv2
 import numpy as np
 
+from ..download import FetchedFile
 from ..types import Faces, Image
 from .contract import finish_faces
-from .download import FetchedFile, require_file
+from .fetched import require_file
 
 NET = FetchedFile(
     name="face_detection_yunet_2023mar.onnx",
     url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/"
     "face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    checksum="sha256:8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     size_bytes=232_589,
 )
 FILES = (NET,)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emotion_core.download import FetchedFile, fetch_file, place_file
 from emotion_core.errors import ModelError
 from emotion_core.faces import DETECTORS, detector_states, load_detector, ssd
-from emotion_core.faces.download import FetchedFile, fetch_file, place_file
 from tests.builders import make_picture
 
 CONTENT = bytes(range(256)) * 1000
@@ -37,7 +37,8 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def wanted(url: str, *, content: bytes = CONTENT) -> FetchedFile:
-    return FetchedFile("net.bin", url, hashlib.sha256(content).hexdigest(), len(content))
+    digest = hashlib.sha256(content).hexdigest()
+    return FetchedFile("net.bin", url, f"sha256:{digest}", len(content))
 
 
 def test_a_file_is_fetched_once_and_checked(server: str) -> None:
@@ -102,7 +103,8 @@ def test_every_fetched_file_comes_by_https_with_a_checksum() -> None:
     for entry in DETECTORS.values():
         for file in entry.files():
             assert file.url.startswith("https://")
-            assert len(file.sha256) == 64
+            assert file.checksum.startswith("sha256:")
+            assert len(file.checksum) == 71
             assert file.size_bytes > 0
 
 
@@ -113,3 +115,24 @@ def test_the_rows_of_ssd_are_decoded() -> None:
     rows[0, 0, 2] = [0, 1, 0.5, 0, 0, 1, 1]
     faces = ssd.decode(rows, make_picture(200, 200), min_confidence=0.8)
     assert faces.xyxy.tolist() == [[50, 50, 150, 150], [0, 180, 40, 200]]
+
+
+def test_a_file_without_a_stated_checksum_is_held_to_its_first_download(server: str) -> None:
+    file = FetchedFile("net.bin", f"{server}/net.bin", "")
+    assert not file.is_ready()
+    path = fetch_file(file)
+    assert file.is_ready()
+    path.write_bytes(b"changed")
+    assert not file.is_ready()
+    with pytest.raises(ModelError, match="not the expected"):
+        place_file(file, path)
+    assert fetch_file(file).read_bytes() == CONTENT
+
+
+def test_publishers_may_state_md5(server: str) -> None:
+    digest = hashlib.md5(CONTENT).hexdigest()
+    assert fetch_file(FetchedFile("net.bin", f"{server}/net.bin", f"md5:{digest}")).is_file()
+    wrong = FetchedFile("other.bin", f"{server}/net.bin", f"md5:{'0' * 32}")
+    with pytest.raises(ModelError, match="not the expected"):
+        fetch_file(wrong)
+    assert not wrong.path.exists()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import limits
-from ..errors import ModelError
-from ..files import atomic_path, sha256_of, work_folder
-from ..texts import say
+from . import limits
+from .errors import ModelError
+from .files import atomic_path, atomic_write, sha256_of, work_folder
+from .texts import say
 
 OnBytes = Callable[[int, int], None]
 
@@ -23,14 +23,16 @@ class FetchedFile:
     Attributes:
         name: Its name in the folder of fetched files.
         url: Where it is fetched from.
-        sha256: What its bytes have to hash to.
-        size_bytes: How much is downloaded.
+        checksum: What its bytes have to hash to, `sha256:…` or, as some publishers state it,
+            `md5:…`. Empty where none is stated: then the hash of the first download is kept
+            beside the file and checked ever after.
+        size_bytes: How much is downloaded; 0 where nobody says.
     """
 
     name: str
     url: str
-    sha256: str
-    size_bytes: int
+    checksum: str
+    size_bytes: int = 0
 
     @property
     def path(self) -> Path:
@@ -39,26 +41,7 @@ class FetchedFile:
 
     def is_ready(self) -> bool:
         """Return whether it was fetched and is unchanged."""
-        return self.path.is_file() and sha256_of(self.path) == self.sha256
-
-
-def require_file(detector: str, file: FetchedFile) -> Path:
-    """Return where a fetched file lies.
-
-    Raises:
-        ModelError: It is not there; the message says how to get it.
-    """
-    if not file.is_ready():
-        raise ModelError(
-            say(
-                "error.detector_file",
-                name=detector,
-                file=file.name,
-                size_mb=f"{file.size_bytes / 1e6:.1f}",
-                folder=file.path.parent,
-            )
-        )
-    return file.path
+        return self.path.is_file() and _fits(self, self.path)
 
 
 def place_file(file: FetchedFile, source: Path) -> Path:
@@ -75,10 +58,11 @@ def place_file(file: FetchedFile, source: Path) -> Path:
     brought = source / file.name if source.is_dir() else source
     if not brought.is_file():
         raise ModelError(say("error.fetch_missing", file=file.name, source=source))
-    if sha256_of(brought) != file.sha256:
+    if not _fits(file, brought):
         raise ModelError(say("error.fetch_changed", file=file.name, url=brought))
     with atomic_path(file.path) as temporary:
         shutil.copyfile(brought, temporary)
+    _note(file)
     return file.path
 
 
@@ -95,27 +79,53 @@ def fetch_file(file: FetchedFile, *, on_bytes: OnBytes | None = None) -> Path:
     """
     if file.is_ready():
         return file.path
-    digest = hashlib.sha256()
     done = 0
-    with atomic_path(file.path) as temporary, temporary.open("wb") as target:
-        for chunk in _chunks(file):
-            done += len(chunk)
-            digest.update(chunk)
-            if done > file.size_bytes:
-                break
-            target.write(chunk)
-            if on_bytes:
-                on_bytes(done, file.size_bytes)
-        if digest.hexdigest() != file.sha256:
+    with atomic_path(file.path) as temporary:
+        with temporary.open("wb") as target:
+            for chunk, total in _chunks(file):
+                done += len(chunk)
+                if file.size_bytes and done > file.size_bytes:
+                    break
+                target.write(chunk)
+                if on_bytes:
+                    on_bytes(done, total)
+        if not _fits(file, temporary):
             raise ModelError(say("error.fetch_changed", file=file.name, url=file.url))
+    _note(file)
     return file.path
 
 
-def _chunks(file: FetchedFile) -> Iterator[bytes]:
+def _fits(file: FetchedFile, path: Path) -> bool:
+    """Return whether a file has the checksum that is stated, or noted by the first download."""
+    expected = file.checksum or _noted(file)
+    if not expected:
+        return True
+    kind, _, digest = expected.partition(":")
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, kind).hexdigest() == digest
+
+
+def _note(file: FetchedFile) -> None:
+    if not file.checksum:
+        atomic_write(_note_path(file), f"sha256:{sha256_of(file.path)}\n")
+
+
+def _noted(file: FetchedFile) -> str:
+    path = _note_path(file)
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def _note_path(file: FetchedFile) -> Path:
+    return file.path.with_name(f"{file.name}.checksum")
+
+
+def _chunks(file: FetchedFile) -> Iterator[tuple[bytes, int]]:
+    """Give the parts of a download, each with the size of the whole; 0 where nobody says."""
     try:
         with urllib.request.urlopen(file.url, timeout=limits.FETCH_TIMEOUT_S) as reply:
+            total = file.size_bytes or int(reply.headers.get("Content-Length") or 0)
             while chunk := reply.read(1 << 16):
-                yield chunk
+                yield chunk, total
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise ModelError(
