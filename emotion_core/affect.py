@@ -4,6 +4,7 @@ All of it is an estimate. Coordinates are conventions of the two student systems
 re-creates, not measurements of people.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -122,3 +123,62 @@ def ray_label(valence: float, arousal: float) -> RayLabel:
     if best_distance > RAY_RADIUS or radius > 1:
         return RayLabel("uncertain", None)
     return RayLabel(best, best_along)
+
+
+#: Seed 000: radius of the disc around an anchor, on its ±4 scale. Seed 003: on the unit circle.
+ANCHOR_DISC, RAY_DISC = 0.4, 0.1
+
+
+def anchor_targets(labels: Sequence[str], *, seed: int) -> NDArray[np.float32]:
+    """Return a point for each label, drawn evenly from a disc around its anchor (seed 000).
+
+    Args:
+        labels: Labels of `ANCHORS`.
+        seed: Of the points; the original had none.
+
+    Returns:
+        float32 (n, 2), valence and arousal in -1..1, rounded to 0.01 of the ±4 scale.
+    """
+    random = np.random.default_rng(seed)
+    centres = np.array([ANCHORS[name] for name in labels], np.float64).reshape(-1, 2)
+    points = centres + _in_disc(random, len(centres), ANCHOR_DISC)
+    return np.asarray(points.round(2) / ANCHOR_SCALE, np.float32)
+
+
+def ray_targets(
+    labels: Sequence[str], confidence: NDArray[np.floating], *, seed: int
+) -> NDArray[np.float32]:
+    """Return a point for each label near its ray, as far out as a model is sure (seed 003).
+
+    A picture whose label has a confidence of `RAY_RADIUS` or less counts as neutral, which lies
+    around the origin. Every other point is drawn from a disc around the place on the ray until
+    its own ray is the nearest one and its radius is above `RAY_RADIUS` and at most 1.
+
+    Args:
+        labels: Labels of `RAYS`.
+        confidence: float (n,), how sure a model is of each label, 0..1.
+        seed: Of the points; the original had none.
+
+    Returns:
+        float32 (n, 2), valence and arousal in -1..1; `ray_label` reads the label from each.
+    """
+    random = np.random.default_rng(seed)
+    points = np.empty((len(labels), 2), np.float32)
+    for row, (name, sure) in enumerate(zip(labels, confidence, strict=True)):
+        if name == "neutral" or sure <= RAY_RADIUS:
+            points[row] = _in_disc(random, 1, RAY_DISC)[0]
+            continue
+        centre = np.array(RAYS[name]) * min(float(sure), 1.0)
+        while True:
+            point = (centre + _in_disc(random, 1, RAY_DISC)[0]).astype(np.float32)
+            if ray_label(*map(float, point)).label == name:
+                points[row] = point
+                break
+    return points
+
+
+def _in_disc(random: np.random.Generator, n: int, radius: float) -> NDArray[np.float64]:
+    """Return points spread evenly over a disc around the origin, (n, 2)."""
+    far = np.sqrt(random.uniform(0, radius**2, n))
+    angle = random.uniform(0, 2 * np.pi, n)
+    return np.stack([far * np.cos(angle), far * np.sin(angle)], axis=1)

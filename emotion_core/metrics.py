@@ -3,6 +3,9 @@
 Throughout, `probs` is float (n, k) with rows that sum to 1, `truth` is int (n,) of class ids.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +38,29 @@ def recalls(probs: Floats, truth: Ints) -> NDArray[np.float64]:
 def mean_recall(probs: Floats, truth: Ints) -> float:
     """Return the mean recall over the classes that occur (balanced accuracy)."""
     return float(np.nanmean(recalls(probs, truth)))
+
+
+def precisions(probs: Floats, truth: Ints) -> NDArray[np.float64]:
+    """Return the precision of each class, float64 (k,); NaN for a class that is never predicted."""
+    counts = confusion_matrix(probs, truth)
+    totals = counts.sum(axis=0)
+    found = np.full(len(counts), np.nan)
+    np.divide(np.diag(counts).astype(np.float64), totals, out=found, where=totals > 0)
+    return found
+
+
+def f1_scores(probs: Floats, truth: Ints) -> NDArray[np.float64]:
+    """Return the F1 of each class, float64 (k,); NaN for one without rows and predictions."""
+    counts = confusion_matrix(probs, truth)
+    either = counts.sum(axis=0) + counts.sum(axis=1)
+    found = np.full(len(counts), np.nan)
+    np.divide(2.0 * np.diag(counts), either, out=found, where=either > 0)
+    return found
+
+
+def macro_f1(probs: Floats, truth: Ints) -> float:
+    """Return the mean F1 over the classes that occur or are predicted."""
+    return float(np.nanmean(f1_scores(probs, truth)))
 
 
 def expected_calibration_error(probs: Floats, truth: Ints, *, bins: int = 15) -> float:
@@ -119,3 +145,108 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return float(centre - half), float(centre + half)
+
+
+def cohens_kappa(probs: Floats, truth: Ints) -> float:
+    """Return the agreement beyond chance of predictions and labels (Cohen 1960); at most 1."""
+    counts = confusion_matrix(probs, truth) / len(probs)
+    by_chance = float(counts.sum(axis=0) @ counts.sum(axis=1))
+    if by_chance == 1:
+        return 1.0
+    return float((np.trace(counts) - by_chance) / (1 - by_chance))
+
+
+#: The answered faces of the validation split have to be right this often.
+ACCURACY_GOAL = 0.85
+
+
+def calibrate(probs: Floats, truth: Ints, clear: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return temperature, abstain threshold and the share answered there, from validation.
+
+    Args:
+        probs: The network's own.
+        truth: The label of each row, the one with most votes.
+        clear: bool (n,), the rows whose label counts; the temperature is fitted to them.
+    """
+    temperature = fit_temperature(probs[clear], truth[clear])
+    calibrated = scale_temperature(probs, temperature)
+    threshold = abstain_threshold(calibrated, truth, accuracy_goal=ACCURACY_GOAL)
+    return temperature, threshold, float((calibrated.max(axis=1) >= threshold).mean())
+
+
+def figures(
+    probs: Floats, targets: Floats, clear: NDArray[np.bool_], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Return the figures of cards and reports.
+
+    Right or wrong is counted over the rows with a clear label; NLL and Brier score are against
+    the targets of all, which are distributions where several people judged.
+
+    Args:
+        probs: Calibrated.
+        targets: float (n, k), a distribution over the labels per row.
+        clear: bool (n,).
+        labels: Names of the k classes.
+    """
+    truth = targets.argmax(axis=1)[clear]
+    shown = probs[clear]
+    n = len(truth)
+    hits = int((shown.argmax(axis=1) == truth).sum())
+    low, high = wilson_interval(hits, n)
+    counts = np.bincount(truth, minlength=len(labels))
+    columns = (counts, recalls(shown, truth), precisions(shown, truth), f1_scores(shown, truth))
+    return {
+        "n": n,
+        "accuracy": round(hits / n, 4),
+        "accuracy_interval_95": [round(low, 4), round(high, 4)],
+        "mean_recall": round(mean_recall(shown, truth), 4),
+        "macro_f1": round(macro_f1(shown, truth), 4),
+        "kappa": round(cohens_kappa(shown, truth), 4),
+        "recall": {
+            name: {
+                "n": int(held),
+                "recall": _rounded(recall),
+                "precision": _rounded(precision),
+                "f1": _rounded(f1),
+            }
+            for name, held, recall, precision, f1 in zip(labels, *columns, strict=True)
+        },
+        "ece_15_bins": round(expected_calibration_error(shown, truth), 4),
+        "target_n": len(probs),
+        "nll": round(negative_log_likelihood(probs, targets), 4),
+        "brier": round(brier_score(probs, targets), 4),
+    }
+
+
+def reliability(
+    probs: Floats, truth: Ints, *, bins: int = 15
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return mean confidence, accuracy and n of each bin that has rows (reliability diagram)."""
+    confidence = probs.max(axis=1)
+    hit = probs.argmax(axis=1) == truth
+    bin_id = np.minimum((confidence * bins).astype(int), bins - 1)
+    n = np.bincount(bin_id, minlength=bins)
+    held = n > 0
+    sure = np.bincount(bin_id, confidence, minlength=bins)[held] / n[held]
+    right = np.bincount(bin_id, hit, minlength=bins)[held] / n[held]
+    return sure, right, n[held]
+
+
+def coverage_curve(
+    probs: Floats, truth: Ints
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return thresholds 0, 0.01 … 0.99, the share answered at each, and its accuracy.
+
+    The accuracy is NaN where nothing is answered.
+    """
+    top, hit = probs.max(axis=1), probs.argmax(axis=1) == truth
+    thresholds = np.arange(0.0, 1.0, 0.01)
+    answered = top[None, :] >= thresholds[:, None]
+    n = answered.sum(axis=1)
+    accuracy_there = np.full(len(thresholds), np.nan)
+    np.divide((answered & hit).sum(axis=1), n, out=accuracy_there, where=n > 0)
+    return thresholds, n / len(probs), accuracy_there
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
