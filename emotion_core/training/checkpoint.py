@@ -3,17 +3,20 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import StorageError, TrainingError
 from ..files import sha256_of
 
-_MODEL, _STATE = "model.keras", "state.json"
-_WEIGHTS = {"best": "best.weights.h5", "average": "average.weights.h5"}
+Weights = Sequence[NDArray[Any]]
+_STATE = "state.json"
+_PARTS = ("weights", "optimizer", "best", "average")
 
 
 @dataclass
@@ -22,33 +25,39 @@ class TrainingState:
 
     Attributes:
         epoch: Finished epochs.
+        stage: The stage that the next epoch belongs to.
         best_epoch: The epoch (from 1) whose weights are kept; 0 before the first.
-        best_score: Its validation accuracy.
+        best_score: Its monitored figure; None before the first.
         averaged_steps: Steps that the moving average of the weights has seen.
+        is_over: Whether the training has ended, by its epochs, early or when asked to.
         history: One row per finished epoch.
     """
 
     epoch: int = 0
+    stage: int = 0
     best_epoch: int = 0
-    best_score: float = -1.0
+    best_score: float | None = None
     averaged_steps: int = 0
+    is_over: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training goes on from.
+    """What a training goes on from; all weights as `model.get_weights()` gives them.
 
     Attributes:
-        model: The compiled Keras model with its optimiser.
-        best: Weights of the best epoch, as `model.get_weights()` gives them.
-        average: Moving average of the weights, likewise.
+        weights: Of the network.
+        optimizer: The optimiser's variables.
+        best: Weights of the best epoch.
+        average: Moving average of the weights; empty where none is kept.
         state: Where the training stands.
     """
 
-    model: Any
-    best: list[Any]
-    average: list[Any]
+    weights: Weights
+    optimizer: Weights
+    best: Weights
+    average: Weights
     state: TrainingState
 
 
@@ -62,19 +71,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     Raises:
         StorageError: The checkpoint cannot be written; the earlier ones stay as they were.
     """
-    model, state = checkpoint.model, checkpoint.state
+    state = checkpoint.state
     final = folder / f"epoch-{state.epoch:04d}"
     partial = folder / f".partial-{state.epoch:04d}"
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        model.save(partial / _MODEL)
-        current = model.get_weights()
-        for kind, name in _WEIGHTS.items():
-            model.set_weights(getattr(checkpoint, kind))
-            model.save_weights(partial / name)
-        model.set_weights(current)
-        hashes = {name: sha256_of(partial / name) for name in (_MODEL, *_WEIGHTS.values())}
+        for part in _PARTS:
+            arrays = {f"{n:05d}": array for n, array in enumerate(getattr(checkpoint, part))}
+            with _file(partial, part).open("wb") as handle:
+                np.savez(handle, **arrays)  # type: ignore[arg-type]
+        hashes = {part: sha256_of(_file(partial, part)) for part in _PARTS}
         text = json.dumps({"state": asdict(state), "sha256": hashes}, indent=2)
         (partial / _STATE).write_text(text, encoding="utf-8")
         for path in (*partial.iterdir(), partial):
@@ -84,9 +91,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         _sync(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        needed_mb = (
+            sum(array.nbytes for part in _PARTS for array in getattr(checkpoint, part)) / 1e6
+        )
         raise StorageError(
             f"The checkpoint of epoch {state.epoch} was not written to {folder}: "
-            f"{error.strerror or error}. Free some space and resume; earlier ones are intact."
+            f"{error.strerror or error}. It needs {needed_mb:.0f} MB. Free some space and resume; "
+            "earlier ones are intact."
         ) from error
     for old in _checkpoints(folder)[:-2]:
         shutil.rmtree(old, ignore_errors=True)
@@ -106,23 +117,26 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     for path in reversed(found):
         try:
             held = json.loads((path / _STATE).read_text(encoding="utf-8"))
-            if any(sha256_of(path / name) != value for name, value in held["sha256"].items()):
+            if any(sha256_of(_file(path, part)) != held["sha256"][part] for part in _PARTS):
                 continue
-        except (OSError, ValueError, KeyError):
+            arrays = {part: _arrays(_file(path, part)) for part in _PARTS}
+            return Checkpoint(**arrays, state=TrainingState(**held["state"]))
+        except (OSError, ValueError, KeyError, TypeError):
             continue
-        model = keras.models.load_model(path / _MODEL)
-        current = model.get_weights()
-        weights = {}
-        for kind, name in _WEIGHTS.items():
-            model.load_weights(path / name)
-            weights[kind] = model.get_weights()
-        model.set_weights(current)
-        return Checkpoint(model, **weights, state=TrainingState(**held["state"]))
     if found:
         raise TrainingError(
             f"No checkpoint in {folder} is intact. Move the folder away to start anew."
         )
     return None
+
+
+def _file(folder: Path, part: str) -> Path:
+    return folder / f"{part}.npz"
+
+
+def _arrays(path: Path) -> list[NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as held:
+        return [held[name] for name in sorted(held.files)]
 
 
 def _checkpoints(folder: Path) -> list[Path]:

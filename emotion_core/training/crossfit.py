@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from ..errors import TrainingError
 from ..files import atomic_path
-from .fit import fit_network, predict_probs
+from .examples import Examples
+from .feed import answers_of
+from .fit import fit_network
 from .recipe import Recipe
 
 
@@ -28,7 +30,7 @@ def out_of_fold_probs(
 
     Args:
         recipe: What is trained, and how.
-        images: uint8 (n, h, h), grey.
+        images: uint8 (n, h, h, c).
         class_id: int (n,), the given label of each picture, from 0 without gaps.
         fold: int (n,), from 0 without gaps; copies of a picture belong into one fold.
         folder: Holds the checkpoints and the finished folds; it belongs to these very pictures.
@@ -60,9 +62,10 @@ def out_of_fold_probs(
                     on_epoch(first + int(row["epoch"]), folds * recipe.epochs)
 
             run = folder / f"fold-{number}"
-            model, _ = fit_network(recipe, images[~rows], targets[~rows], run, on_epoch=tell)
+            others = Examples(images[~rows], targets[~rows])
+            model, _ = fit_network(recipe, others, run, on_epoch=tell)
             with atomic_path(kept) as temporary, temporary.open("wb") as handle:
-                np.save(handle, predict_probs(model, images[rows], flip=True))
+                np.save(handle, answers_of(model, images[rows], flip=True)[0])
             shutil.rmtree(run, ignore_errors=True)
         probs[rows] = np.load(kept)
         if on_epoch:

@@ -1,170 +1,329 @@
-"""The training loop: resumable after any epoch, the best epoch kept."""
+"""The training loop: stage by stage, resumable after any epoch, the best epoch kept."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from .. import metrics
-from ..datasets.fer2013 import (
-    VotedFaces,
-    clean_training_faces,
-    emotion_targets,
-    majority_labels,
-    validation_faces,
-)
 from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
-from .feed import FaceFeed
-from .recipe import Recipe
-from .schedule import CosineCycles
+from .examples import Examples, TrainingData
+from .feed import FaceFeed, answers_of
+from .hardware import policy_for, strategy
+from .rates import RateControl, is_stalled
+from .recipe import EMOTION, Recipe, Stage, is_better
+from .weights import load_weights
 from .zoo import build_network
+from .zoo.heads import backbone_layers
 
 OnEpoch = Callable[[dict[str, float]], None]
+OnStep = Callable[[int, int], None]
+Measure = Callable[[Any], dict[str, float]]
+HISTORY_FILE = "history.json"
+
+
+class _Stop(Exception):
+    """The training was asked to end with what it has."""
 
 
 def train(
-    recipe: Recipe, faces: VotedFaces, folder: Path, *, on_epoch: OnEpoch | None = None
+    recipe: Recipe,
+    data: TrainingData,
+    folder: Path,
+    *,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> tuple[Any, TrainingState]:
-    """Train a network, or go on where `folder` stands.
-
-    The training split is cleaned first; the validation split chooses the best epoch by the
-    majority rule. The test split is not looked at.
+    """Train a network, or go on where `folder` stands; validation chooses the best epoch.
 
     Args:
         recipe: What is trained, and how.
-        faces: All three splits.
+        data: The test split is not looked at.
         folder: The run's folder: recipe.json, checkpoints, history.json.
-        on_epoch: Called with the history row of every finished epoch.
+        on_epoch, on_step, should_stop: As `fit_network`.
 
     Returns:
         A float32 model with the weights of the best epoch, and the final state.
 
     Raises:
-        TrainingError: The set has no faces to train or validate on, the recipe is impossible, or
-            the loss is no longer a number.
+        TrainingError: The recipe is impossible, or was another when the folder was begun; weights
+            are missing; or the loss is no longer a number.
         StorageError: A checkpoint cannot be written.
     """
-    training = clean_training_faces(faces)
-    validation = validation_faces(faces)
-    validation = validation.rows(majority_labels(validation.votes) >= 0)
-    if not len(training) or not len(validation):
-        raise TrainingError(
-            f"There are {len(training)} faces to train on and {len(validation)} to validate with; "
-            "both are needed."
-        )
-    targets = emotion_targets(training.votes)
-    _claim_folder(folder, recipe, faces)
-    truth = majority_labels(validation.votes)
-
-    def measure(model: Any) -> dict[str, float]:
-        probs = predict_probs(model, validation.images)
-        return {
-            "val_accuracy": round(metrics.accuracy(probs, truth), 5),
-            "val_mean_recall": round(metrics.mean_recall(probs, truth), 5),
-            "val_ece": round(metrics.expected_calibration_error(probs, truth), 5),
-        }
-
-    return fit_network(recipe, training.images, targets, folder, measure=measure, on_epoch=on_epoch)
+    _claim_folder(folder, recipe, data.content_hash)
+    return fit_network(
+        recipe,
+        data.train,
+        folder,
+        measure=lambda model: measure_epoch(model, data.val, recipe.outputs),
+        on_epoch=on_epoch,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
 
 
 def fit_network(
     recipe: Recipe,
-    images: NDArray[np.uint8],
-    targets: NDArray[np.float32],
+    examples: Examples,
     folder: Path,
     *,
-    measure: Callable[[Any], dict[str, float]] | None = None,
+    measure: Measure | None = None,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> tuple[Any, TrainingState]:
-    """Train a network on grey faces, or go on where `folder` stands.
+    """Train a network on faces, or go on where `folder` stands.
 
     Args:
         recipe: What is trained, and how.
-        images: uint8 (n, h, h), grey.
-        targets: float32 (n, k), rows that sum to 1.
+        examples: What is trained on.
         folder: Holds the checkpoints and history.json.
-        measure: Gives figures for the history row of a finished epoch. The epoch with the highest
-            `val_accuracy` is the best one; without that figure it is the last.
+        measure: Gives figures for the history row of a finished epoch. The epoch with the best
+            `recipe.monitor` is kept; without such a figure it is the last.
         on_epoch: Called with the history row of every finished epoch.
+        on_step: Called after every step with (steps done, steps at most), over all epochs. What
+            it raises ends the training, which can be resumed after its last finished epoch.
+        should_stop: Asked after every step; when it says so, the training ends for good with the
+            best epoch so far.
 
     Returns:
         A float32 model with the weights of the best epoch, and the final state.
 
     Raises:
-        TrainingError: The recipe is impossible, or the loss is no longer a number.
+        TrainingError: The recipe is impossible, weights are missing, or the loss is no longer a
+            number.
         StorageError: A checkpoint cannot be written.
     """
-    held = load_checkpoint(folder / "checkpoints")
-    if held is None:
-        held = _start(recipe, targets.shape[1], len(images))
-    else:
-        _renew_optimizer(recipe, held.model, len(images))
-    model, best, state = held.model, held.best, held.state
-    average = WeightAverage(recipe.average, held.average, state.averaged_steps)
-    while state.epoch < recipe.epochs:
-        started = time.monotonic()
-        feed = FaceFeed(
-            images,
-            targets,
-            batch=recipe.batch,
-            augmentation=recipe.augmentation_of(state.epoch),
-            seed=recipe.seed,
-            epoch=state.epoch,
+    with strategy():
+        loop = _Loop(recipe, examples, folder, measure, on_epoch, on_step, should_stop)
+        loop.run()
+    final = build_model(recipe, examples.targets.shape[1])
+    final.set_weights(loop.best)
+    return final, loop.state
+
+
+def build_model(recipe: Recipe, classes: int, *, precision: str = "float32") -> Any:
+    """Return the recipe's network with seeded random weights, ready to answer."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_dtype_policy(precision)
+    try:
+        model = build_network(
+            recipe.network,
+            input_px=recipe.crop.side_px,
+            channels=recipe.crop.channels,
+            classes=classes,
+            outputs=recipe.outputs,
+            head=recipe.head,
+            **recipe.options,
         )
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    model.compile(jit_compile=False)
+    return model
+
+
+def measure_epoch(model: Any, val: Examples, outputs: tuple[str, ...]) -> dict[str, float]:
+    """Return the figures of a history row on the validation split."""
+    answers = dict(zip(outputs, answers_of(model, val.images), strict=True))
+    row: dict[str, float] = {}
+    if EMOTION in answers:
+        probs, clear = answers[EMOTION], val.clear
+        shown, truth = probs[clear], val.truth[clear]
+        row = {
+            "val_loss": metrics.negative_log_likelihood(probs, val.targets),
+            "val_accuracy": metrics.accuracy(shown, truth),
+            "val_mean_recall": metrics.mean_recall(shown, truth),
+            "val_macro_f1": metrics.macro_f1(shown, truth),
+            "val_ece": metrics.expected_calibration_error(shown, truth),
+        }
+    if "affect" in answers and val.affect is not None:
+        error = answers["affect"] - val.affect
+        row["val_mse"] = float(np.square(error).mean())
+        row["val_mae"] = float(np.abs(error).mean())
+    return {name: round(value, 5) for name, value in row.items()}
+
+
+class _Loop:
+    """One training while it runs."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        examples: Examples,
+        folder: Path,
+        measure: Measure | None,
+        on_epoch: OnEpoch | None,
+        on_step: OnStep | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> None:
+        self._recipe, self._examples, self._folder = recipe, examples, folder
+        self._measure, self._on_epoch = measure, on_epoch
+        self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
+        self._watch = _Watch(on_step, should_stop)
+        classes = examples.targets.shape[1]
+        self._model = build_model(recipe, classes, precision=policy_for(recipe.precision))
+        self._held = load_checkpoint(folder / "checkpoints")
+        if self._held is None:
+            load_weights(self._model, recipe)
+            current = self._model.get_weights()
+            self._held = Checkpoint(current, (), current, current, TrainingState())
+        self._model.set_weights(self._held.weights)
+        self.best, self.state = list(self._held.best), self._held.state
+        self._average = WeightAverage(recipe.average, self._held.average, self.state.averaged_steps)
+
+    def run(self) -> None:
+        """Go through what is left of the stages."""
+        stages = self._recipe.stages
+        while not self.state.is_over and self.state.stage < len(stages):
+            stage = stages[self.state.stage]
+            self._begin(stage)
+            try:
+                while not self._is_through(stage):
+                    self._epoch(stage)
+            except _Stop:  # the checkpoint stays, so that it can still be resumed
+                break
+            self.state.stage += 1
+        self.state.is_over = True
+        write_json(self._folder / HISTORY_FILE, asdict(self.state))
+
+    def _rows(self) -> list[dict[str, float]]:
+        """The history of the present stage."""
+        return [row for row in self.state.history if row["stage"] == self.state.stage + 1]
+
+    def _is_through(self, stage: Stage) -> bool:
+        rows = self._rows()
+        return len(rows) >= stage.epochs or is_stalled(stage, rows)
+
+    def _begin(self, stage: Stage) -> None:
+        """Freeze, compile, and take over the optimiser or the best weights so far."""
+        is_resumed = bool(self._rows())
+        if not is_resumed and self.state.history:
+            self._model.set_weights(self.best)
+            self._average.restart(self.best)
+        _set_trainable(self._model, stage)
+        optimizer = _optimizer(stage)
+        self._model.compile(
+            optimizer,
+            [_loss(name, self._recipe, self._examples) for name in self._recipe.outputs],
+            loss_weights=[
+                1.0 if name == EMOTION else self._recipe.loss.affect_weight
+                for name in self._recipe.outputs
+            ],
+            # XLA on the CPU takes a third more time a step than oneDNN without it
+            jit_compile=False,
+        )
+        optimizer.build(self._model.trainable_variables)
+        if is_resumed and self._held is not None:
+            for variable, value in zip(optimizer.variables, self._held.optimizer, strict=True):
+                variable.assign(value)
+        self._held = None
+
+    def _epoch(self, stage: Stage) -> None:
+        started = time.monotonic()
+        recipe, state, model = self._recipe, self.state, self._model
+        rows = self._rows()
+        rate = RateControl(
+            stage,
+            first_step=len(rows) * self._steps,
+            steps_per_epoch=self._steps,
+            history=rows,
+        )
+        self._watch.begin(state.epoch * self._steps, recipe.epochs * self._steps)
         _seed_dropout(model, recipe.seed, state.epoch)
+        batch = min(recipe.batch, len(self._examples))
+        feed = FaceFeed(self._examples, recipe, epoch=state.epoch)
+        callbacks = [rate, *([self._average] if recipe.average else []), self._watch]
         result = model.fit(
             feed,
             initial_epoch=state.epoch,
             epochs=state.epoch + 1,
             shuffle=False,
             verbose=0,
-            callbacks=[average],
+            callbacks=callbacks,
         )
-        state.averaged_steps = average.steps
-        row = _finish_epoch(state, result.history["loss"][-1])
-        if measure:
-            with average.applied(model):
-                row.update(measure(model))
+        fitted_s = time.monotonic() - started
+        loss = float(result.history["loss"][-1])
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"The loss is {loss} in epoch {state.epoch + 1}: the training has diverged. "
+                "Take a lower learning rate."
+            )
+        state.averaged_steps = self._average.steps
+        state.epoch += 1
+        row = {"epoch": state.epoch, "stage": state.stage + 1, "loss": round(loss, 5)}
+        with self._shown_weights() as weights:
+            if self._measure:
+                row.update(self._measure(model))
+            self._keep_best(row, weights)
+        row["rate"] = float(f"{rate.rate:.4g}")
+        row["images_per_s"] = round(self._steps * batch / fitted_s, 1)
         row["seconds"] = round(time.monotonic() - started, 1)
-        score = row.get("val_accuracy", float(state.epoch))
-        if score >= state.best_score:
-            state.best_score, state.best_epoch = score, state.epoch
-            best = average.values
-        save_checkpoint(folder / "checkpoints", Checkpoint(model, best, average.values, state))
-        write_json(folder / "history.json", asdict(state))
-        if on_epoch:
-            on_epoch(row)
-    final = _build(recipe, targets.shape[1], precision="float32")
-    final.set_weights(best)
-    return final, state
+        state.history.append(row)
+        self._save()
+        if self._on_epoch:
+            self._on_epoch(row)
+
+    @contextmanager
+    def _shown_weights(self) -> Iterator[list[Any]]:
+        """Within the block the model has the weights that are measured and kept."""
+        if not self._recipe.average:
+            yield self._model.get_weights()
+            return
+        with self._average.applied(self._model):
+            yield self._average.values
+
+    def _keep_best(self, row: dict[str, float], weights: list[Any]) -> None:
+        monitor = self._recipe.monitor
+        score = row.get(monitor)
+        if score is None or is_better(monitor, score, self.state.best_score):
+            self.state.best_score, self.state.best_epoch = score, self.state.epoch
+            self.best = [np.array(one) for one in weights]
+
+    def _save(self) -> None:
+        optimizer = [ops.convert_to_numpy(one) for one in self._model.optimizer.variables]
+        average = self._average.values if self._recipe.average else []
+        held = Checkpoint(self._model.get_weights(), optimizer, self.best, average, self.state)
+        save_checkpoint(self._folder / "checkpoints", held)
+        write_json(self._folder / HISTORY_FILE, asdict(self.state))
 
 
-def predict_probs(model: Any, images: NDArray[np.uint8], *, flip: bool = False) -> Any:
-    """Return the network's probabilities, float32 (n, k), for uint8 faces (n, h, h).
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells every step, and ends the epoch when somebody wants it to."""
 
-    With `flip`, the mean over each face and its mirror image.
-    """
-    pixels = images[..., None].astype(np.float32)
-    probs = model.predict(pixels, batch_size=256, verbose=0)
-    if flip:
-        probs = (probs + model.predict(pixels[:, :, ::-1], batch_size=256, verbose=0)) / 2
-    return np.asarray(probs, np.float32)
+    def __init__(self, on_step: OnStep | None, should_stop: Callable[[], bool] | None) -> None:
+        super().__init__()
+        self._on_step, self._should_stop = on_step, should_stop
+        self._first = self._total = 0
+
+    def begin(self, first: int, total: int) -> None:
+        """Note where the epoch begins."""
+        self._first, self._total = first, total
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del logs
+        if self._on_step:
+            self._on_step(self._first + batch + 1, self._total)
+        if self._should_stop and self._should_stop():
+            raise _Stop
 
 
-def _claim_folder(folder: Path, recipe: Recipe, faces: VotedFaces) -> None:
+def _claim_folder(folder: Path, recipe: Recipe, content_hash: str) -> None:
     """Write what the run is, or check that it is still the same."""
     path = folder / "recipe.json"
-    settings = json.loads(json.dumps({**recipe.as_dict(), "data": faces.content_hash()}))
-    for name in ("title", "crop"):  # they say how the model is used, not how it is trained
+    settings = json.loads(json.dumps({**recipe.as_dict(), "data": content_hash}))
+    for name in ("title", "source"):  # they say what the recipe is called, not what it does
         del settings[name]
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
         raise TrainingError(
@@ -174,72 +333,56 @@ def _claim_folder(folder: Path, recipe: Recipe, faces: VotedFaces) -> None:
     write_json(path, settings)
 
 
-def _start(recipe: Recipe, classes: int, n: int) -> Checkpoint:
-    model = _build(recipe, classes, precision=recipe.precision)
-    _compile(model, _optimizer(recipe, n))
-    return Checkpoint(model, model.get_weights(), model.get_weights(), TrainingState())
+def _set_trainable(model: Any, stage: Stage) -> None:
+    below = backbone_layers(model)
+    model.trainable = True
+    for layer in below:
+        layer.trainable = True
+    if stage.train == "all":
+        return
+    learning = 0 if stage.train == "head" else int(stage.train)
+    if not 0 <= learning <= len(below):
+        raise TrainingError(
+            f"The stage trains the last {learning} layers, but the backbone has {len(below)}."
+        )
+    for layer in below[: len(below) - learning]:
+        layer.trainable = False
 
 
-def _build(recipe: Recipe, classes: int, *, precision: str) -> Any:
-    before = keras.mixed_precision.dtype_policy()
-    keras.utils.set_random_seed(recipe.seed)
-    keras.mixed_precision.set_dtype_policy(precision)
-    try:
-        return build_network(recipe.network, classes=classes, **recipe.options)
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
-
-
-def _compile(model: Any, optimizer: Any) -> None:
-    # XLA on the CPU takes a third more time a step than oneDNN without it
-    model.compile(optimizer, "categorical_crossentropy", jit_compile=False)
-
-
-def _renew_optimizer(recipe: Recipe, model: Any, n: int) -> None:
-    # a saved optimiser forgets which weights it must not decay, so a new one takes over its state
-    saved = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-    optimizer = _optimizer(recipe, n)
-    optimizer.build(model.trainable_variables)
-    for variable, value in zip(optimizer.variables, saved, strict=True):
-        variable.assign(value)
-    _compile(model, optimizer)
-
-
-def _optimizer(recipe: Recipe, n: int) -> Any:
-    steps = max(1, n // min(recipe.batch, n))
-    schedule = CosineCycles(
-        recipe.learning_rate,
-        warmup_steps=round(steps * recipe.warmup_epochs),
-        starts=[steps * epoch for epoch in (0, *recipe.restarts)],
-        total_steps=steps * recipe.epochs,
-        restart_scale=recipe.restart_scale,
-    )
-    optimizer = keras.optimizers.SGD(
-        schedule,
-        momentum=recipe.momentum,
-        nesterov=True,
-        weight_decay=recipe.weight_decay,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+def _optimizer(stage: Stage) -> Any:
+    options: dict[str, Any] = {"learning_rate": stage.learning_rate}
+    if stage.weight_decay:
+        options["weight_decay"] = stage.weight_decay
+    if stage.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=stage.momentum, nesterov=True, **options)
+    else:
+        kind = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[stage.optimizer]
+        optimizer = kind(**options)
+    if stage.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _loss(name: str, recipe: Recipe, examples: Examples) -> Any:
+    if name != EMOTION:
+        return "mean_squared_error"
+    if not recipe.loss.logit_adjustment:
+        return "categorical_crossentropy"
+    shares = examples.targets.mean(axis=0)
+    prior = np.maximum(shares / shares.sum(), 1e-6) ** recipe.loss.logit_adjustment
+
+    def adjusted_crossentropy(target: Any, probs: Any) -> Any:
+        tilted = probs * ops.cast(ops.array(prior), probs.dtype)
+        tilted = tilted / ops.sum(tilted, axis=-1, keepdims=True)
+        return keras.losses.categorical_crossentropy(target, tilted)
+
+    return adjusted_crossentropy
 
 
 def _seed_dropout(model: Any, seed: int, epoch: int) -> None:
     # what a checkpoint does not hold follows from (seed, epoch), so that a resumed run is the same
-    for number, layer in enumerate(model.layers):
+    nested = [inner for layer in model.layers for inner in getattr(layer, "layers", [layer])]
+    for number, layer in enumerate(nested):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:
             generator.state.assign(np.array([seed * 1000 + number, epoch], np.uint32))
-
-
-def _finish_epoch(state: TrainingState, loss: float) -> dict[str, float]:
-    """Count the epoch and begin its row of the history."""
-    if not np.isfinite(loss):
-        raise TrainingError(
-            f"The loss is {loss} in epoch {state.epoch + 1}: the training has diverged. "
-            "Resume with a lower learning rate."
-        )
-    state.epoch += 1
-    row = {"epoch": state.epoch, "loss": round(float(loss), 5)}
-    state.history.append(row)
-    return row

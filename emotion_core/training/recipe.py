@@ -1,18 +1,149 @@
 """Recipes: everything that decides a training, as data."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from ..affect import COORDINATES
 from ..errors import TrainingError
 from ..types import CropRule
 from .augment import Augmentation
+from .settings import above_zero, number, read_settings
 
+EMOTION, AFFECT = "emotion", "affect"
 #: The rule that reads most of the pasted validation faces right: python -m benchmarks.crop_fit.
 DEFAULT_CROP = CropRule(margin=1.2, shift_y=0.0, align=True)
+#: Figures of which more is better; of all others less is.
+RISING = ("accuracy", "recall", "f1")
+
+#: A small data set is dealt out in so many steps an epoch, of so many faces at least.
+_STEPS_WANTED, _BATCH_MIN = 50, 32
+
+Monitor = Literal[
+    "val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss", "val_mse", "val_mae", "loss"
+]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is put on a backbone.
+
+    Attributes:
+        pooling: Over the places of the features; a backbone that ends in a vector takes none.
+        hidden: Width of a dense layer before the outputs; 0 for none.
+        activation: Of that layer.
+        dropout: Share of the features that are dropped while training.
+        zeros: Whether the outputs begin at zero, so that every class is equally likely at first.
+    """
+
+    pooling: Literal["avg", "max", "flatten"] = "avg"
+    hidden: int = number(0, low=0, high=8192)
+    activation: Literal["relu", "linear", "elu"] = "relu"
+    dropout: float = number(0.0, low=0, high=0.95)
+    zeros: bool = False
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The learning rate falls when a figure no longer gets better.
+
+    Attributes:
+        monitor: Which figure.
+        patience: Epochs without a new best before it falls.
+        factor: What it is multiplied by.
+        min_rate: It never falls below.
+    """
+
+    monitor: Monitor = "val_accuracy"
+    patience: int = above_zero(3)
+    factor: float = number(0.1, low=0.001, high=0.999)
+    min_rate: float = number(0.0, low=0)
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """A stage ends when a figure no longer gets better.
+
+    Attributes:
+        monitor: Which figure.
+        patience: Epochs without a new best before it ends.
+    """
+
+    monitor: Monitor = "val_accuracy"
+    patience: int = above_zero(6)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: which layers learn, for how long, how fast.
+
+    Attributes:
+        epochs: Passes over the training faces, at most.
+        learning_rate: Its highest value.
+        train: Which layers learn: `all`, `head`, or the last so many of the backbone with the head.
+        optimizer: `sgd` is with Nesterov momentum.
+        momentum: Of `sgd`.
+        weight_decay: Decoupled, on kernels only.
+        schedule: How the rate goes on: `constant`; `cosine` to zero; `exponential`, by
+            `decay_rate` every `decay_steps` steps.
+        warmup_epochs: Epochs in which it rises from zero, in every cycle.
+        restarts: Finished epochs of the stage after which a cosine rises once more.
+        restart_scale: Its highest value after a restart, relative to the cycle before.
+        decay_steps: Of `exponential`.
+        decay_rate: Of `exponential`.
+        plateau: Lowers the rate further.
+        early_stop: Ends the stage early.
+    """
+
+    epochs: int = above_zero()
+    learning_rate: float = above_zero()
+    train: Literal["all", "head"] | int = "all"
+    optimizer: Literal["sgd", "adam", "nadam"] = "sgd"
+    momentum: float = number(0.9, low=0, high=0.999)
+    weight_decay: float = number(0.0, low=0)
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    warmup_epochs: float = number(0.0, low=0)
+    restarts: tuple[int, ...] = ()
+    restart_scale: float = number(0.5, low=0.01, high=1)
+    decay_steps: int = above_zero(100)
+    decay_rate: float = number(0.9, low=0.01, high=1)
+    plateau: Plateau | None = None
+    early_stop: EarlyStop | None = None
+
+    def __post_init__(self) -> None:
+        within = sorted({epoch for epoch in self.restarts if 0 < epoch < self.epochs})
+        if list(self.restarts) != within:
+            raise TrainingError(
+                f"The stage's restarts {list(self.restarts)} have to rise within its "
+                f"{self.epochs} epochs."
+            )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised: cross-entropy of the emotions, squared error of valence and arousal.
+
+    Attributes:
+        soft_votes: Take the votes of several people as they are, where a data set has them.
+        label_smoothing: Share of each target that is spread over all labels.
+        class_weights: `balanced` weighs each face by how rare its label is.
+        logit_adjustment: Exponent of the labels' shares that the network's answer is multiplied
+            by in training (Menon et al. 2020, arXiv 2007.07314); 0 = none, 1 = fully balanced.
+        mixup: Alpha of the Beta distribution of mixup (Zhang et al. 2017, arXiv 1710.09412);
+            0 = none.
+        affect_weight: Weight of the squared error beside the cross-entropy.
+    """
+
+    soft_votes: bool = True
+    label_smoothing: float = number(0.0, low=0, high=0.9)
+    class_weights: Literal["none", "balanced"] = "none"
+    logit_adjustment: float = number(0.0, low=0, high=2)
+    mixup: float = number(0.0, low=0, high=10)
+    affect_weight: float = number(1.0, low=0)
 
 
 @dataclass(frozen=True)
@@ -22,20 +153,26 @@ class Recipe:
     Attributes:
         name: Also the id of the model that comes out.
         network: A key of `zoo.NETWORKS`.
+        stages: One after another; each begins with the best weights of the one before, the
+            head's included.
         title: A short name for people.
-        crop: How faces are cut out of pictures for it.
+        source: Where the recipe comes from, in words; empty for ours.
+        sees: `face`, cut out by the crop rule, or the `whole` picture squeezed into a square.
+        crop: How faces are cut out; side and channels are the network's input.
         options: Options of the network.
+        head: What stands on it.
+        outputs: What it answers: `emotion`, `affect` or both.
+        affect: Whose coordinates the targets of valence and arousal have: `rays` or `anchors`.
+        weights: `none`, `pretrained` (the published file, fetched before) or the path of a file.
+        split: A key of `datasets.splits.RULES`; empty takes the data set's own split.
+        leave_out: Labels whose faces are left out.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.
-        epochs: Passes over the training faces.
         batch: Faces per step.
-        learning_rate: Its highest value, after the warm-up; it falls along a cosine.
-        warmup_epochs: Epochs in which it rises from zero, in every cycle.
-        restarts: Finished epochs after which it rises once more.
-        restart_scale: Its highest value after a restart, relative to the cycle before.
-        momentum: Nesterov momentum of stochastic gradient descent.
-        weight_decay: Decoupled, on kernels only.
+        loss: What is minimised.
+        monitor: The figure whose best epoch is kept.
         average: Momentum of the weights' moving average that is evaluated and kept; 0 = none.
-        precision: Keras dtype policy of the training; what is exported is float32.
+        precision: Keras dtype policy of the training; what is exported is float32. `auto` is
+            bfloat16 on processors made for it.
         augmentation: How far the training faces are changed.
         calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
             that the network ends on faces as they come.
@@ -43,90 +180,145 @@ class Recipe:
 
     name: str
     network: str
+    stages: tuple[Stage, ...]
     title: str = ""
+    source: str = ""
+    sees: Literal["face", "whole"] = "face"
     crop: CropRule = DEFAULT_CROP
     options: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    epochs: int = 40
-    batch: int = 96
-    learning_rate: float = 0.1
-    warmup_epochs: float = 1.0
-    restarts: tuple[int, ...] = ()
-    restart_scale: float = 0.5
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    average: float = 0.998
-    precision: str = "mixed_bfloat16"
+    head: Head = field(default_factory=Head)
+    outputs: tuple[str, ...] = (EMOTION,)
+    affect: Literal["rays", "anchors"] = "rays"
+    weights: str = "none"
+    split: str = ""
+    leave_out: tuple[str, ...] = ()
+    seed: int = number(0, low=0)
+    batch: int = above_zero(96)
+    loss: Loss = field(default_factory=Loss)
+    monitor: Monitor = "val_accuracy"
+    average: float = number(0.0, low=0, high=0.99999)
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    calm_epochs: int = 0
+    calm_epochs: int = number(0, low=0)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise TrainingError("The recipe's stages are empty; it needs one at least.")
+        if not self.outputs or set(self.outputs) - {EMOTION, AFFECT}:
+            raise TrainingError(
+                f"The recipe's outputs are {list(self.outputs)}; choose {EMOTION}, {AFFECT} or "
+                "both."
+            )
+        if EMOTION not in self.outputs and self.monitor in ("val_accuracy", "val_mean_recall"):
+            raise TrainingError(
+                f"The recipe's monitor is {self.monitor}, but it has no output {EMOTION}; choose "
+                "val_mse or val_mae."
+            )
+        assert self.affect in COORDINATES
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
 
     def augmentation_of(self, epoch: int) -> Augmentation:
         """Return the augmentation of an epoch, counted from 0."""
         if epoch < self.epochs - self.calm_epochs:
             return self.augmentation
-        return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0)
+        return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0, six_way=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, as they stand in a file."""
         return asdict(self)
 
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML that `load_recipe` reads."""
+        return yaml.safe_dump(_listed(self.as_dict()), sort_keys=False, allow_unicode=True)
 
-def parse_recipe(values: dict[str, Any]) -> Recipe:
+
+def is_better(monitor: str, value: float, than: float | None) -> bool:
+    """Return whether a figure is better than the best so far; None is before the first."""
+    if than is None:
+        return True
+    return value > than if monitor.endswith(RISING) else value < than
+
+
+def parse_recipe(values: object) -> Recipe:
     """Make a recipe from plain values.
 
     Raises:
         TrainingError: A setting is unknown, missing or impossible; the message names it.
     """
-    values = dict(values)
-    _check_names(values, Recipe, "recipe")
-    augmentation = values.pop("augmentation", {})
-    _check_names(augmentation, Augmentation, "augmentation")
-    crop = values.pop("crop", asdict(DEFAULT_CROP))
-    _check_names(crop, CropRule, "crop")
-    try:
-        recipe = Recipe(
-            **{**values, "restarts": tuple(values.get("restarts", ()))},
-            crop=CropRule(**crop),
-            augmentation=Augmentation(**augmentation),
-        )
-    except TypeError as error:
-        raise TrainingError(f"The recipe is incomplete: {error}.") from error
-    if list(recipe.restarts) != sorted({e for e in recipe.restarts if 0 < e < recipe.epochs}):
-        raise TrainingError(
-            f"The recipe's restarts {list(recipe.restarts)} have to rise within its "
-            f"{recipe.epochs} epochs."
-        )
-    for name in ("epochs", "batch", "learning_rate"):
-        value = getattr(recipe, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise TrainingError(f"The recipe's {name} is {value!r}; it has to be above zero.")
-    return recipe
+    return read_settings(Recipe, values, title="recipe")
 
 
-def scaled_epochs(recipe: Recipe, *, n: int, samples: int, longest: int) -> Recipe:
-    """Return a recipe with more epochs for a small data set.
+def fitted_to(recipe: Recipe, *, n: int, samples: int, longest: int) -> Recipe:
+    """Return a recipe of one stage with more and smaller steps for a small data set.
 
     Args:
-        recipe: Its epochs are the fewest.
+        recipe: Its epochs are the fewest, its batch is the largest.
         n: Faces in the data set.
         samples: Faces that the network should see in all, repeated ones included.
         longest: Never more epochs than this.
     """
-    wanted = min(longest, -(-samples // max(1, n)))
-    return replace(recipe, epochs=max(recipe.epochs, wanted))
+    (stage,) = recipe.stages
+    epochs = max(stage.epochs, min(longest, -(-samples // max(1, n))))
+    batch = min(recipe.batch, max(_BATCH_MIN, n // _STEPS_WANTED))
+    rate = stage.learning_rate * (batch / recipe.batch) ** 0.5
+    return replace(recipe, batch=batch, stages=(replace(stage, epochs=epochs, learning_rate=rate),))
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
+def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe that comes with the library, by its name, or one of your own, by its path.
+
+    A file that says `like: NAME` holds only what differs from that recipe.
+
+    Args:
+        name_or_path: Which one.
+        changes: `SETTING=VALUE`, such as `batch=16`, `stages.0.epochs=3` or
+            `augmentation.flip=false`; the value is YAML.
 
     Raises:
         TrainingError: There is no such recipe, or it is not a valid one.
     """
+    return changed_recipe(parse_recipe(_values_of(name_or_path)), changes)
+
+
+def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Return a recipe with some settings changed, as `load_recipe` describes them.
+
+    Raises:
+        TrainingError: There is no such setting, or its value is impossible.
+    """
+    values = _listed(recipe.as_dict())
+    for change in changes:
+        path, equals, text = change.partition("=")
+        *way, last = path.split(".")
+        try:
+            place = values
+            for step in way:
+                place = place[int(step)] if isinstance(place, list) else place[step]
+            value = yaml.safe_load(text)
+            if isinstance(place, list):
+                place[int(last)] = value
+            elif equals and isinstance(place, dict):
+                place[last] = value
+            else:
+                raise KeyError(path)
+        except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise TrainingError(
+                f"{change!r} changes no setting. Write SETTING=VALUE, such as batch=16 or "
+                "stages.0.epochs=3."
+            ) from error
+    return parse_recipe(values)
+
+
+def _values_of(name_or_path: str | Path, *, depth: int = 0) -> dict[str, Any]:
     shipped = resources.files(__package__) / "recipes" / f"{name_or_path}.yaml"
     source = shipped if shipped.is_file() else Path(name_or_path)
     if not source.is_file():
         raise TrainingError(
-            f"No recipe {name_or_path!r}. Give a file, or one of: {', '.join(recipe_names())}."
+            f"No recipe {str(name_or_path)!r}. Give a file, or one of: {', '.join(recipe_names())}."
         )
     try:
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
@@ -134,7 +326,23 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         raise TrainingError(f"{name_or_path} is not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise TrainingError(f"{name_or_path} holds no settings.")
-    return parse_recipe(values)
+    if "like" not in values:
+        return values
+    if depth > 4:
+        raise TrainingError(f"{name_or_path} is like a recipe that is like another without end.")
+    base = _values_of(str(values.pop("like")), depth=depth + 1)
+    if "network" in values:  # the options of another network mean nothing to this one
+        base.pop("options", None)
+    return _merged(base, values)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes`; tables are merged, all else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def recipe_names() -> list[str]:
@@ -147,13 +355,8 @@ def recipe_names() -> list[str]:
     )
 
 
-def _check_names(values: object, kind: type, title: str) -> None:
-    if not isinstance(values, dict):
-        raise TrainingError(f"The {title} has to be a table of settings, not {values!r}.")
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise TrainingError(
-            f"The {title} has unknown settings: {', '.join(map(str, unknown))}. "
-            f"Known are: {', '.join(sorted(known))}."
-        )
+def _listed(value: Any) -> Any:
+    """Return plain values with lists in place of tuples, which YAML would tag."""
+    if isinstance(value, dict):
+        return {key: _listed(one) for key, one in value.items()}
+    return [_listed(one) for one in value] if isinstance(value, tuple | list) else value

@@ -7,37 +7,38 @@ import pytest
 
 from emotion_core.errors import TrainingError
 from emotion_core.training.crossfit import out_of_fold_probs
-from emotion_core.training.recipe import load_recipe, parse_recipe, scaled_epochs
+from emotion_core.training.examples import Examples
+from emotion_core.training.recipe import fitted_to, load_recipe, parse_recipe
 from tests.builders import make_voted_faces
-from tests.training.test_training import TINY
+from tests.training.test_training import tiny
 
-RECIPE = parse_recipe({**TINY, "epochs": 2})
+RECIPE = parse_recipe(tiny(epochs=2))
 
 
 def test_no_network_judges_what_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from emotion_core.training import crossfit
 
-    faces = make_voted_faces(48)
+    images = make_voted_faces(48).images[..., None]
     class_id = (np.arange(48) % 2).astype(np.int64)
     fold = np.repeat(np.arange(3), 16)
     trained: list[np.ndarray] = []
     real = crossfit.fit_network
 
-    def spy(recipe: object, images: np.ndarray, *rest: object, **options: object) -> object:
-        trained.append(images)
-        return real(recipe, images, *rest, **options)
+    def spy(recipe: object, examples: Examples, *rest: object, **options: object) -> object:
+        trained.append(examples.images)
+        return real(recipe, examples, *rest, **options)
 
     monkeypatch.setattr(crossfit, "fit_network", spy)
     told: list[tuple[int, int]] = []
     probs = out_of_fold_probs(
-        RECIPE, faces.images, class_id, fold, tmp_path, on_epoch=lambda *now: told.append(now)
+        RECIPE, images, class_id, fold, tmp_path, on_epoch=lambda *now: told.append(now)
     )
     assert probs.shape == (48, 2)
     assert np.allclose(probs.sum(axis=1), 1, atol=1e-4)
     assert told[-1] == (6, 6)
-    for number, images in enumerate(trained):
-        held = {image.tobytes() for image in faces.images[fold == number]}
-        assert not held & {image.tobytes() for image in images}
+    for number, others in enumerate(trained):
+        held = {image.tobytes() for image in images[fold == number]}
+        assert not held & {image.tobytes() for image in others}
     assert len(trained) == 3
 
 
@@ -46,7 +47,7 @@ class Stopped(Exception):
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    faces = make_voted_faces(48)
+    images = make_voted_faces(48).images[..., None]
     class_id = (np.arange(48) % 2).astype(np.int64)
     fold = np.arange(48) // 16
     seen: list[int] = []
@@ -57,26 +58,29 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        out_of_fold_probs(RECIPE, faces.images, class_id, fold, tmp_path / "a", on_epoch=stop)
+        out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path / "a", on_epoch=stop)
     seen.clear()
     probs = out_of_fold_probs(
-        RECIPE, faces.images, class_id, fold, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
+        RECIPE, images, class_id, fold, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
     )
     assert seen == [2, 4, 4, 5, 6, 6]
-    whole = out_of_fold_probs(RECIPE, faces.images, class_id, fold, tmp_path / "b")
+    whole = out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path / "b")
     assert np.abs(probs - whole).max() < 0.02
 
 
 def test_one_fold_or_one_label_is_refused(tmp_path: Path) -> None:
-    faces = make_voted_faces(8)
+    images = make_voted_faces(8).images[..., None]
     ones, two = np.zeros(8, np.int64), np.arange(8) % 2
     for class_id, fold in ((ones, two), (two, ones)):
         with pytest.raises(TrainingError, match="two of each at least"):
-            out_of_fold_probs(RECIPE, faces.images, class_id, fold, tmp_path)
+            out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path)
 
 
-def test_small_data_sets_get_more_epochs() -> None:
+def test_small_data_sets_get_more_and_smaller_steps() -> None:
     recipe = load_recipe("label-noise")
-    assert scaled_epochs(recipe, n=50_000, samples=60_000, longest=60).epochs == recipe.epochs
-    assert scaled_epochs(recipe, n=2_000, samples=60_000, longest=60).epochs == 30
-    assert scaled_epochs(recipe, n=10, samples=60_000, longest=60).epochs == 60
+    assert fitted_to(recipe, n=50_000, samples=60_000, longest=60) == recipe
+    small = fitted_to(recipe, n=2_000, samples=60_000, longest=60)
+    assert (small.epochs, small.batch) == (30, 40)
+    assert small.stages[0].learning_rate == pytest.approx(0.1 * (40 / 96) ** 0.5)
+    tiny_set = fitted_to(recipe, n=10, samples=60_000, longest=60)
+    assert (tiny_set.epochs, tiny_set.batch) == (60, 32)

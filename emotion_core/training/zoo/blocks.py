@@ -7,7 +7,7 @@ from keras import layers
 
 
 def standardise(pixels: Any) -> Any:
-    """Give each picture of (n, h, w, 1), 0..255, mean 0 and standard deviation about 1.
+    """Give each picture of (n, h, w, c), 0..255, mean 0 and standard deviation about 1.
 
     A dim and a bright photo of the same face then look alike to the network. The floor of 8
     grey values keeps the noise of a blank picture from being blown up.
@@ -28,6 +28,26 @@ class Standardise(layers.Layer):  # type: ignore[misc]
         return standardise(pixels)
 
 
+@keras.saving.register_keras_serializable(package="mien")
+class MinusMeanBGR(layers.Layer):  # type: ignore[misc]
+    """Turns RGB 0..255 into BGR and takes a mean off each channel, as Caffe's networks want it.
+
+    Args:
+        mean: Means of blue, green and red.
+    """
+
+    def __init__(self, mean: tuple[float, float, float], **options: Any) -> None:
+        super().__init__(**options)
+        self.mean = tuple(mean)
+
+    def call(self, pixels: Any) -> Any:
+        flipped = keras.ops.flip(pixels, axis=-1)
+        return flipped - keras.ops.cast(keras.ops.array(self.mean), flipped.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": list(self.mean)}
+
+
 def conv_bn_relu(x: Any, width: int, *, kernel_px: int = 3, strides: int = 1) -> Any:
     """Convolution without bias, batch normalisation, ReLU."""
     x = layers.Conv2D(
@@ -40,10 +60,3 @@ def conv_bn_relu(x: Any, width: int, *, kernel_px: int = 3, strides: int = 1) ->
     )(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
-
-
-def softmax_head(x: Any, classes: int, *, dropout: float) -> Any:
-    """Global average pooling, dropout and a softmax in float32."""
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
-    return layers.Dense(classes, activation="softmax", dtype="float32")(x)

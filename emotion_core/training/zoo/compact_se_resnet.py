@@ -1,4 +1,4 @@
-"""A small residual network with squeeze-and-excitation, for 48 px grey faces.
+"""A small residual network with squeeze-and-excitation, for grey faces of 48 px.
 
 Residual blocks: He et al. 2015 (arXiv 1512.03385); squeeze-and-excitation: Hu et al. 2017
 (arXiv 1709.01507).
@@ -6,28 +6,25 @@ Residual blocks: He et al. 2015 (arXiv 1512.03385); squeeze-and-excitation: Hu e
 
 from typing import Any
 
-import keras
 from keras import layers
 
-from .blocks import Standardise, conv_bn_relu, softmax_head
+from .blocks import Standardise, conv_bn_relu
 
 
-def build(
+def features(
+    pixels: Any,
     *,
-    input_px: int,
-    classes: int,
     widths: tuple[int, ...] = (32, 64, 128, 256),
     dropout: float = 0.25,
     reduction: int = 8,
-) -> keras.Model:
-    """Build the network; each stage is one residual block, every stage but the first halves."""
-    inputs = keras.Input((input_px, input_px, 1), name="pixels")
-    x = Standardise(name="standardise")(inputs)
+) -> Any:
+    """Each stage is one residual block; every stage but the first halves."""
+    x = Standardise(name="standardise")(pixels)
     x = conv_bn_relu(x, widths[0])
     for stage, width in enumerate(widths):
         x = _block(x, width, strides=1 if stage == 0 else 2, reduction=reduction)
         x = layers.SpatialDropout2D(dropout * 0.25)(x)
-    return keras.Model(inputs, softmax_head(x, classes, dropout=dropout * 1.5))
+    return x
 
 
 def _block(x: Any, width: int, *, strides: int, reduction: int) -> Any:

@@ -1,0 +1,218 @@
+"""The networks: the published sizes, one step, saved and read again, exported."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.errors import TrainingError
+from emotion_core.training.recipe import Head
+
+COLOUR = {"channels": 3, "classes": 9}
+#: Parameters in all and trainable ones, as the student systems state them.
+PUBLISHED = [
+    ("elu_cnn", {"input_px": 48, "classes": 7}, 7_831_815, 7_827_719),
+    (
+        "elu_cnn",
+        {
+            "input_px": 48,
+            "classes": 7,
+            "widths": ((512, 256), (128, 128), (256, 256)),
+            "dense": 128,
+        },
+        3_700_231,
+        3_696_903,
+    ),
+    ("vggface", {"input_px": 224, **COLOUR}, 23_579_593, 23_526_473),
+    ("bit", {"input_px": 224, **COLOUR}, 23_518_793, 23_518_793),
+    ("application", {"variant": "Xception", "input_px": 224, **COLOUR}, 20_879_921, 20_825_393),
+    ("application", {"variant": "EfficientNetB0", "input_px": 224, **COLOUR}, 4_061_100, None),
+    ("application", {"variant": "EfficientNetB1", "input_px": 240, **COLOUR}, 6_586_768, 6_524_713),
+    ("application", {"variant": "EfficientNetB2", "input_px": 260, **COLOUR}, 7_781_250, None),
+    ("application", {"variant": "EfficientNetB4", "input_px": 380, **COLOUR}, 17_689_960, None),
+    ("compact_vgg", {"input_px": 48, "classes": 8}, 1_176_616, None),
+    ("compact_se_resnet", {"input_px": 48, "classes": 8}, 1_251_268, None),
+]
+#: Every network, as small as it can be.
+SMALL = [
+    ("compact_vgg", {"input_px": 24, "widths": (4, 8), "depths": (1, 1)}),
+    ("compact_se_resnet", {"input_px": 24, "widths": (4, 8), "reduction": 2}),
+    ("elu_cnn", {"input_px": 24, "widths": ((4,), (4,)), "dense": 8}),
+    ("vggface", {"input_px": 32, "channels": 3, "width": 4, "depths": (1, 1)}),
+    ("vggface", {"variant": "senet50", "input_px": 32, "channels": 3, "width": 4, "depths": (1,)}),
+    ("vggface", {"variant": "vgg16", "input_px": 32, "channels": 3, "width": 2}),
+    ("bit", {"input_px": 32, "channels": 3, "width": 4, "depths": (1, 1), "groups": 4}),
+    ("application", {"variant": "MobileNetV3Small", "input_px": 32, "channels": 3}),
+]
+
+
+def values(tensor: object) -> np.ndarray:
+    """A copy, which later steps leave alone."""
+    import keras
+
+    return keras.ops.convert_to_numpy(tensor).copy()
+
+
+def count(weights: list) -> int:
+    return sum(int(np.prod(one.shape)) for one in weights)
+
+
+@pytest.mark.parametrize(("network", "options", "total", "trainable"), PUBLISHED)
+def test_networks_have_their_published_sizes(
+    network: str, options: dict, total: int, trainable: int | None
+) -> None:
+    import keras
+
+    from emotion_core.training.zoo import build_network
+
+    model = build_network(network, **options)
+    assert model.count_params() == total
+    if trainable is not None:
+        assert count(model.trainable_weights) == trainable
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize(("network", "options"), SMALL)
+def test_each_network_learns_is_saved_and_answers_alike_everywhere(
+    network: str, options: dict, tmp_path: Path
+) -> None:
+    import keras
+
+    from emotion_core.training.export import export_litert
+    from emotion_core.training.feed import answers_of
+    from emotion_core.training.zoo import build_network
+
+    keras.utils.set_random_seed(0)
+    model = build_network(network, classes=3, **options)
+    shape = (6, options["input_px"], options["input_px"], options.get("channels", 1))
+    faces = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+    before = [values(one) for one in model.trainable_weights]
+    assert np.isfinite(model.train_on_batch(faces.astype(np.float32), targets))
+    changed = [
+        np.abs(old - values(new)).max() > 0
+        for old, new in zip(before, model.trainable_weights, strict=True)
+    ]
+    assert np.mean(changed) > 0.9, "a part of the network does not learn"
+    (answer,) = answers_of(model, faces)
+    assert answer.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    again.compile(jit_compile=False)
+    assert answers_of(again, faces)[0] == pytest.approx(answer, abs=1e-6)
+    assert export_litert(model, tmp_path / "m.tflite", faces) <= 1e-4
+
+
+def test_a_compact_network_reads_a_dim_photo_alike() -> None:
+    import keras
+
+    from emotion_core.training.zoo import build_network
+
+    keras.utils.set_random_seed(0)
+    model = build_network("compact_vgg", input_px=48, classes=8)
+    faces = np.random.default_rng(0).integers(60, 120, (2, 48, 48, 1)).astype(np.float32)
+    plain = values(model(faces))
+    assert values(model(faces * 0.8 + 5)) == pytest.approx(plain, abs=0.05)
+
+
+def test_two_heads_answer_two_questions() -> None:
+    from emotion_core.training.zoo import build_network
+
+    model = build_network(
+        "compact_vgg",
+        input_px=24,
+        classes=4,
+        outputs=("emotion", "affect"),
+        head=Head(hidden=6, dropout=0.1, zeros=True),
+        widths=(4,),
+        depths=(1,),
+    )
+    emotion, affect = model(np.zeros((2, 24, 24, 1), np.float32))
+    assert values(emotion) == pytest.approx(np.full((2, 4), 0.25))
+    assert affect.shape == (2, 2)
+
+
+def test_preprocessing_is_what_the_weights_want() -> None:
+    import keras
+
+    from emotion_core.training.zoo import application, vggface
+
+    pixels = keras.Input((32, 32, 3))
+    picture = np.full((1, 32, 32, 3), (10.0, 20.0, 30.0), np.float32)
+    for variant, expected in [
+        ("Xception", (10 / 127.5 - 1, 20 / 127.5 - 1, 30 / 127.5 - 1)),
+        ("ResNet50", (30 - 103.939, 20 - 116.779, 10 - 123.68)),
+        ("DenseNet121", ((10 / 255 - 0.485) / 0.229, (20 / 255 - 0.456) / 0.224, -1.2816)),
+        ("EfficientNetB1", (10, 20, 30)),
+        ("ConvNeXtTiny", (10, 20, 30)),
+    ]:
+        layer = keras.Model(pixels, application._preprocess(pixels, variant) * 1.0)
+        seen = values(layer(picture))[0, 0, 0]
+        assert seen == pytest.approx(expected, abs=1e-3), variant
+    assert vggface._MEAN_2 == (91.4953, 103.8827, 131.0912)
+
+
+def test_the_last_layers_of_a_backbone_can_be_trained_alone() -> None:
+    from emotion_core.training.fit import _set_trainable
+    from emotion_core.training.recipe import Stage
+    from emotion_core.training.zoo import build_network
+
+    model = build_network("application", variant="ConvNeXtTiny", input_px=32, channels=3, classes=3)
+    _set_trainable(model, Stage(1, 0.1, train="head"))
+    assert [one.path for one in model.trainable_weights] == ["emotion/kernel", "emotion/bias"]
+    _set_trainable(model, Stage(1, 0.1, train=7))
+    learning = {one.path.split("/")[0] for one in model.trainable_weights}
+    assert any("pointwise_conv_1" in name for name in learning)
+    assert not any("depthwise" in name for name in learning)
+    _set_trainable(model, Stage(1, 0.1))
+    assert len(model.trainable_weights) > 100
+    with pytest.raises(TrainingError, match="last 999 layers"):
+        _set_trainable(model, Stage(1, 0.1, train=999))
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "word"),
+    [
+        ("lenet", {}, r"'lenet'.*compact_vgg"),
+        ("compact_vgg", {"colour": True}, "colour"),
+        ("application", {"variant": "ResNet9"}, r"'ResNet9'.*ConvNeXtTiny"),
+        ("application", {"variant": "Xception"}, "cannot take pictures of"),
+        ("vggface", {"variant": "vgg19"}, "'vgg19'"),
+    ],
+)
+def test_what_cannot_be_built_is_named(network: str, options: dict, word: str) -> None:
+    from emotion_core.training.zoo import build_network
+
+    with pytest.raises(TrainingError, match=word):
+        build_network(network, input_px=48, classes=8, **options)
+
+
+def test_published_bit_weights_find_their_places(tmp_path: Path) -> None:
+    from emotion_core.training.zoo import bit, build_network
+
+    options = {"width": 4, "depths": (1, 1), "groups": 4}
+    model = build_network("bit", input_px=32, channels=3, classes=2, **options)
+    names = [
+        "root_block/standardized_conv2d/kernel",
+        "block1/unit01/a/group_norm/gamma",
+        "block1/unit01/a/proj/standardized_conv2d/kernel",
+        "block2/unit01/c/standardized_conv2d/kernel",
+        "group_norm/beta",
+    ]
+    random = np.random.default_rng(0)
+    held = {
+        f"resnet/{layer.name.replace('__', '/')}/{one.name}": random.normal(size=one.shape)
+        for layer in model.get_layer("backbone").layers
+        for one in layer.weights
+    }
+    assert {f"resnet/{name}" for name in names} <= set(held)
+    np.savez(tmp_path / "bit.npz", **held)
+    bit.load_npz(model, tmp_path / "bit.npz")
+    for layer in model.get_layer("backbone").layers:
+        for one in layer.weights:
+            key = f"resnet/{layer.name.replace('__', '/')}/{one.name}"
+            assert values(one) == pytest.approx(held[key], abs=1e-6)
+    other = build_network("bit", input_px=32, channels=3, classes=2, **{**options, "width": 8})
+    with pytest.raises(TrainingError, match="no weights of this BiT network"):
+        bit.load_npz(other, tmp_path / "bit.npz")
