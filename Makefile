@@ -21,7 +21,7 @@ bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of y
 
 models: env         ## train the shipped models again (hours); DATA=fer2013.npz if not in the work folder
 	for recipe in vgg-s vgg-xs se-resnet-s; do \
-	  $(RUN) -m emotion_core train $$recipe $(if $(DATA),--data $(DATA)) --out models || exit 1; \
+	  $(RUN) -m emotion_core train $$recipe --ferplus $(if $(DATA),--data $(DATA)) --out models || exit 1; \
 	done
 
 env:

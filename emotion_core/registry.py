@@ -1,4 +1,4 @@
-"""The models in `models/`: list them, check them, load them."""
+"""The models that come along and those that were promoted: list them, check them, load them."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from .cards import NETWORK_FILE, Card, read_card
 from .classify import VOTES, Committee, LiteRTClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
-from .files import sha256_of
+from .files import sha256_of, work_folder
 from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
@@ -18,6 +18,13 @@ def models_folder() -> Path:
     """Return where the shipped models lie: `MIEN_MODELS`, or `models/` beside the library."""
     named = os.environ.get("MIEN_MODELS")
     return Path(named) if named else Path(__file__).resolve().parent.parent / "models"
+
+
+def user_models_folder() -> Path:
+    """Return where promoted models lie, made with mode 0700."""
+    folder = work_folder() / "models"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,7 @@ class ModelEntry:
 
 def list_models() -> list[ModelEntry]:
     """Return every model folder, the default first, with broken ones and what is wrong there."""
-    folder = models_folder()
-    paths = sorted(folder.glob("*/card.json")) if folder.is_dir() else []
-    entries = [_entry(path) for path in paths]
+    entries = [_entry(path) for path in _cards()]
     return sorted(entries, key=lambda entry: (entry.id != DEFAULT_MODEL, entry.id))
 
 
@@ -51,7 +56,7 @@ def verify_model(model_id: str) -> Card:
         CardMismatch: The card cannot be used.
         ModelNotTrusted: A file is missing or differs from the card.
     """
-    folder = _folder_of(model_id)
+    folder = model_folder(model_id)
     card = read_card(folder / "card.json")
     if card.id != model_id:
         raise CardMismatch(say("error.card_id", id=model_id, named=card.id))
@@ -75,7 +80,7 @@ def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
     card = verify_model(model_id)
     if NETWORK_FILE not in card.files or card.outputs != ("emotion",):
         raise CardMismatch(say("error.model_no_emotion", id=model_id))
-    return LiteRTClassifier(models_folder() / model_id / NETWORK_FILE, card)
+    return LiteRTClassifier(model_folder(model_id) / NETWORK_FILE, card)
 
 
 def load_committee(
@@ -125,10 +130,23 @@ def _entry(card_path: Path) -> ModelEntry:
         return ModelEntry(model_id, None, str(error))
 
 
-def _folder_of(model_id: str) -> Path:
-    folder = models_folder() / model_id
-    is_plain = Path(model_id).name == model_id and not model_id.startswith(".")
-    if not is_plain or not (folder / "card.json").is_file():
-        known = ", ".join(path.parent.name for path in sorted(models_folder().glob("*/card.json")))
+def model_folder(model_id: str) -> Path:
+    """Return the folder of a model; one that comes along goes before a promoted one.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    found = [path.parent for path in _cards() if path.parent.name == model_id]
+    if not found:
+        known = ", ".join(path.parent.name for path in _cards())
         raise ModelError(say("error.no_model", id=model_id, names=known or "-"))
-    return folder
+    return found[0]
+
+
+def _cards() -> list[Path]:
+    """Return the cards of all models, the ones that come along first."""
+    found: dict[str, Path] = {}
+    for folder in (models_folder(), user_models_folder()):
+        for path in sorted(folder.glob("[!.]*/card.json")):
+            found.setdefault(path.parent.name, path)
+    return list(found.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .videos import Progress, VideoTask, analyse_video
+from .workbench import trainings
 from .workbench.tasks import PREFIX, TASKS, run_task
 
 #: The longer side of a preview.
@@ -40,6 +41,7 @@ def run_video(run: JobRun) -> None:
 #: What a worker can do. A new kind of job is a function and a row here.
 JOBS: dict[str, Callable[[JobRun], None]] = {
     "video": run_video,
+    trainings.KIND: trainings.run_job,
     **{PREFIX + kind: run_task for kind in TASKS},
 }
 

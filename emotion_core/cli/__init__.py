@@ -2,7 +2,7 @@
 
 import typer
 
-from . import camera, data, models, photo, train, video
+from . import camera, data, evaluate, models, photo, train, video
 
 app = typer.Typer(
     help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
@@ -15,5 +15,10 @@ app.command("photo")(photo.photo)
 app.command("video")(video.video)
 app.command("camera")(camera.camera)
 app.command("train")(train.train)
+app.command("resume")(train.resume)
+app.command("compare")(train.compare)
+app.command("promote")(train.promote)
+app.command("evaluate")(evaluate.evaluate)
+app.command("submit")(evaluate.submit)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

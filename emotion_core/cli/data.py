@@ -11,36 +11,17 @@ from ..datasets.cleaning import DatasetRecipe, SplitChoice, load_recipe
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.fer2013 import clean_training_faces, read_csv, save_arrays
 from ..datasets.kaggle import DATASETS, fetch_dataset
-from ..datasets.sources import SourceSpec
 from ..datasets.splits import RULES
-from ..errors import BadTable
 from ..export import to_csv
 from ..files import atomic_write, work_folder
 from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, report_dataset
-from ..workbench.index import build_index, load_index
+from ..workbench.index import load_index
 from ..workbench.judging import FOLDS, judge_labels
-from ..workbench.store import Dataset, dataset_at
 from .shared import cancellable, counting, refusals
+from .source import ByVotes, Kind, Labels, Source, Votes, answers, keep_labels, measured
 
 app = typer.Typer(help="Labelled faces.", no_args_is_help=True)
 
-Source = Annotated[
-    Path,
-    typer.Argument(
-        help="A folder, a ZIP or TAR, a CSV, or an .npz of labelled faces.", show_default=False
-    ),
-]
-Kind = Annotated[
-    str, typer.Option(help="folders, table, fer2013 or arrays; found out if left out.")
-]
-Votes = Annotated[Path | None, typer.Option(help="fer2013new.csv of FER+, beside FER2013's CSV.")]
-ByVotes = Annotated[bool, typer.Option("--by-votes", help="Label by the majority of the votes.")]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", help="NAME=MEANING of a label that is not known; NAME= leaves its pictures out."
-    ),
-]
 RecipeFile = Annotated[
     Path | None, typer.Option("--recipe", help="recipe.yaml, as the page saves it.")
 ]
@@ -64,7 +45,7 @@ def index(
 ) -> None:
     """Measure every picture; what has not changed since is not measured again."""
     with refusals(), cancellable("Cancelled. What is measured is kept; start again to go on."):
-        dataset, new = _measured(source, kind, votes, by_votes, with_faces=not no_faces)
+        dataset, new = measured(source, kind, votes, by_votes, with_faces=not no_faces)
         table = load_index(dataset)
         if out:
             atomic_write(out, to_csv(table.drop(columns=["thumb", "version"])))
@@ -83,8 +64,8 @@ def report(
 ) -> None:
     """Write report.html, which opens offline, and report.json with all counts."""
     with refusals(), cancellable():
-        dataset, _ = _measured(source, kind, votes, by_votes)
-        _keep_labels(dataset, label)
+        dataset, _ = measured(source, kind, votes, by_votes)
+        keep_labels(dataset, label)
         for path in report_dataset(dataset, out).values():
             print(path)
 
@@ -102,7 +83,7 @@ def clean(
 ) -> None:
     """Apply a recipe and write the cleaned tables, the split and the data card."""
     with refusals(), cancellable():
-        dataset, _ = _measured(source, kind, votes, by_votes)
+        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label)
         for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
             print(path)
@@ -131,7 +112,7 @@ def split(
     pictures that the source puts into test.
     """
     with refusals(), cancellable():
-        dataset, _ = _measured(source, kind, votes, by_votes)
+        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
         chosen = replace(chosen, split=SplitChoice(rule, share, seed, folds))
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
@@ -153,7 +134,7 @@ def crop(
 ) -> None:
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable():
-        dataset, _ = _measured(source, kind, votes, by_votes)
+        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label)
         with counting("faces") as tell:
             n, skipped = crop_dataset(dataset, out, recipe=chosen, side_px=side, on_progress=tell)
@@ -176,8 +157,8 @@ def noise(
 ) -> None:
     """Find labels that are probably wrong, by networks that never saw the picture they judge."""
     with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
-        dataset, _ = _measured(source, kind, votes, by_votes)
-        _keep_labels(dataset, label)
+        dataset, _ = measured(source, kind, votes, by_votes)
+        keep_labels(dataset, label)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with counting("pictures") as tell:
             ranked = judge_labels(dataset, recipe_name=recipe, folds=folds, on_progress=tell)
@@ -225,31 +206,8 @@ def drawn(
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
 
 
-def _measured(
-    source: Path, kind: str, votes: Path | None, by_votes: bool, *, with_faces: bool = False
-) -> tuple[Dataset, int]:
-    """Return the data set of a source with its index, and how many pictures were measured now."""
-    dataset = dataset_at(SourceSpec(str(source), kind, str(votes) if votes else "", by_votes))
-    with counting("pictures") as tell:
-        return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
-
-
 def _recipe(
     path: Path | None, labels: list[str] | None, *, otherwise: DatasetRecipe | None = None
 ) -> DatasetRecipe:
     held = load_recipe(path) if path else otherwise or DatasetRecipe()
-    return replace(held, labels={**held.labels, **_answers(labels)})
-
-
-def _keep_labels(dataset: Dataset, labels: list[str] | None) -> None:
-    if labels:
-        held = dataset.recipe()
-        dataset.save_recipe(replace(held, labels={**held.labels, **_answers(labels)}))
-
-
-def _answers(labels: list[str] | None) -> dict[str, str]:
-    pairs = [text.partition("=") for text in labels or []]
-    wrong = [name for name, equals, _ in pairs if not equals or not name]
-    if wrong:
-        raise BadTable(f"--label {wrong[0]} is no answer. Write --label NAME=MEANING.")
-    return {name: meaning for name, _, meaning in pairs}
+    return replace(held, labels={**held.labels, **answers(labels)})

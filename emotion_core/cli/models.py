@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ModelError
+from ..download import fetch_file, place_file
+from ..errors import ModelError, TrainingError
 from ..faces import DETECTORS, detector_states, fetch_detector
-from ..registry import list_models, models_folder, verify_model
+from ..registry import list_models, model_folder, verify_model
 from ..texts import say
+from ..training.recipe import load_recipe
+from ..training.weights import published_weights
 from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
 app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
@@ -38,7 +41,7 @@ def show(model_id: str) -> None:
     """Print the card of a model."""
     with refusals():
         verify_model(model_id)
-        card = models_folder() / model_id / "CARD.md"
+        card = model_folder(model_id) / "CARD.md"
         if not card.is_file():
             raise ModelError(say("error.model_file_missing", id=model_id, file=card.name))
         print(card.read_text(encoding="utf-8"), end="")
@@ -80,3 +83,27 @@ def fetch(
             on_bytes=lambda done, n: progress.update(task, completed=done, total=n),
         )
     print(f"{name}: ready")
+
+
+@app.command()
+def weights(
+    recipe: Annotated[str, typer.Argument(help="A training recipe, such as seed-002-best.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Take the file from here; no network needed.")
+    ] = None,
+) -> None:
+    """Download the published weights that a training recipe starts from."""
+    with refusals(), progress_bar() as progress:
+        settings = load_recipe(recipe)
+        file = published_weights(settings)
+        if file is None:
+            raise TrainingError(say("error.no_weights", name=settings.name))
+        task = progress.add_task(file.name, total=None)
+        path = (
+            place_file(file, source)
+            if source
+            else fetch_file(
+                file, on_bytes=lambda n, total: progress.update(task, completed=n, total=total)
+            )
+        )
+    print(path)

@@ -42,9 +42,9 @@ def cancellable(message: str = "Cancelled. Nothing was written.") -> Iterator[No
 
 
 @contextmanager
-def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+def counting(title: str, terminal: TextIO | None = None) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar; yields the function that takes (steps done, steps in all)."""
-    with progress_bar() as progress:
+    with progress_bar(terminal) as progress:
         row = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(row, completed=done, total=total)
 

@@ -1,4 +1,4 @@
-"""`train RECIPE`"""
+"""`train RECIPE`, `resume RUN`, `compare`, `promote RUN`"""
 
 import os
 from importlib.util import find_spec
@@ -6,43 +6,136 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from ..datasets.fer2013 import load_arrays
 from ..errors import TrainingError
-from ..files import work_folder
+from ..export import to_csv
+from ..files import atomic_write, work_folder
+from ..jobs import owner_hash
+from ..runs import Run, list_runs, load_run
 from ..texts import say
-from ..training.recipe import load_recipe
-from .shared import refusals
+from ..training.recipe import Recipe, load_recipe
+from ..workbench.store import COMMAND_LINE
+from ..workbench.trainings import begin_run, compare_runs, promote_run, work_on
+from .shared import cancellable, counting, refusals
+from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
+
+_PAUSED = "Paused after the last finished epoch. Go on with: python -m emotion_core resume"
+RunId = Annotated[str, typer.Argument(help="A run's id, as 'compare' lists it.")]
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
-    data: Annotated[Path | None, typer.Option(help="Arrays made by 'data fer2013'.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="SETTING=VALUE, such as stages.0.epochs=3.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="A name of the run, for people.")] = "",
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+    ferplus: Annotated[
+        bool,
+        typer.Option(
+            "--ferplus", help="FER2013 by the rules of FER+, as the shipped models were trained."
+        ),
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of models; it gets one of the recipe's name.")
+        Path | None, typer.Option(help="With --ferplus: folder that gets the model's folder.")
     ] = None,
 ) -> None:
-    """Train a network, or go on where it was stopped, and write a model folder.
+    """Train a network on a data set and write its model, its card and its report.
 
-    The run lies in the work folder under runs/. Started again, it goes on after the last finished
-    epoch.
+    Ctrl-C pauses; `resume` goes on after the last finished epoch.
     """
     with refusals():
-        if find_spec("keras") is None:
-            raise TrainingError(say("error.no_keras"))
-        settings = load_recipe(recipe)
-        faces = load_arrays(data or work_folder() / "datasets" / "fer2013.npz")
-        # heavy: Keras and its backend are imported only by this command, and only now
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from ..training.export import write_model
-        from ..training.fit import train as train_network
+        _need_keras()
+        settings = load_recipe(recipe, change or [])
+        if ferplus:
+            _train_ferplus(settings, data or work_folder() / "datasets" / "fer2013.npz", out)
+            return
+        if data is None:
+            raise TrainingError(say("error.no_training_data"))
+        with cancellable():
+            dataset, _ = measured(data, kind, votes, by_votes)
+            keep_labels(dataset, label)
+        run = begin_run(dataset, settings, owner=COMMAND_LINE, name=name)
+        _work(run)
 
-        run = work_folder() / "runs" / settings.name
-        model, state = train_network(settings, faces, run, on_epoch=_print_epoch)
-        folder = (out or run) / settings.name
-        card = write_model(settings, model, state, faces, folder)
+
+def resume(run: RunId) -> None:
+    """Go on with a run after its last finished epoch."""
+    with refusals():
+        _need_keras()
+        _work(load_run(run, owner_hash(COMMAND_LINE)))
+
+
+def compare(
+    run: Annotated[list[str] | None, typer.Argument(help="Runs; none means all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The table as CSV.")] = None,
+) -> None:
+    """Set runs side by side, the best first."""
+    with refusals():
+        mine = owner_hash(COMMAND_LINE)
+        runs = [load_run(one, mine) for one in run] if run else list_runs(mine)
+        table = compare_runs(runs)
+        if out:
+            atomic_write(out, to_csv(table))
+    shown = Table(box=None)
+    for column in table.columns:
+        shown.add_column(column)
+    for row in table.itertuples(index=False):
+        shown.add_row(*("" if value != value else f"{value}" for value in row))
+    Console().print(shown)
+
+
+def promote(
+    run: RunId,
+    model_id: Annotated[str, typer.Option("--id", help="The model's name.")] = "",
+) -> None:
+    """Put the model of a finished run where photos, videos and the camera find it."""
+    with refusals():
+        card = promote_run(load_run(run, owner_hash(COMMAND_LINE)), model_id)
+    print(f"{card.id}: ready, for example: python -m emotion_core photo FILE --model {card.id}")
+
+
+def _work(run: Run) -> None:
+    print(f"run {run.id}: {run.name}", flush=True)
+    with cancellable(f"{_PAUSED} {run.id}"), counting("faces") as tell:
+        card = work_on(run, on_progress=tell, on_epoch=_print_epoch)
+    split = "test" if "test" in card.metrics else "validation"
+    shown = card.metrics.get(split) or card.metrics.get(f"{split}_affect") or {}
+    figures = [f"{key} {shown[key]}" for key in ("accuracy", "macro_f1", "mse") if key in shown]
+    print(f"{split}, n {shown.get('n', 0)}: {', '.join(figures)}")
+    print(run.model_folder)
+
+
+def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
+    faces = load_arrays(data)
+    # heavy: Keras and its backend are imported only by this command, and only now
+    from ..training.export import write_model
+    from ..training.ferplus import ferplus_data
+    from ..training.fit import train as train_network
+
+    run = work_folder() / "runs" / recipe.name
+    prepared = ferplus_data(faces)
+    with cancellable("Paused after the last finished epoch. Give the command again to go on."):
+        model, state = train_network(recipe, prepared, run, on_epoch=_print_epoch)
+        folder = (out or run) / recipe.name
+        card = write_model(recipe, model, state, prepared, folder)
     print(f"{card.id}: {card.metrics['test']['accuracy']:.1%} of the private test")
     print(folder)
+
+
+def _need_keras() -> None:
+    if find_spec("keras") is None:
+        raise TrainingError(say("error.no_keras"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def _print_epoch(row: dict[str, float]) -> None:

@@ -194,7 +194,7 @@ def apply_recipe(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UnknownLabels, BadTable: A label name is unknown, or the rest cannot be split.
     """
-    return _split(clean_rows(recipe, index), recipe.split)
+    return split_cleaned(clean_rows(recipe, index), recipe.split)
 
 
 def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
@@ -285,10 +285,17 @@ def _conflicting(
     return {row for row in members if labels[row] not in trusted and not sure[row]}
 
 
-def _split(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
+def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
     """Give every labelled picture that stays its split; the source's test pictures stay so.
 
     A rule that keeps copies together takes theirs out; the student systems did not look.
+
+    Args:
+        table: As `clean_rows` gives it; it is changed.
+        choice: How it is split.
+
+    Raises:
+        BadTable: The rest cannot be split.
     """
     stays = (table["removed"] == "") & table["label"].notna()
     given = table["split"]

@@ -1,6 +1,6 @@
 """The faces of a data set as arrays: what networks judge and train on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -11,8 +11,9 @@ from ..classify import Classifier
 from ..crops import crop_faces, rule_for
 from ..datasets.sources import Source
 from ..faces import load_detector
+from ..labels import LabelSet
 from ..media.photo import encode_jpeg
-from ..types import CropRule, Image
+from ..types import CropRule, Image, Scores
 from .index import OnProgress, face_or_whole, read_picture_of
 from .store import Dataset
 
@@ -80,24 +81,54 @@ def read_probs(
     paths: Sequence[str],
     models: Sequence[Classifier],
     *,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[NDArray[np.float32]]:
+    flip: bool = False,
+    on_progress: OnProgress | None = None,
+) -> list[Scores]:
     """Let models read the largest face of each picture, or the whole picture.
 
     Args:
         source: Where the pictures are.
         paths: Which ones, n of them.
         models: Who reads.
+        flip: Whether the mean over each face and its mirror image is taken.
         on_progress: Called after some pictures each.
 
     Returns:
-        Per model its calibrated probabilities, float32 (n, k).
+        The calibrated scores of each model.
 
     Raises:
         InputError: A picture cannot be read.
     """
+    return [
+        plain_or_both[-1] for plain_or_both in _read(source, paths, models, (flip,), on_progress)
+    ]
+
+
+def read_both_ways(
+    source: Source,
+    paths: Sequence[str],
+    models: Sequence[Classifier],
+    *,
+    on_progress: OnProgress | None = None,
+) -> list[tuple[Scores, Scores]]:
+    """Return what `read_probs` gives, per model without and with the mirror image; it looks once.
+
+    Raises:
+        InputError: A picture cannot be read.
+    """
+    return [(one[0], one[1]) for one in _read(source, paths, models, (False, True), on_progress)]
+
+
+def _read(
+    source: Source,
+    paths: Sequence[str],
+    models: Sequence[Classifier],
+    flips: Sequence[bool],
+    on_progress: OnProgress | None,
+) -> list[list[Scores]]:
     detector = load_detector()
-    found: list[list[NDArray[np.float32]]] = [[] for _ in models]
+    found: list[list[list[NDArray[np.float32]]]] = [[[] for _ in flips] for _ in models]
+    done = 0
     for batch in _batches(paths):
         crops: list[list[NDArray[np.uint8]]] = [[] for _ in models]
         for path in batch:
@@ -105,13 +136,21 @@ def read_probs(
             face, is_whole = face_or_whole(image, detector)
             for held, model in zip(crops, models, strict=True):
                 held.append(crop_faces(image, face, rule_for(model.card.crop, is_whole=is_whole)))
-        for probs, held, model in zip(found, crops, models, strict=True):
-            probs.append(model.classify(np.concatenate(held)).probs)
+        for parts, held, model in zip(found, crops, models, strict=True):
+            for part, flip in zip(parts, flips, strict=True):
+                part.append(model.classify(np.concatenate(held), flip=flip).probs)
+        done += len(batch)
         if on_progress:
-            on_progress(sum(map(len, found[0])), len(paths))
+            on_progress(done, len(paths))
     return [
-        np.concatenate(probs) if probs else np.zeros((0, len(model.card.labels)), np.float32)
-        for probs, model in zip(found, models, strict=True)
+        [
+            Scores(
+                np.concatenate([np.zeros((0, len(model.card.labels)), np.float32), *part]),
+                LabelSet(model.card.labels),
+            )
+            for part in parts
+        ]
+        for parts, model in zip(found, models, strict=True)
     ]
 
 

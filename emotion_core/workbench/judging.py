@@ -24,8 +24,8 @@ from .store import Dataset
 FOLDS = 3
 METHODS = ("pca", "tsne", "umap")
 #: A network needs about so many steps, however small the data set is; epochs follow from it.
-_SAMPLES_WANTED = 60_000
-_EPOCHS_MAX = 60
+_SAMPLES_WANTED = 80_000
+_EPOCHS_MAX = 100
 
 
 def judge_labels(
@@ -58,14 +58,14 @@ def judge_labels(
         raise TrainingError(say("error.no_keras"))
     # heavy: Keras and its backend are imported only by this job, and only now
     from ..training.crossfit import out_of_fold_probs
-    from ..training.recipe import load_recipe, scaled_epochs
+    from ..training.recipe import fitted_to, load_recipe
 
     table = clean_rows(dataset.recipe(), load_index(dataset))
     rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
     names = in_label_order(rows["label"])
     if len(names) < 2:
         raise TrainingError(say("error.few_labels", n=len(names)))
-    recipe = scaled_epochs(
+    recipe = fitted_to(
         load_recipe(recipe_name), n=len(rows), samples=_SAMPLES_WANTED, longest=_EPOCHS_MAX
     )
     fold = fold_rows(rows, folds=folds).to_numpy()
@@ -91,7 +91,7 @@ def judge_labels(
     for other in work.parent.glob("*"):  # of labels that have changed meanwhile
         if other != work:
             shutil.rmtree(other, ignore_errors=True)
-    probs = out_of_fold_probs(recipe, images[..., 0], class_id, fold, work, on_epoch=tell_epochs)
+    probs = out_of_fold_probs(recipe, images, class_id, fold, work, on_epoch=tell_epochs)
     ranked = rank_labels(rows["path"], rows["label"], probs, names)
     write_table(ranked, dataset.folder / "noise.parquet")
     shutil.rmtree(work.parent, ignore_errors=True)
@@ -131,9 +131,10 @@ def draw_map(
     models.sort(key=lambda model: model.id != DEFAULT_MODEL)
     source = dataset.open()
     try:
-        probs = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)
+        scores = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)
     finally:
         source.close()
+    probs = [one.probs for one in scores]
     features = np.concatenate([np.log(np.maximum(one, 1e-4)) for one in probs], axis=1)
     place = _layout(features.astype(np.float32), method, seed)
     labels = list(models[0].card.labels)

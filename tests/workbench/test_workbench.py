@@ -42,7 +42,7 @@ from emotion_core.workbench.store import (
 )
 from emotion_core.workbench.tasks import start_task, tasks_of
 from tests.builders import encode, make_class_folders, make_picture
-from tests.training.test_training import TINY
+from tests.training.test_training import tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -331,7 +331,7 @@ def test_labels_are_judged_and_ranked(
 ) -> None:
     monkeypatch.setattr(judging, "_EPOCHS_MAX", 2)
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(yaml.safe_dump({**TINY, "epochs": 1}))
+    recipe.write_text(yaml.safe_dump(tiny(epochs=1)))
     decide(measured, ["happy/0.png"], "drop", reason="blank")
     decide(measured, ["happy/1.png"], "relabel", reason="seen", label="sad")
     told: list[tuple[int, int]] = []

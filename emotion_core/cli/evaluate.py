@@ -1,0 +1,100 @@
+"""`evaluate` and `submit`: models on labelled and on unlabelled data sets"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..datasets.tables import PATH_COLUMNS, column_of, read_table
+from ..errors import InputError
+from ..export import to_csv
+from ..files import atomic_write, write_json
+from ..registry import DEFAULT_MODEL, load_recognizer
+from ..texts import say
+from ..workbench.evaluation import ALL, Evaluation, submission
+from ..workbench.evaluation import evaluate as evaluate_on
+from .shared import cancellable, counting, quiet_natives, refusals
+from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
+
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="A model; several make a committee.")
+]
+Vote = Annotated[str, typer.Option(help="soft or hard.")]
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz.")],
+    model: Models = None,
+    vote: Vote = "soft",
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = ALL,
+    json: Annotated[Path | None, typer.Option(help="All figures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A CSV with a row per picture.")] = None,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Measure a model or a committee on labelled pictures, with and without mirror image."""
+    with refusals(), cancellable(), quiet_natives() as terminal:
+        dataset, _ = measured(data, kind, votes, by_votes)
+        keep_labels(dataset, label)
+        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+        with counting("faces", terminal) as tell:
+            found = evaluate_on(dataset, recognizer, split=split, on_progress=tell)
+        if json:
+            write_json(json, found.as_dict())
+        if out:
+            atomic_write(out, to_csv(found.table))
+    _print(found)
+
+
+def submit(
+    data: Annotated[Path, typer.Option(help="A folder or archive of unlabelled pictures.")],
+    out: Annotated[Path, typer.Option(help="The CSV: image_path, emotion.")],
+    model: Models = None,
+    vote: Vote = "soft",
+    sample: Annotated[
+        Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
+    ] = None,
+    tta: Annotated[bool, typer.Option("--tta", help="Average with the mirror image.")] = False,
+) -> None:
+    """Write what a model says of unlabelled pictures, in the form of the competition."""
+    with refusals(), cancellable(), quiet_natives() as terminal:
+        dataset, _ = measured(data, "", None, False)
+        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+        order = _order(sample) if sample else []
+        with counting("faces", terminal) as tell:
+            table = submission(dataset, recognizer, order=order, flip=tta, on_progress=tell)
+        atomic_write(out, to_csv(table))
+    for name, n in table["emotion"].value_counts().items():
+        print(f"{name:10} {n:6} {n / len(table):6.1%}")
+    print(out)
+
+
+def _order(sample: Path) -> list[str]:
+    try:
+        content = sample.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(say("error.unreadable_file", name=sample.name, reason=reason)) from error
+    table = read_table(content, sample.name)
+    return table[column_of(table, PATH_COLUMNS, sample.name)].astype(str).tolist()
+
+
+def _print(found: Evaluation) -> None:
+    for title, shown in (("plain", found.plain), ("mirrored too", found.with_flip)):
+        low, high = shown["accuracy_interval_95"]
+        print(
+            f"{title:13} n {shown['n']}  accuracy {shown['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+            f"  macro-F1 {shown['macro_f1']:.3f}  kappa {shown['kappa']:.3f}"
+            f"  ECE {shown['ece_15_bins']:.1%}"
+        )
+    for name, row in found.plain["recall"].items():
+        if row["n"]:
+            precision = "–" if row["precision"] is None else f"{row['precision']:.1%}"
+            print(f"  {name:10} n {row['n']:6}  recall {row['recall']:6.1%}  precision {precision}")
+    for name, accuracy in found.members.items():
+        print(f"  member {name}: accuracy {accuracy:.1%}")
+    if found.left_out:
+        told = ", ".join(f"{name} {n}" for name, n in found.left_out.items())
+        print(f"left out, since the model does not know these labels: {told}")

@@ -1,0 +1,225 @@
+"""Trainings as folders: what was asked for, how far it is, what came of it.
+
+runs/<id>/run.json       recipe, data set, seed, code, environment; written once
+          history.json   a row per finished epoch
+          end.json       how it ended, and why
+          stop           a flag: end now, with the best epoch so far
+          checkpoints/   what it goes on from
+          validation.parquet   what the finished network answers on the validation split
+          report.json    its figures
+          model/<name>/  the model, with its card
+"""
+
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .errors import InputError, StorageError
+from .files import work_folder, write_json
+from .texts import say
+
+_ID = re.compile(r"[0-9a-f]{16}")
+#: How a run can have ended; before that it has no end.
+DONE, FAILED, PAUSED = "done", "failed", "paused"
+_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training as it stands.
+
+    Attributes:
+        id: 16 hex digits.
+        name: A name for people.
+        folder: Where it lies.
+        recipe: The recipe as plain values.
+        dataset: What it is trained on: `id`, `name`, `fingerprint`, `recipe_sha256`.
+        created_s: When it was begun, in seconds since 1970.
+        job: The job that works on it, or last did.
+        environment: Versions and machine at its beginning.
+        state: Empty before it has ended; then `done`, `failed` or `paused`.
+        message: Why it ended, where it failed.
+        best_epoch: The epoch that is kept; 0 before the first.
+        history: One row per finished epoch.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    recipe: dict[str, Any]
+    dataset: dict[str, Any]
+    created_s: float
+    job: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    state: str = ""
+    message: str = ""
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages, at most."""
+        return sum(int(stage["epochs"]) for stage in self.recipe["stages"])
+
+    @property
+    def model_folder(self) -> Path:
+        """Where its model is written."""
+        return self.folder / "model" / str(self.recipe["name"])
+
+    @property
+    def seconds(self) -> float:
+        """How long its finished epochs took."""
+        return sum(row["seconds"] for row in self.history)
+
+    def report(self) -> dict[str, Any] | None:
+        """Return its figures, or None before it is done."""
+        return _load(self.folder / "report.json")
+
+    def answers(self) -> pd.DataFrame | None:
+        """Return what it answers on validation, or None before it is done.
+
+        Columns `path`, `truth` (a label), `is_clear` and `prob_<label>`, calibrated.
+
+        Raises:
+            StorageError: The table is damaged.
+        """
+        path = self.folder / "validation.parquet"
+        try:
+            return pd.read_parquet(path) if path.is_file() else None
+        except (OSError, ValueError) as error:
+            raise StorageError(say("error.dataset_damaged", file=path.name)) from error
+
+    def should_stop(self) -> bool:
+        """Return whether somebody wants it to end with what it has."""
+        return (self.folder / "stop").exists()
+
+
+def runs_folder() -> Path:
+    """Return the folder of all runs, made with mode 0700."""
+    folder = work_folder() / "runs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def new_run(
+    name: str, *, owner_hash: str, recipe: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> Run:
+    """Make the folder of a training.
+
+    Args:
+        name: A name for people.
+        owner_hash: Whose it is, as `jobs.owner_hash` gives it.
+        recipe: The recipe as plain values.
+        dataset: What it is trained on.
+
+    Raises:
+        StorageError: The folder cannot be made.
+    """
+    folder = runs_folder() / secrets.token_hex(8)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.no_run_folder", reason=reason)) from error
+    held = {
+        "name": name,
+        "owner": owner_hash,
+        "created_s": time.time(),
+        "recipe": dict(recipe),
+        "dataset": dict(dataset),
+        "environment": environment(),
+    }
+    write_json(folder / "run.json", held)
+    return load_run(folder.name)
+
+
+def environment() -> dict[str, str]:
+    """Return what a training runs with: versions, processor, number of cores."""
+    found = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return {**found, "processor": platform.machine(), "cores": str(os.cpu_count() or 1)}
+
+
+def list_runs(owner_hash: str) -> list[Run]:
+    """Return the runs of an owner, the newest first."""
+    folders = [folder for folder in runs_folder().iterdir() if _ID.fullmatch(folder.name)]
+    mine = [run for folder in folders if (run := _read(folder, owner_hash)) is not None]
+    return sorted(mine, key=lambda run: -run.created_s)
+
+
+def load_run(run_id: str, owner_hash: str | None = None) -> Run:
+    """Return a run of an owner; None, for a job that was started by one, is anybody.
+
+    Raises:
+        InputError: There is none of that id that belongs to the owner.
+    """
+    run = _read(runs_folder() / run_id, owner_hash) if _ID.fullmatch(run_id) else None
+    if run is None:
+        raise InputError(say("error.no_run"))
+    return run
+
+
+def note_job(run: Run, job_id: str) -> None:
+    """Note which job works on a run; it has no end any more."""
+    for name in ("end.json", "stop"):
+        (run.folder / name).unlink(missing_ok=True)
+    write_json(run.folder / "job.json", {"id": job_id})
+
+
+def note_end(run: Run, state: str, message: str = "") -> None:
+    """Note how a run ended: `done`, `failed` or `paused`, and why."""
+    write_json(run.folder / "end.json", {"state": state, "message": message, "at_s": time.time()})
+
+
+def request_stop(run: Run) -> None:
+    """Ask a run to end now with the best epoch so far."""
+    (run.folder / "stop").touch()
+
+
+def delete_run(run: Run) -> None:
+    """Delete a run with all that it made, a promoted copy of its model excepted."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def _read(folder: Path, owner_hash: str | None = None) -> Run | None:
+    held = _load(folder / "run.json")
+    if held is None or (owner_hash is not None and held["owner"] != owner_hash):
+        return None
+    history = _load(folder / "history.json") or {}
+    end = _load(folder / "end.json") or {}
+    return Run(
+        id=folder.name,
+        name=held["name"],
+        folder=folder,
+        recipe=held["recipe"],
+        dataset=held["dataset"],
+        created_s=held["created_s"],
+        job=(_load(folder / "job.json") or {}).get("id", ""),
+        environment=held["environment"],
+        state=end.get("state", ""),
+        message=end.get("message", ""),
+        best_epoch=int(history.get("best_epoch", 0)),
+        history=history.get("history", []),
+    )
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None

@@ -1,0 +1,205 @@
+"""Models measured on labelled data sets, and their answers on unlabelled ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..classify import Recognizer
+from ..committee import Vote
+from ..datasets.cleaning import clean_rows, split_cleaned
+from ..errors import InputError
+from ..labels import LabelSet
+from ..texts import say
+from .faces import read_both_ways, read_probs
+from .index import OnProgress, load_index
+from .store import Dataset
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model or a committee did on a data set.
+
+    Attributes:
+        model: Its id.
+        labels: The labels of its answers.
+        split: Which rows: `train`, `val`, `test` or `all`.
+        left_out: Rows whose label the model does not know, by label.
+        plain: Figures without, as `metrics.figures` gives them.
+        with_flip: Figures with the mirror image beside each face.
+        confusion: int64 (k, k), row = label, column = answer; without the mirror image.
+        members: Accuracy of each member by its id; of a committee.
+        table: A row per picture: `path`, `truth`, `label`, `confidence` and `prob_<label>`.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    split: str
+    left_out: dict[str, int]
+    plain: dict[str, Any]
+    with_flip: dict[str, Any]
+    confusion: NDArray[np.int64]
+    members: dict[str, float]
+    table: pd.DataFrame
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as plain values for JSON; the table is left out."""
+        return {
+            "model": self.model,
+            "labels": list(self.labels),
+            "split": self.split,
+            "left_out": self.left_out,
+            "plain": self.plain,
+            "with_flip": self.with_flip,
+            "confusion": self.confusion.tolist(),
+            "members": self.members,
+        }
+
+
+def evaluate(
+    dataset: Dataset,
+    recognizer: Recognizer,
+    *,
+    split: str = ALL,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Measure a model or a committee on the labelled pictures of a data set.
+
+    The data set's own recipe cleans and splits it first.
+
+    Args:
+        dataset: Measured before.
+        recognizer: Who reads.
+        split: `train`, `val`, `test` or `all`.
+        on_progress: Called after some pictures each.
+
+    Raises:
+        InputError: No picture of the split has a label that the model knows.
+        BadTable: The data set cannot be split.
+    """
+    rows = _labelled(dataset, split)
+    labels = recognizer.labels
+    is_known = rows["label"].isin(labels.names)
+    left_out = rows.loc[~is_known, "label"].value_counts().to_dict()
+    rows = rows[is_known].reset_index(drop=True)
+    if rows.empty:
+        names = ", ".join(labels)
+        raise InputError(
+            say("error.no_evaluation_rows", name=dataset.name, split=split, labels=names)
+        )
+    source = dataset.open()
+    try:
+        paths = rows["path"].tolist()
+        scores = read_both_ways(source, paths, recognizer.members, on_progress=on_progress)
+    finally:
+        source.close()
+    truth = pd.Index(labels.names).get_indexer(pd.Index(rows["label"])).astype(np.int64)
+    plain, flipped = (recognizer.fuse([one[way] for one in scores]) for way in range(2))
+    members = {
+        member.card.id: _accuracy_of(one[0].probs, LabelSet(member.card.labels), rows["label"])
+        for member, one in zip(recognizer.members, scores, strict=True)
+    }
+    return Evaluation(
+        model=recognizer.id,
+        labels=labels.names,
+        split=split,
+        left_out={str(name): int(n) for name, n in left_out.items()},
+        plain=_figures(plain, truth, labels),
+        with_flip=_figures(flipped, truth, labels),
+        confusion=metrics.confusion_matrix(_as_probs(plain), truth),
+        members=members if len(members) > 1 else {},
+        table=_table(rows, plain, labels),
+    )
+
+
+def submission(
+    dataset: Dataset,
+    recognizer: Recognizer,
+    *,
+    order: Sequence[str] = (),
+    flip: bool = False,
+    on_progress: OnProgress | None = None,
+) -> pd.DataFrame:
+    """Return what a model says of the unlabelled pictures of a data set, for a competition.
+
+    Args:
+        dataset: Measured before; its readable pictures without a label are read.
+        recognizer: Who reads; it answers always, abstaining is left out.
+        order: Names of the pictures in the order that is wanted; without it, by number.
+        flip: Whether the mean over each face and its mirror image is taken.
+        on_progress: Called after some pictures each.
+
+    Returns:
+        Columns `image_path`, the picture's bare name, and `emotion`.
+
+    Raises:
+        InputError: No picture is without a label, or one of `order` is not among them.
+    """
+    index = load_index(dataset)
+    rows = index[index["is_readable"] & index["raw_label"].isna()]
+    names = rows["path"].map(lambda path: PurePosixPath(path).name)
+    by_name = dict(zip(names, rows["path"], strict=True))
+    wanted = list(order) or sorted(by_name, key=_by_number)
+    if not by_name:
+        raise InputError(say("error.no_unlabelled_rows", name=dataset.name))
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise InputError(say("error.submission_order", n=len(missing), name=missing[0]))
+    source = dataset.open()
+    try:
+        paths = [by_name[name] for name in wanted]
+        scores = read_probs(source, paths, recognizer.members, flip=flip, on_progress=on_progress)
+    finally:
+        source.close()
+    vote = recognizer.fuse(scores)
+    labels = np.array(recognizer.labels.names, object)
+    return pd.DataFrame({"image_path": wanted, "emotion": labels[vote.class_id]})
+
+
+def _labelled(dataset: Dataset, split: str) -> pd.DataFrame:
+    recipe = dataset.recipe()
+    table = clean_rows(recipe, load_index(dataset))
+    if split != ALL:
+        table = split_cleaned(table, recipe.split)
+    rows = table[(table["removed"] == "") & table["label"].notna()]
+    return rows if split == ALL else rows[rows["split"] == split]
+
+
+def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str, Any]:
+    targets = np.eye(len(labels), dtype=np.float32)[truth]
+    return metrics.figures(_as_probs(vote), targets, np.ones(len(truth), bool), labels.names)
+
+
+def _as_probs(vote: Vote) -> NDArray[np.float32]:
+    """Return scores whose highest is the winner of the vote; in a hard vote a tie may hide it."""
+    probs = vote.scores.probs.copy()
+    rows = np.arange(len(probs))
+    is_hidden = probs.argmax(axis=1) != vote.class_id
+    probs[rows[is_hidden], vote.class_id[is_hidden]] += 1e-4
+    return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
+
+
+def _accuracy_of(probs: NDArray[np.float32], labels: LabelSet, truth: pd.Series) -> float:
+    answered = np.array(labels.names, object)[probs.argmax(axis=1)]
+    return round(float((answered == truth.to_numpy(object)).mean()), 4)
+
+
+def _table(rows: pd.DataFrame, vote: Vote, labels: LabelSet) -> pd.DataFrame:
+    names = np.array(labels.names, object)
+    table = pd.DataFrame({"path": rows["path"], "truth": rows["label"]})
+    table["label"], table["confidence"] = names[vote.class_id], vote.confidence
+    for column, name in enumerate(labels):
+        table[f"prob_{name}"] = vote.scores.probs[:, column]
+    return table
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    stem = PurePosixPath(name).stem
+    return (int(stem), name) if stem.isdecimal() else (1 << 60, name)

@@ -1,0 +1,207 @@
+"""Training on a data set: its faces as arrays, runs begun, worked on and read."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from ..affect import ANCHORS, RAYS, anchor_targets, ray_targets
+from ..crops import crop_faces, rule_for
+from ..datasets.cleaning import clean_rows, split_cleaned
+from ..datasets.naming import in_label_order
+from ..datasets.sources import VOTE
+from ..datasets.splits import TEST, TRAIN, VAL
+from ..errors import TrainingError
+from ..faces import load_detector
+from ..files import atomic_path
+from ..labels import canonical_name
+from ..registry import load_model
+from ..texts import say
+from ..training.examples import Examples, TrainingData
+from ..training.recipe import AFFECT, Recipe
+from ..types import CropRule, Faces
+from .faces import read_probs
+from .index import OnProgress, face_or_whole, load_index, read_picture_of
+from .store import Dataset
+
+#: Faces of this many preparations are kept beside a data set.
+_KEPT = 2
+
+
+def training_rows(dataset: Dataset, recipe: Recipe) -> pd.DataFrame:
+    """Return the pictures of a data set that a recipe trains, validates and tests with.
+
+    Columns as `cleaning.apply_recipe` gives them; only labelled pictures that stay. Labels that the
+    recipe leaves out are gone before the split.
+
+    Raises:
+        TrainingError: Nothing is left.
+        BadTable, InputError: The data set is not measured, or cannot be split.
+    """
+    cleaning = dataset.recipe()
+    table = clean_rows(cleaning, load_index(dataset))
+    table.loc[table["label"].isin(recipe.leave_out), "removed"] = "left out by the training"
+    choice = replace(cleaning.split, rule=recipe.split, share=None, seed=None)
+    table = split_cleaned(table, choice if recipe.split else cleaning.split)
+    rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
+    if rows.empty:
+        raise TrainingError(say("error.no_training_rows", name=dataset.name))
+    return rows
+
+
+def prepare_data(
+    dataset: Dataset, recipe: Recipe, *, on_progress: OnProgress | None = None
+) -> TrainingData:
+    """Return a data set as a recipe trains on it; its faces are kept for the next time.
+
+    Args:
+        dataset: Indexed before.
+        recipe: What it sees, which labels and targets it takes, how it splits.
+        on_progress: Called after some pictures each.
+
+    Raises:
+        TrainingError: A split is empty, or fewer than two labels are left.
+        BadTable, InputError: The data set is not measured, cannot be split or read.
+        StorageError: The faces cannot be kept.
+    """
+    rows = training_rows(dataset, recipe)
+    labels = in_label_order(rows["label"])
+    images = _faces(dataset, rows, recipe, on_progress)
+    targets = _targets(rows, labels, by_votes=recipe.loss.soft_votes)
+    affect = _affect(dataset, rows, recipe) if AFFECT in recipe.outputs else None
+    splits: dict[str, Examples] = {}
+    for name in (TRAIN, VAL, TEST):
+        chosen = np.flatnonzero((rows["split"] == name).to_numpy())
+        splits[name] = Examples(
+            images[chosen],
+            targets[chosen],
+            affect=None if affect is None else affect[chosen],
+            names=tuple(rows["path"].iloc[chosen]),
+        )
+    cleaning = dataset.recipe()
+    data = TrainingData(
+        labels=tuple(labels),
+        train=splits[TRAIN],
+        val=splits[VAL],
+        test=splits[TEST] if len(splits[TEST]) else None,
+        content_hash=_hash(rows, targets),
+        about={
+            "data_set": dataset.name,
+            "origin": cleaning.origin or say("training.not_stated"),
+            "terms": cleaning.terms or say("training.not_stated"),
+            "pictures": {name: len(split) for name, split in splits.items()},
+        },
+        crop=crop_rule(rows, recipe),
+    )
+    data.check_labels()
+    return data
+
+
+def crop_rule(rows: pd.DataFrame, recipe: Recipe) -> CropRule:
+    """Return how a network of this recipe wants faces cut out of photos.
+
+    One that was trained on whole pictures gets as much around a face as its pictures have: the
+    median of their longer side over the face's.
+    """
+    if recipe.sees == "face":
+        return recipe.crop
+    has_face = rows["face_size_px"] > 0
+    sides = rows.loc[has_face, ["width", "height"]].max(axis=1)
+    margin = (sides / rows.loc[has_face, "face_size_px"]).median() if has_face.any() else 1.0
+    return replace(recipe.crop, margin=round(float(margin), 2), shift_y=0.0, align=False)
+
+
+def _faces(
+    dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, on_progress: OnProgress | None
+) -> NDArray[np.uint8]:
+    """Return the faces of all rows, from the disk where they were cut out before."""
+    rule = recipe.crop
+    identity = "\n".join([*(rows["path"] + rows["sha256"]), str(rule), recipe.sees])
+    folder = dataset.folder / "faces"
+    kept = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
+    if not kept.is_file():
+        shape = (len(rows), rule.side_px, rule.side_px, rule.channels)
+        with atomic_path(kept) as temporary:
+            held = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _cut_out(dataset, rows["path"].tolist(), recipe, held, on_progress)
+            held.flush()
+    kept.touch()
+    for old in sorted(folder.glob("*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
+        old.unlink(missing_ok=True)
+    return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _cut_out(
+    dataset: Dataset,
+    paths: list[str],
+    recipe: Recipe,
+    target: NDArray[np.uint8],
+    on_progress: OnProgress | None,
+) -> None:
+    detector = load_detector() if recipe.sees == "face" else None
+    source = dataset.open()
+    try:
+        for row, path in enumerate(paths):
+            image = read_picture_of(source, path)
+            face, is_whole = (
+                face_or_whole(image, detector) if detector else (Faces.whole(image), True)
+            )
+            target[row] = crop_faces(image, face, rule_for(recipe.crop, is_whole=is_whole))[0]
+            if on_progress:
+                on_progress(row + 1, len(paths))
+    finally:
+        source.close()
+
+
+def _targets(rows: pd.DataFrame, labels: list[str], *, by_votes: bool) -> NDArray[np.float32]:
+    """Return a distribution per row: the votes where several people judged, else the label.
+
+    A row whose label was changed, by a person or a rule, follows its label.
+    """
+    class_id = pd.Index(labels).get_indexer(pd.Index(rows["label"]))
+    targets = np.eye(len(labels), dtype=np.float32)[class_id]
+    if not by_votes:
+        return targets
+    votes = np.zeros_like(targets)
+    for column in rows.columns:
+        name = canonical_name(column.removeprefix(VOTE)) if column.startswith(VOTE) else None
+        if name in labels:
+            votes[:, labels.index(name)] += rows[column].fillna(0).to_numpy(np.float32)
+    votes[votes < 2] = 0  # single votes are dropped, as the authors of FER+ do
+    leads = (votes.max(axis=1) > 0) & (votes.argmax(axis=1) == class_id)
+    targets[leads] = votes[leads] / votes[leads].sum(axis=1, keepdims=True)
+    return targets
+
+
+def _affect(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> NDArray[np.float32]:
+    """Return the targets of valence and arousal; seeded by the recipe."""
+    names = rows["label"].tolist()
+    known = ANCHORS if recipe.affect == "anchors" else RAYS
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise TrainingError(
+            say("error.no_affect_point", names=", ".join(unknown), system=recipe.affect)
+        )
+    if recipe.affect == "anchors":
+        return anchor_targets(names, seed=recipe.seed)
+    model = load_model()
+    source = dataset.open()
+    try:
+        (scores,) = read_probs(source, rows["path"].tolist(), [model])
+    finally:
+        source.close()
+    columns = [model.labels.index(name) if name in model.labels else -1 for name in names]
+    sure = np.array([1.0 if c < 0 else scores.probs[n, c] for n, c in enumerate(columns)])
+    return ray_targets(names, sure, seed=recipe.seed)
+
+
+def _hash(rows: pd.DataFrame, targets: NDArray[np.float32]) -> str:
+    """Return a hash over what is trained on: which pictures, their split and their targets."""
+    digest = hashlib.sha256()
+    for row in rows[["path", "sha256", "split", "label"]].itertuples(index=False):
+        digest.update("\0".join(map(str, row)).encode() + b"\n")
+    digest.update(targets.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,287 @@
+"""Runs from beginning to end: started as a job or on the command line, worked on, promoted."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import metrics
+from ..cards import Card, read_card
+from ..datasets.cleaning import fingerprint_of
+from ..errors import EmotionError, InputError, JobCancelled, TrainingError
+from ..files import write_json
+from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
+from ..registry import list_models, user_models_folder
+from ..runs import (
+    DONE,
+    FAILED,
+    PAUSED,
+    Run,
+    load_run,
+    new_run,
+    note_end,
+    note_job,
+)
+from ..texts import say
+from ..training.recipe import EMOTION, Recipe, parse_recipe
+from ..training.weights import weights_path
+from .index import build_index, load_index, write_table
+from .learning import prepare_data, training_rows
+from .store import Dataset, load_dataset
+
+KIND = "train"
+OnProgress = Callable[[int, int], None]
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -> Run:
+    """Make the run of a recipe on a data set, after checking all that can be known before.
+
+    Args:
+        dataset: What it is trained on; measured before.
+        recipe: What is trained, and how.
+        owner: Whose it is.
+        name: A name for people; empty takes the recipe's title.
+
+    Raises:
+        TrainingError: Weights are missing, or there is nothing to train on or to validate with.
+        BadTable, InputError: The data set is not measured, or cannot be split.
+        StorageError: The run's folder cannot be made.
+    """
+    weights_path(recipe)
+    rows = training_rows(dataset, recipe)
+    for split in ("train", "val"):
+        if not (rows["split"] == split).any():
+            raise TrainingError(say("error.no_split_rows", split=split, name=dataset.name))
+    if rows["label"].nunique() < 2:
+        raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
+    return new_run(
+        name or recipe.title or recipe.name,
+        owner_hash=owner_hash(owner),
+        recipe=recipe.as_dict(),
+        dataset={
+            "id": dataset.id,
+            "name": dataset.name,
+            "fingerprint": fingerprint_of(load_index(dataset)),
+            "recipe_sha256": sha256(dataset.recipe().to_yaml().encode()).hexdigest(),
+        },
+    )
+
+
+def start_run(run: Run, *, owner: str) -> Job:
+    """Start the job that works on a run, or goes on with it.
+
+    Raises:
+        StorageError: It cannot be started.
+    """
+    job = new_job(KIND, run.name, owner=owner, settings={"run": run.id})
+    note_job(run, job.id)
+    start_job(job)
+    return job
+
+
+def job_of(run: Run, owner: str) -> Job | None:
+    """Return the job that works on a run or last did, or None: it is deleted, or there is none."""
+    try:
+        return load_job(run.job, owner) if run.job else None
+    except InputError:
+        return None
+
+
+def state_of(run: Run, job: Job | None) -> str:
+    """Return how a run stands: `waiting`, `running`, `done`, `failed`, `paused` or `interrupted`.
+
+    All but `done` can be resumed from the last finished epoch.
+    """
+    if job is not None and not job.is_over:
+        return job.state
+    return run.state or "interrupted"
+
+
+def pause_run(job: Job) -> None:
+    """End the job of a run at once; the run can be resumed after its last finished epoch."""
+    cancel_job(job)
+
+
+def run_job(run: JobRun) -> None:
+    """Work on the run of a job, in its worker."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    training = load_run(run.job.settings["run"])
+
+    def tell(done: int, total: int) -> None:
+        run.progress(done, total, is_quiet=True)  # a step of a large network takes minutes
+
+    card = work_on(training, on_progress=tell, on_epoch=_print_row)
+    run.summary.update(run=training.id, model=card.id)
+
+
+def work_on(
+    run: Run, *, on_progress: OnProgress | None = None, on_epoch: OnEpoch | None = None
+) -> Card:
+    """Train what a run asks for, from its last finished epoch on, and write model and report.
+
+    How it ended is noted in the run, whatever happens.
+
+    Args:
+        run: The run.
+        on_progress: Called with (faces done, faces in all), where a face counts once when it is
+            cut out and once for every epoch.
+        on_epoch: Called with the history row of every finished epoch.
+
+    Raises:
+        EmotionError: Its data set is gone or has changed, or the training fails.
+        JobCancelled: `on_progress` raised it; the run is paused.
+    """
+    (run.folder / "end.json").unlink(missing_ok=True)
+    try:
+        card = _train(run, on_progress, on_epoch)
+    except (JobCancelled, KeyboardInterrupt):
+        note_end(run, PAUSED)
+        raise
+    except EmotionError as error:
+        note_end(run, FAILED, str(error))
+        raise
+    note_end(run, DONE)
+    return card
+
+
+def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -> Card:
+    # heavy: Keras and its backend are imported only by jobs and commands, and only now
+    from ..training.export import write_model
+    from ..training.fit import train
+
+    recipe = parse_recipe(run.recipe)
+    dataset = load_dataset(run.dataset["id"])
+    if not dataset.has_index:
+        build_index(dataset, on_progress=on_progress)
+    rows = training_rows(dataset, recipe)
+    per_epoch = int((rows["split"] == "train").sum())
+    total = len(rows) + recipe.epochs * per_epoch
+
+    def tell_faces(done: int, _: int) -> None:
+        if on_progress:
+            on_progress(done, total)
+
+    def tell_steps(done: int, steps: int) -> None:
+        if on_progress:
+            on_progress(len(rows) + round(done / steps * recipe.epochs * per_epoch), total)
+
+    data = prepare_data(dataset, recipe, on_progress=tell_faces)
+    model, state = train(
+        recipe,
+        data,
+        run.folder,
+        on_epoch=on_epoch,
+        on_step=tell_steps,
+        should_stop=run.should_stop,
+    )
+    if not state.best_epoch:
+        raise TrainingError(say("error.stopped_too_soon"))
+    if on_progress:
+        on_progress(total, total)
+    card = write_model(recipe, model, state, data, run.model_folder)
+    _write_report(run, recipe, card, model, data)
+    return card
+
+
+def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -> None:
+    """Keep what the network answers on validation; every diagram is drawn from it."""
+    from ..training.feed import answers_of
+
+    if EMOTION in recipe.outputs:
+        answers = answers_of(model, data.val.images)[recipe.outputs.index(EMOTION)]
+        probs = metrics.scale_temperature(answers, card.temperature)
+        labels = np.array(data.labels, object)
+        table = pd.DataFrame({"path": data.val.names, "truth": labels[data.val.truth]})
+        table["is_clear"] = data.val.clear
+        for column, name in enumerate(data.labels):
+            table[f"prob_{name}"] = probs[:, column]
+        write_table(table, run.folder / "validation.parquet")
+    size_mb = sum(path.stat().st_size for path in run.model_folder.glob("*.tflite")) / 1e6
+    report = {
+        "metrics": card.metrics,
+        "parameters": card.parameters,
+        "model_mb": round(size_mb, 2),
+        "threshold": card.threshold,
+        "temperature": card.temperature,
+    }
+    write_json(run.folder / "report.json", report)
+
+
+#: What runs are compared by.
+COMPARED = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece", "val_loss", "val_mse")
+
+
+def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return a row per run, the best validation accuracy first.
+
+    Columns `run`, `name`, `data`, `recipe`, `seed`, `epochs`, `best_epoch`, those of `COMPARED`
+    at the best epoch, `parameters`, `model_mb`, `minutes` and `images_per_s`; missing where not
+    known.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        report = run.report() or {}
+        best = next((row for row in run.history if row["epoch"] == run.best_epoch), {})
+        speed = [row["images_per_s"] for row in run.history]
+        rows.append(
+            {
+                "run": run.id,
+                "name": run.name,
+                "data": run.dataset["name"],
+                "recipe": run.recipe["name"],
+                "seed": run.recipe["seed"],
+                "epochs": len(run.history),
+                "best_epoch": run.best_epoch,
+                **{name: best.get(name, np.nan) for name in COMPARED},
+                "parameters": report.get("parameters", np.nan),
+                "model_mb": report.get("model_mb", np.nan),
+                "minutes": round(run.seconds / 60, 1),
+                "images_per_s": round(float(np.median(speed)), 1) if speed else np.nan,
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values(COMPARED[0], ascending=False, ignore_index=True) if rows else table
+
+
+def promote_run(run: Run, model_id: str = "") -> Card:
+    """Put the model of a finished run where every prediction page finds it.
+
+    Args:
+        run: A run that is done.
+        model_id: The model's new name; empty takes the recipe's.
+
+    Raises:
+        TrainingError: The run is not done, or the name is taken or no name.
+        StorageError: The model cannot be written.
+    """
+    if run.state != DONE or not (run.model_folder / "card.json").is_file():
+        raise TrainingError(say("error.run_not_done", name=run.name))
+    name = model_id or str(run.recipe["name"])
+    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+        raise TrainingError(say("error.bad_model_name", name=name))
+    if name in {entry.id for entry in list_models()}:
+        raise TrainingError(say("error.model_exists", name=name))
+    card = replace(read_card(run.model_folder / "card.json"), id=name)
+    target = user_models_folder() / name
+    partial = target.with_name(f".{name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(run.model_folder, partial)
+        write_json(partial / "card.json", card.as_dict())
+        os.replace(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = error.strerror or type(error).__name__
+        raise TrainingError(say("error.not_promoted", name=name, reason=reason)) from error
+    return card
+
+
+def _print_row(row: dict[str, float]) -> None:
+    """Say in the job's log what an epoch came to."""
+    print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

@@ -1,0 +1,158 @@
+"""`train`, `resume`, `compare`, `promote`, `evaluate`, `submit`, `models weights`, as commands."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.builders import encode, make_voted_faces
+from tests.cli.test_cli import ROOT, complaints, mien
+from tests.training.test_training import tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Sixty labelled faces that a network can tell apart, and six without a label."""
+    faces = make_voted_faces(66)
+    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
+        label = "happy" if votes.argmax() == 1 else "neutral"
+        place = f"train/{label}" if number < 60 else "test_kaggle"
+        target = tmp_path / "set" / place / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(tiny(epochs=6, name="mine")))
+    return path
+
+
+def test_from_a_folder_to_a_submission(folder: Path, recipe: Path, tmp_path: Path) -> None:
+    trained = mien("train", recipe, "--data", folder, "--set", "stages.0.epochs=8")
+    assert trained.returncode == 0, trained.stderr
+    lines = trained.stdout.splitlines()
+    run = re.match(r"run ([0-9a-f]{16}): mine", lines[0])
+    assert run
+    assert sum(line.startswith("epoch ") for line in lines) == 8
+    assert lines[-2].startswith("validation, n ")
+    assert "images_per_s" in lines[3]
+
+    compared = mien("compare", "--out", tmp_path / "runs.csv")
+    assert compared.returncode == 0, compared.stderr
+    table = pd.read_csv(tmp_path / "runs.csv")
+    assert table["run"].tolist() == [run[1]]
+    assert table["val_accuracy"].iloc[0] > 0.8
+
+    promoted = mien("promote", run[1], "--id", "first")
+    assert promoted.returncode == 0, promoted.stderr
+    assert "first" in mien("models", "list").stdout
+    assert mien("models", "verify", "first").stdout.strip() == "first: as its card says"
+
+    evaluated = mien("evaluate", "--data", folder, "--model", "first", "--split", "val",
+                     "--json", tmp_path / "e.json", "--out", tmp_path / "e.csv")  # fmt: skip
+    assert evaluated.returncode == 0, evaluated.stderr
+    figures = json.loads((tmp_path / "e.json").read_text())
+    assert figures["plain"]["accuracy"] == pytest.approx(table["val_accuracy"].iloc[0], abs=0.01)
+    assert figures["plain"]["n"] == np.sum(figures["confusion"])
+    assert len(pd.read_csv(tmp_path / "e.csv")) == figures["plain"]["n"]
+    assert "kappa" in evaluated.stdout
+
+    out = tmp_path / "submission.csv"
+    submitted = mien("submit", "--data", folder, "--model", "first", "--out", out)
+    assert submitted.returncode == 0, submitted.stderr
+    content = out.read_bytes()
+    assert content.startswith(b"image_path,emotion\r\n60.png,")
+    assert content.count(b"\r\n") == 7
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image_path,emotion\r\n65.png,neutral\r\n60.png,neutral\r\n")
+    again = mien("submit", "--data", folder, "--model", "first", "--out", out, "--sample", sample)
+    assert again.returncode == 0, again.stderr
+    assert pd.read_csv(out)["image_path"].tolist() == ["65.png", "60.png"]
+
+
+def test_a_committee_is_measured_with_its_members(folder: Path, tmp_path: Path) -> None:
+    told = mien("evaluate", "--data", folder, "--model", "vgg-xs", "--model", "se-resnet-s",
+                "--vote", "hard", "--json", tmp_path / "e.json")  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    held = json.loads((tmp_path / "e.json").read_text())
+    assert held["model"] == "hard(vgg-xs,se-resnet-s)"
+    assert set(held["members"]) == {"vgg-xs", "se-resnet-s"}
+    assert held["plain"]["n"] == 60
+
+
+def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
+    command = [sys.executable, "-m", "emotion_core", "train", str(recipe), "--data", str(folder),
+               "--set", "stages.0.epochs=40", "--set", "batch=2"]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stderr is not None
+        run = re.search(r"[0-9a-f]{16}", running.stdout.readline())
+        assert run
+        while not running.stdout.readline().startswith("epoch 2 "):
+            pass
+        time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+        assert running.wait(timeout=30) == 130
+    assert f"resume {run[0]}" in said
+    resumed = mien("resume", run[0])
+    assert resumed.returncode == 0, resumed.stderr
+    epochs = re.findall(r"^epoch (\d+) ", resumed.stdout, re.M)
+    assert epochs[-1] == "40"
+    assert int(epochs[0]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["train", "quick"], "--data SOURCE"),
+        (["train", "nothing"], "No recipe 'nothing'"),
+        (["train", "quick", "--data", "SET", "--set", "batch"], "changes no setting"),
+        (["train", "quick", "--data", "SET", "--set", "stages.7.epochs=1"], "changes no setting"),
+        (["train", "quick", "--data", "SET", "--set", "batch=none"], "batch is 'none'"),
+        (["train", "seed-003-convnext", "--data", "SET"], "models weights seed-003-convnext"),
+        (["resume", "0123456789abcdef"], "no such training"),
+        (["promote", "nothing"], "no such training"),
+        (["evaluate", "--data", "SET", "--split", "test"], "no labelled picture"),
+        (["evaluate", "--data", "SET", "--model", "none"], "no model 'none'"),
+        (["submit", "--data", "SET/train", "--out", "OUT"], "nothing to submit"),
+        (["submit", "--data", "SET", "--out", "OUT", "--sample", "none.csv"], "cannot be opened"),
+        (["models", "weights", "quick"], "No weights are published"),
+        (["models", "weights", "seed-000-bit", "--from", "none"], "is not at none"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    arguments: list[str], word: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    told = mien(*[one.replace("SET", str(folder)).replace("OUT", str(out)) for one in arguments])
+    assert told.returncode == 2, told.stdout
+    assert len(complaints(told)) == 1
+    assert word in complaints(told)[0]
+    assert not out.exists()
+
+
+def test_weights_are_brought_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "BiT-M-R50x1.npz").write_bytes(b"weights")
+    placed = mien("models", "weights", "seed-000-bit", "--from", tmp_path)
+    assert placed.returncode == 0, placed.stderr
+    assert Path(placed.stdout.strip()).read_bytes() == b"weights"
+    (tmp_path / "efficientnetb1_notop.h5").write_bytes(b"not these")
+    refused = mien("models", "weights", "seed-002-best", "--from", tmp_path)
+    assert refused.returncode == 2
+    assert "checksum differs" in complaints(refused)[0]

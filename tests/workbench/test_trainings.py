@@ -1,0 +1,279 @@
+"""Runs: prepared, worked on by a real worker, paused, stopped, killed, resumed, promoted."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.affect import ray_label
+from emotion_core.datasets.cleaning import SplitChoice
+from emotion_core.datasets.decisions import RELABEL, Decision
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.errors import BadTable, InputError, JobCancelled, TrainingError
+from emotion_core.jobs import list_jobs, load_job, owner_hash
+from emotion_core.registry import list_models, load_model
+from emotion_core.runs import Run, delete_run, list_runs, load_run, request_stop
+from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
+from emotion_core.workbench.index import build_index
+from emotion_core.workbench.learning import crop_rule, prepare_data, training_rows
+from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.trainings import (
+    begin_run,
+    compare_runs,
+    job_of,
+    pause_run,
+    promote_run,
+    start_run,
+    state_of,
+    work_on,
+)
+from tests.builders import encode, make_class_folders, make_voted_faces
+from tests.training.test_training import tiny
+
+TINY: Recipe = parse_recipe(tiny(epochs=2))
+LONG: Recipe = parse_recipe(tiny(epochs=400, batch=2, name="long"))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Sixty faces of two labels that a network can tell apart."""
+    folder = tmp_path / "set"
+    faces = make_voted_faces(60)
+    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
+        label = "happy" if votes.argmax() == 1 else "neutral"
+        target = folder / label / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
+    made = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(made, with_faces=False)
+    return made
+
+
+def wait(condition: Callable[[], object], *, seconds: float = 90) -> None:
+    end_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come about in time"
+        time.sleep(0.1)
+
+
+def again(run: Run) -> Run:
+    return load_run(run.id)
+
+
+def test_a_data_set_becomes_examples(dataset: Dataset) -> None:
+    told: list[tuple[int, int]] = []
+    data = prepare_data(dataset, TINY, on_progress=lambda *now: told.append(now))
+    assert data.labels == ("happy", "neutral")
+    assert told[-1] == (60, 60)
+    assert (len(data.train) + len(data.val), data.test) == (60, None)
+    assert data.train.images.shape[1:] == (48, 48, 1)
+    assert all(name.startswith(("happy/", "neutral/")) for name in data.val.names)
+    truth = [data.labels[one] for one in data.val.truth]
+    assert truth == [name.split("/")[0] for name in data.val.names]
+    told.clear()
+    same = prepare_data(dataset, TINY, on_progress=lambda *now: told.append(now))
+    assert told == [], "the faces were cut out anew"
+    assert same.content_hash == data.content_hash
+    assert np.array_equal(same.train.images, data.train.images)
+
+
+def test_decisions_and_recipe_decide_what_is_trained_on(dataset: Dataset) -> None:
+    path = training_rows(dataset, TINY)["path"].iloc[0]
+    before = prepare_data(dataset, TINY).content_hash
+    dataset.decisions.add([Decision(path, RELABEL, reason="seen", label="sad", at_s=1.0)])
+    with pytest.raises(BadTable, match="one group only"):
+        prepare_data(dataset, TINY)
+    without = prepare_data(dataset, replace(TINY, leave_out=("sad",)))
+    assert without.labels == ("happy", "neutral")
+    assert without.content_hash != before
+    with pytest.raises(TrainingError, match="No labelled picture of set is left"):
+        training_rows(dataset, replace(TINY, leave_out=("sad", "happy", "neutral")))
+
+
+def test_votes_become_distributions(tmp_path: Path) -> None:
+    from emotion_core.datasets.fer2013 import save_arrays
+
+    save_arrays(make_voted_faces(40), tmp_path / "faces.npz")
+    made = new_dataset("votes", SourceSpec(str(tmp_path / "faces.npz"), by_votes=True), owner="me")
+    build_index(made, with_faces=False)
+    made.save_recipe(replace(made.recipe(), split=SplitChoice("given")))
+    soft = prepare_data(made, TINY)
+    hard = prepare_data(made, changed_recipe(TINY, ["loss.soft_votes=false"]))
+    assert set(np.unique(hard.train.targets)) == {0, 1}
+    assert soft.train.targets.sum(axis=1) == pytest.approx(np.ones(len(soft.train)))
+    assert np.array_equal(soft.train.truth, hard.train.truth)
+
+
+def test_affect_targets_are_seeded_and_read_back(dataset: Dataset) -> None:
+    rays = changed_recipe(TINY, ["outputs=[affect]", "monitor=val_mse", "affect=rays"])
+    anchors = changed_recipe(rays, ["affect=anchors"])
+    for recipe in (rays, anchors):
+        first, second = (prepare_data(dataset, recipe).train.affect for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert np.array_equal(first, second)
+        assert np.abs(first).max() <= 1.1
+    points = prepare_data(dataset, rays).train.affect
+    assert points is not None
+    read = {ray_label(*map(float, point)).label for point in points}
+    assert read <= {"happy", "neutral"}
+
+
+def test_a_network_of_whole_pictures_wants_as_much_around_a_face(dataset: Dataset) -> None:
+    rows = training_rows(dataset, TINY).assign(face_size_px=24)
+    assert crop_rule(rows, replace(TINY, sees="whole")).margin == 2.0
+    assert crop_rule(rows, TINY) == TINY.crop
+    none = rows.assign(face_size_px=0)
+    assert crop_rule(none, replace(TINY, sees="whole")).margin == 1.0
+
+
+def test_what_cannot_be_trained_is_said_before(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"efficientnetb1_notop\.h5 are not here"):
+        begin_run(dataset, load_recipe("seed-002-best"), owner="me")
+    with pytest.raises(TrainingError, match="are no file here"):
+        begin_run(dataset, replace(TINY, weights="missing.h5"), owner="me")
+    with pytest.raises(TrainingError, match="1 label, and two are needed"):
+        begin_run(dataset, replace(TINY, leave_out=("happy",)), owner="me")
+    dataset.save_recipe(replace(dataset.recipe(), split=SplitChoice("given")))
+    with pytest.raises(TrainingError, match="no val pictures"):
+        begin_run(dataset, TINY, owner="me")
+    unmeasured = new_dataset(
+        "new", SourceSpec(str(make_class_folders(tmp_path / "new", {"sad": 2}))), owner="me"
+    )
+    with pytest.raises(InputError, match="not been measured"):
+        begin_run(unmeasured, TINY, owner="me")
+    assert list_runs(owner_hash("me")) == []
+
+
+def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> None:
+    run = begin_run(dataset, parse_recipe(tiny(epochs=8)), owner="me", name="first")
+    with pytest.raises(TrainingError, match="not finished"):
+        promote_run(run)
+    told: list[tuple[int, int]] = []
+    card = work_on(run, on_progress=lambda *now: told.append(now))
+    done = again(run)
+    assert state_of(done, None) == "done"
+    assert (len(done.history), done.epochs) == (8, 8)
+    assert told[-1][0] == told[-1][1]
+    assert sorted(told) == told
+    answers = done.answers()
+    assert answers is not None
+    probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
+    truth = answers["truth"].to_numpy()
+    hit = np.array(["happy", "neutral"])[probs.argmax(axis=1)] == truth
+    assert hit.mean() == pytest.approx(card.metrics["validation"]["accuracy"], abs=1e-4)
+    report = done.report()
+    assert report is not None
+    assert report["parameters"] == card.parameters
+    table = compare_runs([done, begin_run(dataset, TINY, owner="me")])
+    assert table["name"].tolist() == ["first", TINY.name]
+    assert table["val_accuracy"].isna().tolist() == [False, True]
+    assert promote_run(done, "mine").id == "mine"
+    assert "mine" in [entry.id for entry in list_models() if not entry.problem]
+    faces = prepare_data(dataset, TINY).val.images
+    assert load_model("mine").classify(np.asarray(faces)).probs == pytest.approx(probs, abs=1e-3)
+    for name, word in [("mine", "already"), ("vgg-s", "already"), ("a/b", "cannot be")]:
+        with pytest.raises(TrainingError, match=word):
+            promote_run(done, name)
+    delete_run(done)
+    assert "mine" in [entry.id for entry in list_models()], "a promoted model outlives its run"
+    assert run.id not in [one.id for one in list_runs(owner_hash("me"))]
+
+
+def test_others_see_nothing_of_it(dataset: Dataset) -> None:
+    run = begin_run(dataset, TINY, owner="me")
+    assert [one.id for one in list_runs(owner_hash("me"))] == [run.id]
+    assert list_runs(owner_hash("you")) == []
+    with pytest.raises(InputError, match="not yours"):
+        load_run(run.id, owner_hash("you"))
+    with pytest.raises(InputError, match="no such training"):
+        load_run("../../etc")
+
+
+def test_a_failed_run_says_why(dataset: Dataset) -> None:
+    diverging = parse_recipe(tiny(epochs=9, stage={"learning_rate": 1e30}))
+    run = begin_run(dataset, diverging, owner="me")
+    with pytest.raises(TrainingError, match="diverged"):
+        work_on(run)
+    failed = again(run)
+    assert state_of(failed, None) == "failed"
+    assert "lower learning rate" in failed.message
+
+
+def test_a_changed_data_set_is_not_mixed_into_a_run(dataset: Dataset) -> None:
+    run = begin_run(dataset, parse_recipe(tiny(epochs=3)), owner="me")
+
+    def pause(done: int, total: int) -> None:
+        if done > total * 0.6:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        work_on(run, on_progress=pause)
+    assert state_of(again(run), None) == "paused"
+    path = training_rows(dataset, TINY)["path"].iloc[0]
+    dataset.decisions.add([Decision(path, "drop", reason="seen", label="", at_s=1.0)])
+    with pytest.raises(TrainingError, match="other data"):
+        work_on(run)
+
+
+def test_a_worker_trains_pauses_resumes_and_stops(dataset: Dataset) -> None:
+    run = begin_run(dataset, LONG, owner="me")
+    job = start_run(run, owner="me")
+    wait(lambda: len(again(run).history) >= 2)
+    assert state_of(again(run), job_of(again(run), "me")) == "running"
+    assert load_job(job.id, "me").total
+    pause_run(job)
+    wait(lambda: load_job(job.id, "me").is_over)
+    paused = again(run)
+    assert state_of(paused, job_of(paused, "me")) == "paused"
+    second = start_run(paused, owner="me")
+    wait(lambda: len(again(run).history) >= len(paused.history) + 2)
+    assert again(run).history[: len(paused.history)] == paused.history
+    request_stop(run)
+    wait(lambda: load_job(second.id, "me").is_over)
+    done = again(run)
+    assert load_job(second.id, "me").state == "done", load_job(second.id, "me").message
+    assert state_of(done, job_of(done, "me")) == "done"
+    assert len(done.history) < done.epochs
+    assert done.report() is not None
+
+
+def test_a_killed_worker_leaves_a_run_that_goes_on(dataset: Dataset) -> None:
+    run = begin_run(dataset, parse_recipe(tiny(epochs=30, batch=4)), owner="me")
+    start_run(run, owner="me")
+    before: list[dict[str, float]] = []
+    for _ in range(3):
+        wait(partial(has_more, run, len(before)))
+        assert again(run).history[: len(before)] == before
+        job = job_of(again(run), "me")
+        assert job is not None
+        os.kill(_pid(job.folder), signal.SIGKILL)
+        wait(lambda: is_over(run))
+        assert state_of(again(run), job_of(again(run), "me")) == "interrupted"
+        before = again(run).history
+        start_run(again(run), owner="me")
+    wait(lambda: is_over(run))
+    done = again(run)
+    assert state_of(done, job_of(done, "me")) == "done"
+    assert [row["epoch"] for row in done.history] == list(range(1, 31))
+    assert len(list_jobs("me")) == 4
+
+
+def has_more(run: Run, epochs: int) -> bool:
+    return len(again(run).history) > epochs
+
+
+def is_over(run: Run) -> bool:
+    job = job_of(again(run), "me")
+    return job is not None and job.is_over
+
+
+def _pid(folder: Path) -> int:
+    return int(json.loads((folder / "process.json").read_text())["pid"])
