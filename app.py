@@ -15,6 +15,7 @@ page = st.navigation(
         st.Page("pages/video.py", title=say("app.video")),
         st.Page("pages/live.py", title=say("app.live")),
         st.Page("pages/dataset.py", title=say("app.dataset")),
+        st.Page("pages/training.py", title=say("app.training")),
     ],
     position="top",
 )

@@ -78,7 +78,7 @@ def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
         ModelNotTrusted: A file differs from its card.
     """
     card = verify_model(model_id)
-    if NETWORK_FILE not in card.files or card.outputs != ("emotion",):
+    if not reads_emotions(card):
         raise CardMismatch(say("error.model_no_emotion", id=model_id))
     return LiteRTClassifier(model_folder(model_id) / NETWORK_FILE, card)
 
@@ -92,7 +92,8 @@ def load_committee(
     """Load several models that answer as one.
 
     Args:
-        model_ids: The leader first; None takes all usable models, the default leading.
+        model_ids: The leader first; None takes all models that answer with the default's labels,
+            the default leading.
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
         threshold: Under this confidence the committee abstains. None takes the leader's in a
             soft vote, and half of the votes in a hard one.
@@ -102,13 +103,24 @@ def load_committee(
             differ in a soft vote.
     """
     if model_ids is None:
-        model_ids = [entry.id for entry in list_models() if not entry.problem]
+        model_ids = [card.id for card in like_minded()]
     members = tuple(load_model(model_id) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
     if threshold is None:
         threshold = members[0].threshold if vote == "soft" else 0.5
     return Committee(members, vote, threshold)
+
+
+def reads_emotions(card: Card) -> bool:
+    """Return whether a model can read expressions here: an emotion output, in LiteRT."""
+    return NETWORK_FILE in card.files and "emotion" in card.outputs
+
+
+def like_minded() -> list[Card]:
+    """Return the cards of the models that can vote together: those with the first one's labels."""
+    cards = [entry.card for entry in list_models() if entry.card and reads_emotions(entry.card)]
+    return [card for card in cards if card.labels == cards[0].labels]
 
 
 def load_recognizer(model_ids: Sequence[str], *, vote: str = "soft") -> Recognizer:

@@ -111,7 +111,18 @@ class LiteRTClassifier:
             net = self._nets[len(rows)] = self._interpreter(len(rows))
         net.set_tensor(net.get_input_details()[0]["index"], rows)
         net.invoke()
-        return np.asarray(net.get_tensor(net.get_output_details()[0]["index"]), np.float32)
+        return np.asarray(net.get_tensor(self._output(net)["index"]), np.float32)
+
+    def _output(self, net: Any) -> Any:
+        """Return which of the network's outputs reads expressions."""
+        details = net.get_output_details()
+        where = self._card.outputs.index("emotion")
+        if len(details) != len(self._card.outputs):
+            raise CardMismatch(
+                f"The card of {self.id!r} names {len(self._card.outputs)} outputs, its network has "
+                f"{len(details)}. Restore the model's folder."
+            )
+        return details[where]
 
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
@@ -126,7 +137,7 @@ class LiteRTClassifier:
     def _check_shapes(self, net: Any) -> None:
         rule = self._card.crop
         takes = net.get_input_details()[0]["shape"].tolist()[1:]
-        gives = net.get_output_details()[0]["shape"].tolist()[1:]
+        gives = self._output(net)["shape"].tolist()[1:]
         wanted = [rule.side_px, rule.side_px, rule.channels]
         if takes != wanted or gives != [len(self._card.labels)]:
             raise CardMismatch(

@@ -112,6 +112,13 @@ class Job:
         folder = self.folder / "result"
         return {path.name: path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
 
+    def log(self, chars: int = 4_000) -> str:
+        """Return the end of what its worker said; empty where it said nothing."""
+        try:
+            return (self.folder / "log.txt").read_text("utf-8", errors="replace")[-chars:]
+        except OSError:
+            return ""
+
     def preview(self) -> bytes | None:
         """Return the newest preview as JPEG, or None."""
         try:

@@ -65,8 +65,7 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
     net.invoke()
     answered = [net.get_tensor(detail["index"]) for detail in net.get_output_details()]
     difference = max(
-        min((_gap(one, other) for other in answered if other.shape == one.shape), default=np.inf)
-        for one in answers_of(model, probe)
+        _gap(one, other) for one, other in zip(answers_of(model, probe), answered, strict=True)
     )
     if not difference <= TOLERANCE:
         raise TrainingError(
@@ -174,7 +173,7 @@ def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData)
 
 
 def _gap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    return float(np.abs(one - other).max())
+    return float(np.abs(one - other).max()) if one.shape == other.shape else float("inf")
 
 
 def _measure_twice(

@@ -15,7 +15,7 @@ from ..datasets.naming import in_label_order
 from ..datasets.noise import rank_labels
 from ..datasets.splits import TEST, VAL, fold_rows
 from ..errors import BadTable, TrainingError
-from ..registry import DEFAULT_MODEL, list_models, load_model
+from ..registry import like_minded, load_model
 from ..texts import say
 from .faces import load_faces, read_probs
 from .index import OnProgress, load_index, write_table
@@ -127,8 +127,7 @@ def draw_map(
         rows = rows.sample(limits.MAP_MAX_POINTS, random_state=seed).sort_index()
     if len(rows) < 4:
         raise BadTable(say("error.few_pictures", n=len(rows)))
-    models = [load_model(entry.id) for entry in list_models() if not entry.problem]
-    models.sort(key=lambda model: model.id != DEFAULT_MODEL)
+    models = [load_model(card.id) for card in like_minded()]
     source = dataset.open()
     try:
         scores = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)

@@ -8,6 +8,7 @@ from emotion_core import jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench.tasks import PREFIX, TASKS
+from emotion_core.workbench.trainings import KIND
 
 from . import visitor
 from .errors import error_box, plain
@@ -15,6 +16,7 @@ from .errors import error_box, plain
 _PAGES = {
     "video": "pages/video.py",
     "camera": "pages/video.py",
+    KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
 }
 
@@ -31,6 +33,7 @@ def show_drawer() -> None:
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
     st.session_state["job"] = job.id
+    st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
     st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
     st.switch_page(_PAGES[job.kind])
 
@@ -42,7 +45,7 @@ def describe(job: jobs.Job) -> str:
     if job.state == "waiting":
         return say("jobs.waiting", place=jobs.place_in_line(job))
     if job.state == "running":
-        unit = say("jobs.pictures" if job.kind.startswith(PREFIX) else "jobs.frames")
+        unit = say(f"jobs.{_unit(job)}")
         if job.left_s is None:
             return say("jobs.running_open", done=job.done, unit=unit)
         share, left = f"{job.share or 0:.0%}", clock(job.left_s)
@@ -54,6 +57,12 @@ def describe(job: jobs.Job) -> str:
         hours = max(0.0, job.expires_s - time.time()) / 3600
         text += " · " + say("jobs.expires", hours=round(hours))
     return text + (" · " + say("jobs.kept") if job.is_kept else "")
+
+
+def _unit(job: jobs.Job) -> str:
+    if job.kind == KIND:
+        return "faces"
+    return "pictures" if job.kind.startswith(PREFIX) else "frames"
 
 
 def clock(seconds: float) -> str:

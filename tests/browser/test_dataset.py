@@ -27,7 +27,7 @@ from tests.browser.conftest import (
     visit,
 )
 from tests.builders import make_class_folders
-from tests.training.test_training import TINY
+from tests.training.test_training import tiny
 
 pytestmark = pytest.mark.browser
 
@@ -107,6 +107,7 @@ def test_find_mend_export_reload_and_train(
 
 def trains_one_epoch(train: pd.DataFrame, root: Path, folder: Path) -> None:
     """The exported split is what a training takes."""
+    from emotion_core.training.examples import Examples
     from emotion_core.training.fit import fit_network
     from emotion_core.training.recipe import parse_recipe
 
@@ -114,8 +115,8 @@ def trains_one_epoch(train: pd.DataFrame, root: Path, folder: Path) -> None:
     faces = [decode_photo((root / path).read_bytes())[::2, ::2, 1] for path in rows["image_path"]]
     names = sorted(set(rows["emotion"]))
     targets = np.eye(len(names), dtype=np.float32)[[names.index(x) for x in rows["emotion"]]]
-    recipe = parse_recipe({**TINY, "epochs": 1})
-    _, state = fit_network(recipe, np.stack(faces), targets, folder)
+    recipe = parse_recipe(tiny(epochs=1))
+    _, state = fit_network(recipe, Examples(np.stack(faces)[..., None], targets), folder)
     assert state.epoch == 1
     assert np.isfinite(state.history[0]["loss"])
 

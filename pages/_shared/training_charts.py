@@ -1,0 +1,129 @@
+"""Charts of trainings: curves, confusion, reliability, what abstaining buys."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from emotion_core import metrics
+from emotion_core.runs import Run
+from emotion_core.texts import say
+
+from .charts import DASHES, GREY
+from .gallery import label_text
+
+#: Told apart in light and dark; lines differ in their dash besides.
+LINE_COLOURS = ("#05779C", "#D51934", "#1EA861", "#8F38ED", "#B68D0C", "#BA1761", "#3597F8")
+_MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
+
+
+def curves(runs: Mapping[str, Run], figures: Sequence[str]) -> go.Figure:
+    """Figures over epochs, a line per run and figure; `runs` by the name that is shown."""
+    figure = go.Figure()
+    number = 0
+    for title, run in runs.items():
+        for name in figures:
+            rows = [row for row in run.history if name in row]
+            if not rows:
+                continue
+            shown = figure_text(name)
+            figure.add_scatter(
+                x=[row["epoch"] for row in rows],
+                y=[row[name] for row in rows],
+                mode="lines+markers" if len(rows) < 3 else "lines",
+                name=shown if len(runs) == 1 else f"{title}: {shown}",
+                line={
+                    "color": LINE_COLOURS[number % len(LINE_COLOURS)],
+                    "dash": DASHES[number % len(DASHES)],
+                    "width": 2,
+                },
+            )
+            number += 1
+    figure.update_xaxes(title=say("training.epoch"), rangemode="tozero")
+    figure.update_layout(
+        height=300,
+        margin=_MARGINS,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        hovermode="x unified",
+    )
+    return figure
+
+
+def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
+    """Rows are labels, columns answers; the shade is the share of the row, the number the count."""
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [label_text(name) for name in labels]
+    shares = counts / totals
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=names,
+            y=names,
+            text=counts,
+            texttemplate="%{text}",
+            customdata=100 * shares,
+            colorscale=[[0, "rgba(5,119,156,0.04)"], [1, "#05779C"]],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            hovertemplate=say("training.confusion_hover") + "<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed", title=say("training.label_axis"))
+    figure.update_xaxes(title=say("training.answer_axis"), side="top")
+    figure.update_layout(height=90 + 40 * len(names), margin=_MARGINS)
+    return figure
+
+
+def reliability(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> go.Figure:
+    """How often answers of some confidence are right; on the line they are as sure as right."""
+    sure, right, n = metrics.reliability(probs, truth)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=sure,
+        y=right,
+        mode="lines+markers",
+        marker={"size": 5 + 14 * np.sqrt(n / n.max()), "color": LINE_COLOURS[0]},
+        text=n,
+        hovertemplate=say("training.reliability_hover") + "<extra></extra>",
+    )
+    figure.update_xaxes(title=say("training.confidence"), range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(title=say("training.right"), range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(height=300, margin=_MARGINS, showlegend=False)
+    return figure
+
+
+def coverage(
+    probs: NDArray[np.floating], truth: NDArray[np.integer], threshold: float
+) -> go.Figure:
+    """Share answered and accuracy of the answers over the threshold under which it abstains."""
+    thresholds, answered, right = metrics.coverage_curve(probs, truth)
+    figure = go.Figure()
+    for number, (name, values) in enumerate((("answered", answered), ("right", right))):
+        figure.add_scatter(
+            x=thresholds,
+            y=values,
+            mode="lines",
+            name=say(f"training.{name}"),
+            line={"color": LINE_COLOURS[number], "dash": DASHES[number], "width": 2},
+        )
+    figure.add_vline(x=threshold, line_color=GREY, line_width=2)
+    figure.update_xaxes(title=say("training.threshold"), range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(
+        height=300,
+        margin=_MARGINS,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        hovermode="x unified",
+    )
+    return figure
+
+
+def figure_text(name: str) -> str:
+    """Return what a figure of the history is called."""
+    return say(f"figure.{name}")

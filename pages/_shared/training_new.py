@@ -1,0 +1,114 @@
+"""A new training: on which data set, by which recipe."""
+
+import streamlit as st
+
+from emotion_core.errors import TrainingError
+from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.runs import Run
+from emotion_core.texts import say
+from emotion_core.training.recipe import Recipe, load_recipe, recipe_names
+from emotion_core.training.weights import published_weights
+from emotion_core.workbench.store import Dataset, list_datasets
+from emotion_core.workbench.trainings import begin_run, start_run
+
+from . import recipe_form, visitor
+from .errors import plain
+
+#: What a newcomer finds first; all others follow by name.
+_FIRST = ("quick", "vgg-s", "vgg-xs", "se-resnet-s", "two-headed", "mobilenet-s")
+
+
+def show() -> None:
+    """Ask for data set and recipe, and start."""
+    dataset = _choose_dataset()
+    if dataset is None:
+        return
+    recipe = _choose_recipe()
+    name = st.text_input(
+        say("training.name"), value="", placeholder=plain(recipe.title), key="training_name"
+    )
+    if st.button(say("training.start"), type="primary", key="training_start"):
+        open_run(start(dataset, recipe, name=name.strip()))
+
+
+def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
+    """Begin a run and its job.
+
+    Raises:
+        TrainingError, InputError, StorageError: As `begin_run`.
+    """
+    run = begin_run(dataset, recipe, owner=visitor.owner(), name=name[:NAME_SHOWN_CHARS])
+    start_run(run, owner=visitor.owner())
+    return run
+
+
+def open_run(run: Run) -> None:
+    """Show a run in place of the list."""
+    st.session_state["run"] = run.id
+    st.rerun()
+
+
+def _choose_dataset() -> Dataset | None:
+    mine = [one for one in list_datasets(visitor.owner()) if one.has_index]
+    if not mine:
+        st.info(say("training.no_dataset"))
+        with st.container(horizontal=True):
+            if st.button(say("dataset.draw"), help=say("dataset.draw_help"), key="training_draw"):
+                st.session_state["dataset_drawn_wanted"] = True
+                st.switch_page("pages/dataset.py")
+            if st.button(say("dataset.open"), key="training_open_dataset"):
+                st.switch_page("pages/dataset.py")
+        return None
+    opened = [one.id for one in mine].index
+    wanted = st.session_state.get("dataset")
+    names = [one.name for one in mine]
+    return st.selectbox(
+        say("training.dataset"),
+        mine,
+        index=opened(wanted) if wanted in [one.id for one in mine] else 0,
+        format_func=lambda one: (
+            one.name
+            if names.count(one.name) == 1
+            else say("dataset.numbered", name=one.name, number=len(mine) - mine.index(one))
+        ),
+        help=say("training.dataset_help"),
+        key="training_dataset",
+    )
+
+
+def _choose_recipe() -> Recipe:
+    others = [name for name in recipe_names() if name not in _FIRST]
+    recipes = {name: load_recipe(name) for name in (*_FIRST, *others)}
+    name = st.selectbox(
+        say("training.recipe"),
+        list(recipes),
+        format_func=lambda one: say("training.recipe_line", title=recipes[one].title, name=one),
+        help=say("training.recipe_help"),
+        key="training_recipe",
+    )
+    recipe = recipes[str(name)]
+    if recipe.source:
+        st.caption(say("training.source", source=plain(recipe.source)))
+    if recipe.weights == "pretrained":
+        file = published_weights(recipe)
+        if file is not None and not file.is_ready():
+            st.warning(say("training.weights_missing", file=file.name, recipe=recipe.name))
+    st.caption(_summary(recipe))
+    if not st.toggle(say("training.settings"), key="training_settings"):
+        return recipe
+    try:
+        return recipe_form.edit(recipe, key=f"recipe-{recipe.name}")
+    except TrainingError as error:
+        st.error(plain(str(error)))
+        st.stop()
+
+
+def _summary(recipe: Recipe) -> str:
+    return say(
+        "training.summary",
+        network=recipe.network,
+        px=recipe.crop.side_px,
+        epochs=recipe.epochs,
+        batch=recipe.batch,
+        weights=recipe.weights,
+    )

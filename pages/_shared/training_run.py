@@ -1,0 +1,276 @@
+"""One run: how far it is, what it came to, what can be done with it."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from emotion_core import metrics
+from emotion_core.errors import InputError
+from emotion_core.jobs import Job
+from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.runs import Run, delete_run, load_run, request_stop
+from emotion_core.texts import say
+from emotion_core.training.recipe import parse_recipe
+from emotion_core.workbench.store import load_dataset
+from emotion_core.workbench.trainings import job_of, pause_run, promote_run, start_run, state_of
+
+from . import gallery, resources, training_charts, visitor
+from .drawer import describe
+from .errors import error_box, plain
+from .training_runs import state_text
+
+_MISTAKES = 240
+
+
+def show(run: Run) -> None:
+    """Show a run; while its job works it is read anew every second."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(say("training.back"), key="run_back"):
+            st.session_state.pop("run")
+            st.session_state["training_view"] = "runs"
+            st.rerun()
+        st.subheader(plain(run.name[:NAME_SHOWN_CHARS]), anchor=False)
+    job = job_of(run, visitor.owner())
+    if job is not None and not job.is_over:
+        st.fragment(_show_moving, run_every=1.0)(run.id)
+        return
+    st.markdown(
+        say(
+            "training.line",
+            state=state_text(run),
+            data=plain(run.dataset["name"]),
+            recipe=run.recipe["name"],
+            epochs=len(run.history),
+            of=run.epochs,
+        )
+    )
+    state = state_of(run, job)
+    if run.message and state == "failed":
+        st.error(plain(run.message))
+    _show_actions(run, state)
+    _show_curves(run)
+    if state == "done":
+        _show_figures(run)
+        _show_answers(run)
+        _show_promotion(run)
+    _show_papers(run, job)
+
+
+def _show_moving(run_id: str) -> None:
+    with error_box():
+        run = load_run(run_id)
+        job = job_of(run, visitor.owner())
+        if job is None or job.is_over:
+            st.rerun()
+        st.progress(job.share or 0.0, plain(describe(job)))
+        if run.history:
+            last = run.history[-1]
+            columns = st.columns(4)
+            columns[0].metric(say("training.epoch"), f"{len(run.history)} / {run.epochs}")
+            columns[1].metric(say("figure.loss"), f"{last['loss']:.3f}")
+            if "val_accuracy" in last:
+                columns[2].metric(say("figure.val_accuracy"), f"{last['val_accuracy']:.1%}")
+            columns[3].metric(say("figure.images_per_s"), f"{last['images_per_s']:,.0f}")
+        else:
+            st.caption(say("training.first_epoch"))
+        with st.container(horizontal=True):
+            st.button(
+                say("training.pause"),
+                key=f"pause-{run.id}",
+                help=say("training.pause_help"),
+                on_click=pause_run,
+                args=(job,),
+                disabled=job.is_stopping,
+            )
+            st.button(
+                say("training.stop"),
+                key=f"stop-{run.id}",
+                help=say("training.stop_help"),
+                on_click=request_stop,
+                args=(run,),
+                disabled=not run.history or run.should_stop() or job.is_stopping,
+            )
+        _show_curves(run)
+        st.caption(say("video.go_on"))
+        _show_log(job)
+
+
+def _show_actions(run: Run, state: str) -> None:
+    with st.container(horizontal=True):
+        may_resume = state != "done"
+        if may_resume and st.button(say("training.resume"), type="primary", key=f"resume-{run.id}"):
+            start_run(run, owner=visitor.owner())
+            st.rerun()
+        if st.button(say("training.delete"), key=f"delete-run-{run.id}"):
+            delete_run(run)
+            st.session_state.pop("run")
+            st.rerun()
+
+
+def _show_curves(run: Run) -> None:
+    if not run.history:
+        return
+    left, right = st.columns(2, gap="large")
+    for column, names in (
+        (left, ("loss", "val_loss", "val_mse")),
+        (right, ("val_accuracy", "val_macro_f1", "val_mae")),
+    ):
+        with column:
+            st.plotly_chart(
+                training_charts.curves({run.name: run}, names),
+                key=f"curves-{run.id}-{names[0]}",
+                config={"displayModeBar": False},
+                alt=say("training.curves"),
+            )
+
+
+def _show_figures(run: Run) -> None:
+    report = run.report() or {}
+    shown = report.get("metrics", {})
+    split = "test" if "test" in shown else "validation"
+    held = shown.get(split)
+    columns = st.columns(5)
+    if held:
+        low, high = held["accuracy_interval_95"]
+        columns[0].metric(
+            say(f"training.accuracy_{split}"),
+            f"{held['accuracy']:.1%}",
+            help=say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=held["n"]),
+        )
+        columns[1].metric(say("figure.val_macro_f1"), f"{held['macro_f1']:.1%}")
+        columns[2].metric(
+            say("figure.val_ece"), f"{held['ece_15_bins']:.1%}", help=say("training.ece_help")
+        )
+    affect = shown.get(f"{split}_affect")
+    if affect:
+        columns[2].metric(say("figure.val_mse"), f"{affect['mse']:.4f}")
+    columns[3].metric(say("training.column_parameters"), f"{report.get('parameters', 0):,}")
+    columns[4].metric(say("training.column_model_mb"), f"{report.get('model_mb', 0):.1f} MB")
+
+
+def _show_answers(run: Run) -> None:
+    answers = run.answers()
+    if answers is None:
+        return
+    labels = [name.removeprefix("prob_") for name in answers if name.startswith("prob_")]
+    probs = answers[[f"prob_{name}" for name in labels]].to_numpy()
+    truth = pd.Index(labels).get_indexer(pd.Index(answers["truth"])).astype(np.int64)
+    clear = answers["is_clear"].to_numpy(bool)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(say("training.confusion"))
+        _chart(
+            training_charts.confusion(metrics.confusion_matrix(probs[clear], truth[clear]), labels),
+            f"confusion-{run.id}",
+            say("training.confusion"),
+        )
+    with right:
+        st.markdown(say("training.per_label"))
+        _show_per_label(probs[clear], truth[clear], labels)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(say("training.reliability"))
+        chart = training_charts.reliability(probs[clear], truth[clear])
+        _chart(chart, f"reliability-{run.id}", say("training.reliability"))
+    with right:
+        st.markdown(say("training.coverage"))
+        threshold = float((run.report() or {}).get("threshold", 0))
+        chart = training_charts.coverage(probs[clear], truth[clear], threshold)
+        _chart(chart, f"coverage-{run.id}", say("training.coverage"))
+    _show_mistakes(run, answers, probs, labels)
+
+
+def _show_per_label(
+    probs: NDArray[np.floating], truth: NDArray[np.int64], labels: list[str]
+) -> None:
+    counts = metrics.confusion_matrix(probs, truth)
+    rows = []
+    for number, name in enumerate(labels):
+        n = int(counts[number].sum())
+        low, high = metrics.wilson_interval(int(counts[number, number]), n)
+        rows.append(
+            {
+                "label": gallery.label_text(name),
+                "n": n,
+                "recall": 100 * metrics.recalls(probs, truth)[number],
+                "from": 100 * low,
+                "to": 100 * high,
+                "precision": 100 * metrics.precisions(probs, truth)[number],
+                "f1": 100 * metrics.f1_scores(probs, truth)[number],
+            }
+        )
+    percent = {
+        name: st.column_config.NumberColumn(say(f"training.of_{name}"), format="%.1f %%")
+        for name in ("recall", "from", "to", "precision", "f1")
+    }
+    plain_columns = {
+        name: st.column_config.Column(say(f"training.of_{name}")) for name in ("label", "n")
+    }
+    st.dataframe(
+        rows, hide_index=True, column_config=plain_columns | percent, alt=say("training.per_label")
+    )
+
+
+def _show_mistakes(
+    run: Run, answers: pd.DataFrame, probs: NDArray[np.floating], labels: list[str]
+) -> None:
+    st.markdown(say("training.mistakes"))
+    best = np.array(labels, object)[probs.argmax(axis=1)]
+    wrong = np.flatnonzero((best != answers["truth"].to_numpy(object)) & answers["is_clear"])
+    order = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:_MISTAKES]
+    try:
+        dataset = load_dataset(run.dataset["id"], visitor.owner())
+    except InputError:
+        st.caption(say("training.dataset_gone"))
+        return
+    paths = answers["path"].iloc[order].tolist()
+    gallery.show(
+        dataset,
+        paths,
+        key=f"mistakes-{run.id}",
+        reason=say("training.mistakes_reason"),
+        suggested=dict(zip(paths, best[order].tolist(), strict=True)),
+        notes={path: f"{probs[row].max():.0%}" for path, row in zip(paths, order, strict=True)},
+    )
+
+
+def _show_promotion(run: Run) -> None:
+    st.subheader(say("training.promote_title"), anchor=False)
+    st.markdown(say("training.promote_text"))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            say("training.model_name"),
+            value=str(run.recipe["name"]),
+            key=f"promote-name-{run.id}",
+            width=260,
+        )
+        is_wanted = st.button(say("training.promote"), type="primary", key=f"promote-{run.id}")
+    if is_wanted:
+        card = promote_run(run, name.strip())
+        resources.models.clear()
+        st.success(say("training.promoted", name=card.id))
+        st.page_link("pages/photo.py", label=say("training.try_it"))
+
+
+def _show_papers(run: Run, job: Job | None) -> None:
+    with st.expander(say("training.recipe")):
+        st.code(parse_recipe(run.recipe).to_yaml(), language="yaml")
+    with st.expander(say("training.environment")):
+        st.json({**run.dataset, **run.environment})
+    with st.container(horizontal=True):
+        for name, content in run.model_files().items():
+            st.download_button(name, content, name, key=f"get-{run.id}-{name}")
+    if job is not None:
+        _show_log(job)
+
+
+def _show_log(job: Job) -> None:
+    text = job.log()
+    if text:
+        with st.expander(say("training.log")):
+            st.code(text, language=None)
+
+
+def _chart(figure: object, key: str, alt: str) -> None:
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)

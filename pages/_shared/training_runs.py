@@ -1,0 +1,101 @@
+"""All runs: a table to sort, and the chosen ones' curves over each other."""
+
+import streamlit as st
+
+from emotion_core.errors import InputError
+from emotion_core.jobs import owner_hash
+from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.runs import Run, list_runs, load_run
+from emotion_core.texts import say
+from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, state_of
+
+from . import training_charts, visitor
+from .errors import plain
+
+_PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
+
+
+def opened() -> Run | None:
+    """Return the run that is open in this visit; None where there is none, or it is gone."""
+    run_id = st.session_state.get("run")
+    if not run_id:
+        return None
+    try:
+        return load_run(str(run_id), owner_hash(visitor.owner()))
+    except InputError:
+        st.session_state.pop("run")
+        return None
+
+
+def show() -> None:
+    """Show the runs of this visitor."""
+    mine = list_runs(owner_hash(visitor.owner()))
+    if not mine:
+        st.info(say("training.empty"))
+        if st.button(say("training.begin"), type="primary", key="training_begin"):
+            st.session_state["training_view"] = "new"
+            st.rerun()
+        return
+    moving = any(not _is_at_rest(run) for run in mine)
+    st.fragment(_show_table, run_every=2.0 if moving else None)()
+
+
+def state_text(run: Run) -> str:
+    """Return how a run stands, in a word."""
+    return say(f"training.state_{state_of(run, job_of(run, visitor.owner()))}")
+
+
+def _is_at_rest(run: Run) -> bool:
+    job = job_of(run, visitor.owner())
+    return job is None or job.is_over
+
+
+def _show_table() -> None:
+    mine = {run.id: run for run in list_runs(owner_hash(visitor.owner()))}
+    table = compare_runs(list(mine.values()))
+    if table.empty:
+        st.rerun()
+    table.insert(1, "state", [state_text(mine[run_id]) for run_id in table["run"]])
+    shown = table.drop(columns=["run", "seed"])
+    for name in _PERCENT:
+        shown[name] *= 100
+    config = {
+        name: st.column_config.NumberColumn(
+            training_charts.figure_text(name), format="%.1f %%" if name in _PERCENT else "%.3f"
+        )
+        for name in COMPARED
+    }
+    for name in ("name", "state", "data", "recipe", "epochs", "best_epoch", "parameters",
+                 "model_mb", "minutes", "images_per_s"):  # fmt: skip
+        config[name] = st.column_config.Column(say(f"training.column_{name}"))
+    shown = shown.dropna(axis=1, how="all")
+    st.caption(say("training.choose_runs"))
+    event = st.dataframe(
+        shown,
+        hide_index=True,
+        column_config=config,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key="training_table",
+        alt=say("training.runs"),
+    )
+    rows = [row for row in event["selection"]["rows"] if row < len(table)]
+    chosen = [mine[table["run"].iloc[row]] for row in rows]
+    with st.container(horizontal=True):
+        for run in chosen or list(mine.values())[:3]:
+            text = say("training.open", name=plain(run.name[:NAME_SHOWN_CHARS]))
+            if st.button(text, key=f"open-run-{run.id}"):
+                st.session_state["run"] = run.id
+                st.rerun()
+    if chosen:
+        names = [run.name for run in chosen]
+        titles = {
+            run.name if names.count(run.name) == 1 else f"{run.name} ({run.id[:4]})": run
+            for run in chosen
+        }
+        st.plotly_chart(
+            training_charts.curves(titles, ["val_accuracy"]),
+            key="training_compare",
+            config={"displayModeBar": False},
+            alt=say("training.compared"),
+        )

@@ -1,0 +1,19 @@
+"""Trainings: begin one, follow it, read it, compare it with others."""
+
+import streamlit as st
+
+from emotion_core.texts import say
+from pages._shared import notice, training_new, training_run, training_runs
+from pages._shared.choice import one_of
+from pages._shared.errors import error_box
+
+VIEWS = {"runs": training_runs.show, "new": training_new.show}
+
+st.title(say("training.title"))
+with error_box():
+    notice.require()
+    run = training_runs.opened()
+    if run is not None:
+        training_run.show(run)
+        st.stop()
+    VIEWS[one_of(list(VIEWS), key="training_view", shown=lambda name: say(f"training.{name}"))]()

@@ -1,0 +1,163 @@
+"""The training page without a browser: empty, begun, followed, read, refused."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.jobs import list_jobs, owner_hash
+from emotion_core.registry import list_models
+from emotion_core.runs import Run, list_runs, load_run
+from emotion_core.texts import say
+from emotion_core.training.recipe import parse_recipe
+from emotion_core.workbench.index import build_index
+from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.trainings import begin_run, work_on
+from tests.builders import encode, make_voted_faces
+from tests.pages.test_video_page import fresh_app
+from tests.training.test_training import tiny
+
+OWNER = "tester"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    faces = make_voted_faces(60)
+    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
+        label = "happy" if votes.argmax() == 1 else "neutral"
+        target = tmp_path / "set" / label / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
+    made = new_dataset("my_[set]", SourceSpec(str(tmp_path / "set")), owner=OWNER)
+    build_index(made, with_faces=False)
+    return made
+
+
+@pytest.fixture
+def done(dataset: Dataset) -> Run:
+    run = begin_run(dataset, parse_recipe(tiny(epochs=6)), owner=OWNER, name="my_[run]")
+    work_on(run)
+    return load_run(run.id)
+
+
+def opened() -> AppTest:
+    app = fresh_app().switch_page("pages/training.py").run()
+    assert not app.exception
+    return app
+
+
+def new(app: AppTest) -> AppTest:
+    app.button(key="training_view-new").click().run()
+    assert not app.exception
+    return app
+
+
+def mine() -> list[Run]:
+    return list_runs(owner_hash(OWNER))
+
+
+def test_it_invites_when_it_is_empty() -> None:
+    app = opened()
+    assert say("training.empty") in [info.value for info in app.info]
+    app.button(key="training_begin").click().run()
+    assert not app.exception
+    assert say("training.no_dataset") in [info.value for info in app.info]
+    assert app.button(key="training_draw")
+
+
+def test_a_training_is_begun_followed_and_paused(dataset: Dataset) -> None:
+    app = new(opened())
+    assert app.selectbox(key="training_recipe").value == "quick"
+    app.toggle(key="training_settings").set_value(True).run()
+    assert not app.exception
+    app.number_input(key="recipe-quick-stage1-epochs").set_value(300)
+    app.number_input(key="recipe-quick-batch").set_value(8)
+    app.text_input(key="training_name").set_value("*first*").run()
+    app.button(key="training_start").click().run()
+    assert not app.exception
+    assert not app.error
+    (run,) = mine()
+    assert (run.name, run.epochs, run.recipe["batch"]) == ("*first*", 300, 8)
+    assert dataset.id == run.dataset["id"]
+    end_s = time.monotonic() + 90
+    while not load_run(run.id).history:
+        assert time.monotonic() < end_s
+        time.sleep(0.2)
+    app.run()
+    assert not app.exception
+    assert any(metric.label == say("figure.images_per_s") for metric in app.metric)
+    app.button(key=f"pause-{run.id}").click().run()
+    while not all(job.is_over for job in list_jobs(OWNER)):
+        assert time.monotonic() < end_s
+        time.sleep(0.2)
+    app.run()
+    assert not app.exception
+    assert app.button(key=f"resume-{run.id}")
+    app.button(key=f"delete-run-{run.id}").click().run()
+    assert mine() == []
+
+
+def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
+    app = opened()
+    assert not app.error
+    app.button(key=f"open-run-{done.id}").click().run()
+    assert not app.exception
+    assert not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    report = done.report()
+    assert report is not None
+    accuracy = report["metrics"]["validation"]["accuracy"]
+    assert shown[say("training.accuracy_validation")] == f"{accuracy:.1%}"
+    assert say("training.confusion") in [text.value for text in app.markdown]
+    for name, word in [("vgg-s", "already"), ("../x", "cannot be"), ("mine", "ready")]:
+        app.text_input(key=f"promote-name-{done.id}").set_value(name).run()
+        app.button(key=f"promote-{done.id}").click().run()
+        assert not app.exception
+        told = [box.value for box in (*app.error, *app.success)]
+        assert any(word in text for text in told), told
+    assert "mine" in [entry.id for entry in list_models() if entry.card]
+    app.button(key="run_back").click().run()
+    assert app.button(key=f"open-run-{done.id}")
+
+
+def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> None:
+    from emotion_core.registry import load_committee
+    from emotion_core.workbench.trainings import promote_run
+
+    promote_run(done, "mine")
+    assert "mine" not in [member.card.id for member in load_committee().members]
+    app = fresh_app().switch_page("pages/photo.py").run()
+    assert not app.exception
+    choices = app.selectbox(key="model").options
+    assert any("mine" in choice or "tiny" in choice for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("recipe-quick-batch", 0, "batch is 0"),
+        ("recipe-quick-stage1-learning_rate", -1.0, "learning_rate is -1.0"),
+    ],
+)
+def test_impossible_settings_are_named(dataset: Dataset, key: str, value: float, word: str) -> None:
+    del dataset
+    app = new(opened())
+    app.toggle(key="training_settings").set_value(True).run()
+    app.number_input(key=key).set_value(value).run()
+    assert not app.exception
+    assert any(word in box.value.replace("\\", "") for box in app.error)
+    assert mine() == []
+
+
+def test_missing_weights_are_said_before_and_refused(dataset: Dataset) -> None:
+    del dataset
+    app = new(opened())
+    app.selectbox(key="training_recipe").set_value("seed-002-best").run()
+    assert any("models weights seed-002-best" in box.value for box in app.warning)
+    app.button(key="training_start").click().run()
+    assert not app.exception
+    assert any("are not here" in box.value for box in app.error)
+    assert mine() == []
