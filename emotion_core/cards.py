@@ -98,3 +98,65 @@ def read_card(path: Path) -> Card:
         raise CardMismatch(
             f"The card {path} cannot be used: {error}. Restore the model's folder."
         ) from error
+
+
+def card_text(card: Card) -> str:
+    """Return a card as Markdown, for people."""
+    data = "\n".join(f"- {key}: {value}" for key, value in card.training.items() if value != "")
+    limits = "\n".join(f"- {limit}" for limit in card.limits)
+    parts = [
+        f"# {card.title} (`{card.id}`)",
+        f"{card.network}, {card.parameters:,} parameters. Outputs: {', '.join(card.outputs)}.\n"
+        f"Labels in order: {', '.join(card.labels)}.",
+        f"Input: {card.crop.side_px} px square, {'grey' if card.crop.channels == 1 else 'RGB'};\n"
+        f"{card.scaling}.\n"
+        f"Crop: a square of {card.crop.margin} times the longer side of the face's box, moved "
+        f"down by\n{card.crop.shift_y} of it, {'eyes level' if card.crop.align else 'not turned'}.",
+        *_emotion_text(card),
+        *_affect_text(card),
+        f"## What it was trained on\n\n{data}",
+        f"## Known failures\n\n{limits}",
+        f"## Use\n\nIntended: {card.intended}\n\nNot allowed: {card.forbidden}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _emotion_text(card: Card) -> list[str]:
+    if "emotion" not in card.outputs:
+        return []
+    split = "test" if "test" in card.metrics else "validation"
+    shown = card.metrics[split]
+    low, high = shown["accuracy_interval_95"]
+    flipped = shown.get("accuracy_with_flip")
+    rows = "\n".join(
+        f"| {name} | {row['n']} | {_percent(row['recall'])} | {_percent(row['precision'])} |"
+        for name, row in shown["recall"].items()
+    )
+    mirror = f", with mirror image {flipped:.1%}" if flipped is not None else ""
+    chosen = "" if split == "test" else " It chose the best epoch by the same faces."
+    return [
+        f"Calibration: temperature {card.temperature}, from the validation split. It abstains "
+        f"under\n{card.threshold:.2f}: {card.threshold_rule}; it answers\n"
+        f"{card.metrics['answered_at_threshold']:.1%} of them.",
+        f"## How good it is\n\n{shown['rule']}, {split} split, given crops, n {shown['n']}:\n"
+        f"accuracy {shown['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}){mirror};\n"
+        f"mean recall {shown['mean_recall']:.1%}; ECE (15 bins) {shown['ece_15_bins']:.1%};\n"
+        f"against the targets, n {shown['target_n']}: NLL {shown['nll']:.3f}, "
+        f"Brier {shown['brier']:.3f}.{chosen}",
+        f"| expression | n | recall | precision |\n|---|---|---|---|\n{rows}",
+    ]
+
+
+def _affect_text(card: Card) -> list[str]:
+    shown = card.metrics.get("test_affect") or card.metrics.get("validation_affect")
+    if not shown:
+        return []
+    return [
+        f"## Valence and arousal\n\nn {shown['n']}: mean squared error {shown['mse']:.4f}, mean "
+        f"absolute error {shown['mae']:.3f}, on the scale -1 to 1. The targets follow from the "
+        "labels; nobody judged valence or arousal."
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"

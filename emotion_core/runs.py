@@ -7,6 +7,7 @@ runs/<id>/run.json       recipe, data set, seed, code, environment; written once
           checkpoints/   what it goes on from
           validation.parquet   what the finished network answers on the validation split
           report.json    its figures
+          tensorboard/   the history as events
           model/<name>/  the model, with its card
 """
 

@@ -2,6 +2,15 @@
 
 from .committee import VOTES, Committee
 from .contract import Classifier, Recognizer
+from .latency import BUDGET_MS, measure_latency
 from .litert import LiteRTClassifier
 
-__all__ = ["VOTES", "Classifier", "Committee", "LiteRTClassifier", "Recognizer"]
+__all__ = [
+    "BUDGET_MS",
+    "VOTES",
+    "Classifier",
+    "Committee",
+    "LiteRTClassifier",
+    "Recognizer",
+    "measure_latency",
+]

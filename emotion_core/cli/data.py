@@ -1,6 +1,5 @@
 """`data index|report|clean|split|crop|noise|drawn|fer2013|fetch`"""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -159,7 +158,6 @@ def noise(
     with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
         dataset, _ = measured(source, kind, votes, by_votes)
         keep_labels(dataset, label)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with counting("pictures") as tell:
             ranked = judge_labels(dataset, recipe_name=recipe, folds=folds, on_progress=tell)
         atomic_write(out, to_csv(ranked))

@@ -1,6 +1,5 @@
 """`train RECIPE`, `resume RUN`, `compare`, `promote RUN`"""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -135,7 +134,6 @@ def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
 def _need_keras() -> None:
     if find_spec("keras") is None:
         raise TrainingError(say("error.no_keras"))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def _print_epoch(row: dict[str, float]) -> None:

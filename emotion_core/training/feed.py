@@ -75,7 +75,7 @@ def answers_of(model: Any, images: NDArray[np.uint8], *, flip: bool = False) -> 
     found: list[list[NDArray[np.float32]]] = []
     for pixels in _chunks(images):
         looks = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
-        answers = [_as_list(model.predict_on_batch(look)) for look in looks]
+        answers = [_as_list(model.predict(look, batch_size=_AT_ONCE, verbose=0)) for look in looks]
         found.append([np.mean(each, axis=0) for each in zip(*answers, strict=True)])
     return [np.concatenate(each).astype(np.float32) for each in zip(*found, strict=True)]
 

@@ -16,6 +16,7 @@ from .. import metrics
 from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
+from .board import log_epoch
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData
 from .feed import FaceFeed, answers_of
@@ -272,6 +273,7 @@ class _Loop:
         row["seconds"] = round(time.monotonic() - started, 1)
         state.history.append(row)
         self._save()
+        log_epoch(self._folder / "tensorboard", row)
         if self._on_epoch:
             self._on_epoch(row)
 

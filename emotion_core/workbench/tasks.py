@@ -1,6 +1,5 @@
 """The long work on data sets as jobs: started by a page, done by a worker."""
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,7 +58,6 @@ def _index(run: JobRun, dataset: Dataset) -> None:
 
 
 def _noise(run: JobRun, dataset: Dataset) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def tell(done: int, total: int) -> None:
         run.progress(done, total, is_quiet=True)  # an epoch tells nothing until it is over

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from .. import metrics
-from ..cards import Card, read_card
+from ..cards import NETWORK_FILE, Card, card_text, read_card
+from ..classify import LiteRTClassifier, measure_latency
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, InputError, JobCancelled, TrainingError
-from ..files import write_json
+from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
 from ..registry import list_models, user_models_folder
 from ..runs import (
@@ -110,7 +111,6 @@ def pause_run(job: Job) -> None:
 
 def run_job(run: JobRun) -> None:
     """Work on the run of a job, in its worker."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     training = load_run(run.job.settings["run"])
 
     def tell(done: int, total: int) -> None:
@@ -203,8 +203,12 @@ def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -
             table[f"prob_{name}"] = probs[:, column]
         write_table(table, run.folder / "validation.parquet")
     size_mb = sum(path.stat().st_size for path in run.model_folder.glob("*.tflite")) / 1e6
+    latency = {}
+    if EMOTION in recipe.outputs:
+        latency = measure_latency(LiteRTClassifier(run.model_folder / NETWORK_FILE, card))
     report = {
         "metrics": card.metrics,
+        "latency": latency,
         "parameters": card.parameters,
         "model_mb": round(size_mb, 2),
         "threshold": card.threshold,
@@ -221,8 +225,8 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     """Return a row per run, the best validation accuracy first.
 
     Columns `run`, `name`, `data`, `recipe`, `seed`, `epochs`, `best_epoch`, those of `COMPARED`
-    at the best epoch, `parameters`, `model_mb`, `minutes` and `images_per_s`; missing where not
-    known.
+    at the best epoch, `parameters`, `model_mb`, `ms_per_face`, `minutes` and `images_per_s`;
+    missing where not known.
     """
     rows: list[dict[str, Any]] = []
     for run in runs:
@@ -241,6 +245,7 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
                 **{name: best.get(name, np.nan) for name in COMPARED},
                 "parameters": report.get("parameters", np.nan),
                 "model_mb": report.get("model_mb", np.nan),
+                "ms_per_face": report.get("latency", {}).get("median_ms", np.nan),
                 "minutes": round(run.seconds / 60, 1),
                 "images_per_s": round(float(np.median(speed)), 1) if speed else np.nan,
             }
@@ -249,12 +254,13 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     return table.sort_values(COMPARED[0], ascending=False, ignore_index=True) if rows else table
 
 
-def promote_run(run: Run, model_id: str = "") -> Card:
+def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None) -> Card:
     """Put the model of a finished run where every prediction page finds it.
 
     Args:
         run: A run that is done.
         model_id: The model's new name; empty takes the recipe's.
+        threshold: Under this confidence it abstains; None keeps what validation gave.
 
     Raises:
         TrainingError: The run is not done, or the name is taken or no name.
@@ -268,12 +274,15 @@ def promote_run(run: Run, model_id: str = "") -> Card:
     if name in {entry.id for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
+    if threshold is not None:
+        card = replace(card, threshold=threshold, threshold_rule=say("training.chosen_by_hand"))
     target = user_models_folder() / name
     partial = target.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         shutil.copytree(run.model_folder, partial)
         write_json(partial / "card.json", card.as_dict())
+        atomic_write(partial / "CARD.md", card_text(card))
         os.replace(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

@@ -6,6 +6,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from emotion_core import metrics
+from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import InputError
 from emotion_core.jobs import Job
 from emotion_core.limits import NAME_SHOWN_CHARS
@@ -130,7 +131,7 @@ def _show_figures(run: Run) -> None:
     shown = report.get("metrics", {})
     split = "test" if "test" in shown else "validation"
     held = shown.get(split)
-    columns = st.columns(5)
+    columns = st.columns(6)
     if held:
         low, high = held["accuracy_interval_95"]
         columns[0].metric(
@@ -147,6 +148,13 @@ def _show_figures(run: Run) -> None:
         columns[2].metric(say("figure.val_mse"), f"{affect['mse']:.4f}")
     columns[3].metric(say("training.column_parameters"), f"{report.get('parameters', 0):,}")
     columns[4].metric(say("training.column_model_mb"), f"{report.get('model_mb', 0):.1f} MB")
+    latency = report.get("latency") or {}
+    if latency:
+        columns[5].metric(
+            say("training.column_ms_per_face"),
+            f"{latency['median_ms']:.1f} ms",
+            help=say("training.latency_help", p95=f"{latency['p95_ms']:.1f}", budget=BUDGET_MS),
+        )
 
 
 def _show_answers(run: Run) -> None:
@@ -245,9 +253,19 @@ def _show_promotion(run: Run) -> None:
             key=f"promote-name-{run.id}",
             width=260,
         )
+        threshold = st.number_input(
+            say("training.threshold"),
+            0.0,
+            0.99,
+            float((run.report() or {}).get("threshold", 0.0)),
+            step=0.01,
+            key=f"promote-threshold-{run.id}",
+            help=say("training.threshold_help"),
+            width=160,
+        )
         is_wanted = st.button(say("training.promote"), type="primary", key=f"promote-{run.id}")
     if is_wanted:
-        card = promote_run(run, name.strip())
+        card = promote_run(run, name.strip(), threshold=threshold)
         resources.models.clear()
         st.success(say("training.promoted", name=card.id))
         st.page_link("pages/photo.py", label=say("training.try_it"))

@@ -66,7 +66,7 @@ def _show_table() -> None:
         for name in COMPARED
     }
     for name in ("name", "state", "data", "recipe", "epochs", "best_epoch", "parameters",
-                 "model_mb", "minutes", "images_per_s"):  # fmt: skip
+                 "model_mb", "ms_per_face", "minutes", "images_per_s"):  # fmt: skip
         config[name] = st.column_config.Column(say(f"training.column_{name}"))
     shown = shown.dropna(axis=1, how="all")
     st.caption(say("training.choose_runs"))

@@ -160,6 +160,26 @@ def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
     assert classifier.classify(test).probs == pytest.approx(expected, abs=1e-4)
 
 
+def test_tensorboard_can_read_every_epoch(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from emotion_core.training.fit import train
+
+    _, state = train(parse_recipe(tiny(epochs=3)), ferplus_data(make_voted_faces(64)), tmp_path)
+    found: dict[str, dict[int, float]] = {}
+    for path in (tmp_path / "tensorboard").glob("events*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                held = float(tf.make_ndarray(value.tensor))
+                found.setdefault(value.tag, {})[event.step] = held
+    assert found["val_accuracy"] == pytest.approx(
+        {row["epoch"]: row["val_accuracy"] for row in state.history}
+    )
+    assert set(found["loss"]) == {1, 2, 3}
+
+
 def test_an_export_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,3 +328,51 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr[-800:]
     assert result.stdout.strip() == "1"
+
+
+DEVICES = """
+    import sys
+    from pathlib import Path
+    import numpy
+    import tensorflow as tf
+    number = int(sys.argv[2])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(number)]
+    tf.config.set_logical_device_configuration(cpu, parts)
+    from emotion_core.training.ferplus import ferplus_data
+    from emotion_core.training.fit import train
+    from emotion_core.training.recipe import parse_recipe
+    from tests.builders import make_voted_faces
+    from tests.training.test_training import PLAIN
+
+    model, state = train(parse_recipe(PLAIN), ferplus_data(make_voted_faces(64)), Path(sys.argv[1]))
+    numpy.savez(sys.argv[3], *model.get_weights())
+    print(tf.distribute.get_strategy().num_replicas_in_sync, state.epoch)
+"""
+#: Without batch normalisation, whose statistics each device has for itself, and without dropout.
+PLAIN = {
+    **tiny(epochs=2, average=0.0),
+    "network": "vggface",
+    "options": {"variant": "vgg16", "width": 2},
+    "head": {},
+}
+
+
+def test_several_devices_train_as_one(tmp_path: Path) -> None:
+    found = []
+    for number in (1, 2):
+        weights = tmp_path / f"{number}.npz"
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(DEVICES), str(tmp_path / f"run{number}"),
+             str(number), str(weights)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr[-1500:]
+        with np.load(weights) as held:
+            found.append([held[name] for name in held.files])
+    for one, other in zip(*found, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)

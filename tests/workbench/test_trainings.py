@@ -172,10 +172,14 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     report = done.report()
     assert report is not None
     assert report["parameters"] == card.parameters
+    assert report["latency"]["calls"] == 200
+    assert 0 < report["latency"]["median_ms"] <= report["latency"]["p95_ms"]
     table = compare_runs([done, begin_run(dataset, TINY, owner="me")])
     assert table["name"].tolist() == ["first", TINY.name]
     assert table["val_accuracy"].isna().tolist() == [False, True]
-    assert promote_run(done, "mine").id == "mine"
+    promoted = promote_run(done, "mine", threshold=0.6)
+    assert (promoted.id, promoted.threshold) == ("mine", 0.6)
+    assert load_model("mine").threshold == 0.6
     assert "mine" in [entry.id for entry in list_models() if not entry.problem]
     faces = prepare_data(dataset, TINY).val.images
     assert load_model("mine").classify(np.asarray(faces)).probs == pytest.approx(probs, abs=1e-3)

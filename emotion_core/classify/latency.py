@@ -1,0 +1,34 @@
+"""How long a network takes for one face on this machine."""
+
+import time
+
+import numpy as np
+
+from .contract import Classifier
+
+#: A video of 25 frames/s leaves so much for each.
+BUDGET_MS = 40.0
+
+
+def measure_latency(classifier: Classifier, *, calls: int = 200) -> dict[str, float]:
+    """Return mean, median and 95th percentile of single calls in ms, after one that warms up.
+
+    Args:
+        classifier: Asked for one face at a time, as seeds 000 and 003 measured.
+        calls: How often.
+    """
+    rule = classifier.card.crop
+    shape = (1, rule.side_px, rule.side_px, rule.channels)
+    crop = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    classifier.classify(crop)
+    taken = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        classifier.classify(crop)
+        taken.append(1000 * (time.perf_counter() - started))
+    return {
+        "calls": calls,
+        "mean_ms": round(float(np.mean(taken)), 3),
+        "median_ms": round(float(np.median(taken)), 3),
+        "p95_ms": round(float(np.percentile(taken, 95)), 3),
+    }

@@ -1,0 +1,43 @@
+"""The lesson of the guide, command by command, as it is written there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LESSON = (ROOT / "docs" / "guide" / "lesson.md").read_text(encoding="utf-8")
+
+
+def test_the_lesson_works_as_it_is_written(tmp_path: Path) -> None:
+    commands = [
+        line for block in re.findall(r"```\n(.*?)```", LESSON, re.S) for line in block.splitlines()
+    ]
+    assert len(commands) == 8
+    run = ""
+    for command in commands:
+        arguments = shlex.split(command.replace("RUN", run))
+        assert arguments[0] == "python"
+        told = subprocess.run(
+            [sys.executable, *arguments[1:]],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert told.returncode == 0, f"{command}\n{told.stderr[-1500:]}"
+        if " train " in command:
+            run = re.findall(r"[0-9a-f]{16}", told.stdout)[0]
+            reached = re.findall(r"val_accuracy ([\d.]+)", told.stdout)
+            assert max(map(float, reached)) > 0.6, reached
+        if " compare" in command:
+            assert run[:8] in told.stdout
+    answers = pd.read_csv(tmp_path / "lesson" / "answers.csv")
+    assert len(answers) > 0
+    assert (tmp_path / "lesson" / "report" / "report.html").is_file()
