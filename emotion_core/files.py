@@ -86,6 +86,15 @@ def write_json(target: Path, value: Any) -> Path:
     return atomic_write(target, text + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object that a JSON file holds; None where there is no such file or object."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
 def unique_name(stem: str, taken: set[str], suffix: str = "") -> str:
     """Return `stem`, or with a number behind it, so that no name of `taken` is met; note it there.
 

@@ -11,7 +11,6 @@ runs/<id>/run.json       recipe, data set, seed, code, environment; written once
           model/<name>/  the model, with its card
 """
 
-import json
 import os
 import platform
 import re
@@ -28,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from .errors import InputError, StorageError
-from .files import work_folder, write_json
+from .files import read_json, work_folder, write_json
 from .texts import say
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -86,7 +85,7 @@ class Run:
 
     def report(self) -> dict[str, Any] | None:
         """Return its figures, or None before it is done."""
-        return _load(self.folder / "report.json")
+        return read_json(self.folder / "report.json")
 
     def answers(self) -> pd.DataFrame | None:
         """Return what it answers on validation, or None before it is done.
@@ -203,11 +202,11 @@ def delete_run(run: Run) -> None:
 
 
 def _read(folder: Path, owner_hash: str | None = None) -> Run | None:
-    held = _load(folder / "run.json")
+    held = read_json(folder / "run.json")
     if held is None or (owner_hash is not None and held["owner"] != owner_hash):
         return None
-    history = _load(folder / "history.json") or {}
-    end = _load(folder / "end.json") or {}
+    history = read_json(folder / "history.json") or {}
+    end = read_json(folder / "end.json") or {}
     return Run(
         id=folder.name,
         name=held["name"],
@@ -215,18 +214,10 @@ def _read(folder: Path, owner_hash: str | None = None) -> Run | None:
         recipe=held["recipe"],
         dataset=held["dataset"],
         created_s=held["created_s"],
-        job=(_load(folder / "job.json") or {}).get("id", ""),
+        job=(read_json(folder / "job.json") or {}).get("id", ""),
         environment=held["environment"],
         state=end.get("state", ""),
         message=end.get("message", ""),
         best_epoch=int(history.get("best_epoch", 0)),
         history=history.get("history", []),
     )
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return held if isinstance(held, dict) else None

@@ -90,6 +90,18 @@ def make_voted_faces(n: int = 40, *, seed: int = 0) -> VotedFaces:
     return VotedFaces(images, np.where(kind, 3, 6).astype(np.int8), votes, usage)
 
 
+def write_faces(folder: Path, n: int = 60, *, unlabelled: int = 0) -> Path:
+    """Faces of two labels that a network can tell apart, in folders; some without a label."""
+    faces = make_voted_faces(n + unlabelled)
+    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
+        label = "happy" if votes.argmax() == 1 else "neutral"
+        place = "" if not unlabelled else "train" if number < n else "test_kaggle"
+        target = folder / place / (label if number < n else "") / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
+    return folder
+
+
 def make_video(
     path: Path,
     frames: list[Image],

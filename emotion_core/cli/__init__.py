@@ -2,7 +2,7 @@
 
 import typer
 
-from . import camera, data, evaluate, models, photo, train, video
+from . import camera, data, evaluate, models, photo, sweep, train, video
 
 app = typer.Typer(
     help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
@@ -18,6 +18,8 @@ app.command("train")(train.train)
 app.command("resume")(train.resume)
 app.command("compare")(train.compare)
 app.command("promote")(train.promote)
+app.command("sweep")(sweep.sweep)
+app.command("survey")(sweep.survey)
 app.command("evaluate")(evaluate.evaluate)
 app.command("submit")(evaluate.submit)
 app.add_typer(models.app, name="models")

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -53,7 +54,7 @@ def train(
     Ctrl-C pauses; `resume` goes on after the last finished epoch.
     """
     with refusals():
-        _need_keras()
+        need_keras()
         settings = load_recipe(recipe, change or [])
         if ferplus:
             _train_ferplus(settings, data or work_folder() / "datasets" / "fer2013.npz", out)
@@ -70,7 +71,7 @@ def train(
 def resume(run: RunId) -> None:
     """Go on with a run after its last finished epoch."""
     with refusals():
-        _need_keras()
+        need_keras()
         _work(load_run(run, owner_hash(COMMAND_LINE)))
 
 
@@ -85,12 +86,7 @@ def compare(
         table = compare_runs(runs)
         if out:
             atomic_write(out, to_csv(table))
-    shown = Table(box=None)
-    for column in table.columns:
-        shown.add_column(column)
-    for row in table.itertuples(index=False):
-        shown.add_row(*("" if value != value else f"{value}" for value in row))
-    Console().print(shown)
+    show_table(table)
 
 
 def promote(
@@ -106,7 +102,7 @@ def promote(
 def _work(run: Run) -> None:
     print(f"run {run.id}: {run.name}", flush=True)
     with cancellable(f"{_PAUSED} {run.id}"), counting("faces") as tell:
-        card = work_on(run, on_progress=tell, on_epoch=_print_epoch)
+        card = work_on(run, on_progress=tell, on_epoch=print_epoch)
     split = "test" if "test" in card.metrics else "validation"
     shown = card.metrics.get(split) or card.metrics.get(f"{split}_affect") or {}
     figures = [f"{key} {shown[key]}" for key in ("accuracy", "macro_f1", "mse") if key in shown]
@@ -124,17 +120,33 @@ def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
     run = work_folder() / "runs" / recipe.name
     prepared = ferplus_data(faces)
     with cancellable("Paused after the last finished epoch. Give the command again to go on."):
-        model, state = train_network(recipe, prepared, run, on_epoch=_print_epoch)
+        model, state = train_network(recipe, prepared, run, on_epoch=print_epoch)
         folder = (out or run) / recipe.name
         card = write_model(recipe, model, state, prepared, folder)
     print(f"{card.id}: {card.metrics['test']['accuracy']:.1%} of the private test")
     print(folder)
 
 
-def _need_keras() -> None:
+def show_table(table: pd.DataFrame) -> None:
+    """Print a table; what is not known is left empty."""
+    shown = Table(box=None)
+    for column in table.columns:
+        shown.add_column(column)
+    for row in table.itertuples(index=False):
+        shown.add_row(*("" if value != value else f"{value}" for value in row))
+    Console().print(shown)
+
+
+def need_keras() -> None:
+    """Refuse where Keras is missing.
+
+    Raises:
+        TrainingError: It is.
+    """
     if find_spec("keras") is None:
         raise TrainingError(say("error.no_keras"))
 
 
-def _print_epoch(row: dict[str, float]) -> None:
+def print_epoch(row: dict[str, float]) -> None:
+    """Print what an epoch came to."""
     print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

@@ -9,7 +9,6 @@ jobs/<id>/job.json      what was asked for; written once
 """
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -28,7 +27,7 @@ import psutil
 
 from .. import limits
 from ..errors import InputError, StorageError
-from ..files import work_folder, write_json
+from ..files import read_json, work_folder, write_json
 from ..texts import say
 
 #: States in which nothing moves any more.
@@ -281,7 +280,7 @@ def is_first_in_line(folder: Path) -> bool:
 
 def write_status(folder: Path, **values: Any) -> None:
     """Change what is known of a job's progress: `state`, `done`, `total`, `rate` …"""
-    status = _load(folder / "status.json") or {}
+    status = read_json(folder / "status.json") or {}
     write_json(folder / "status.json", {**status, **values})
 
 
@@ -327,13 +326,13 @@ def _order(job: Job) -> tuple[float, str]:
 
 
 def _read(folder: Path, *, owner: str | None = None) -> Job | None:
-    asked = _load(folder / "job.json")
+    asked = read_json(folder / "job.json")
     if asked is None or (owner is not None and asked["owner"] != owner_hash(owner)):
         return None
-    status = _load(folder / "status.json") or {}
+    status = read_json(folder / "status.json") or {}
     if status.get("state") not in OVER:
         _look_after(folder, asked)
-        status = _load(folder / "status.json") or {}
+        status = read_json(folder / "status.json") or {}
     return Job(
         id=folder.name,
         kind=asked["kind"],
@@ -358,7 +357,7 @@ def _look_after(folder: Path, asked: dict[str, Any]) -> None:
     is_young = time.time() - asked["created_s"] < _START_GRACE_S
     has_process = (folder / "process.json").is_file()
     if _process(folder) is None and (has_process or not is_young):
-        status = _load(folder / "status.json") or {}
+        status = read_json(folder / "status.json") or {}
         if status.get("state") not in OVER:  # it may have ended while we looked
             end_job(folder, "interrupted" if asked_s is None else "cancelled")
 
@@ -379,7 +378,7 @@ def _changed_s(folder: Path) -> float:
 
 def _process(folder: Path) -> psutil.Process | None:
     """Return the living process of a job."""
-    held = _load(folder / "process.json")
+    held = read_json(folder / "process.json")
     if held is None:
         return None
     try:
@@ -392,7 +391,7 @@ def _process(folder: Path) -> psutil.Process | None:
 
 def _end_process(folder: Path) -> None:
     process = _process(folder)
-    held = _load(folder / "process.json") or {}
+    held = read_json(folder / "process.json") or {}
     if process is None or held.get("is_shared") or process.pid == os.getpid():
         return
     for one in [*process.children(recursive=True), process]:
@@ -401,14 +400,6 @@ def _end_process(folder: Path) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs([process], timeout=3)
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return held if isinstance(held, dict) else None
 
 
 def owner_hash(owner: str) -> str:

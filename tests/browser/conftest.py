@@ -201,3 +201,21 @@ def check_look(page: Page, name: str) -> None:
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     told = [f"{v['id']}: {[node['html'][:160] for node in v['nodes']][:2]}" for v in serious]
     assert not told, f"{name}: {told}"
+
+
+def open_drawn(page: Page, studio: Studio) -> None:
+    visit(page, studio, "dataset")
+    page.get_by_text("Search for faces").click()
+    settle(page)
+    page.get_by_role("button", name="Draw one to try").click()
+    expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
+    settle(page)
+
+
+@pytest.fixture(scope="session")
+def drawn(chromium: Browser, studio: Studio) -> Iterator[BrowserContext]:
+    """A browser that has a drawn data set; its windows see it, since they share the cookie."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    open_drawn(open_page(context), studio)
+    yield context
+    context.close()

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +31,6 @@ from tests.training.test_training import tiny
 pytestmark = pytest.mark.browser
 
 
-def open_drawn(page: Page, studio: Studio) -> None:
-    visit(page, studio, "dataset")
-    page.get_by_text("Search for faces").click()
-    settle(page)
-    page.get_by_role("button", name="Draw one to try").click()
-    expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
-    settle(page)
-
-
 def go(page: Page, view: str) -> None:
     main(page).get_by_role("button", name=re.compile(f"^{view}( \\(|$)")).first.click()
     settle(page)
@@ -48,15 +38,6 @@ def go(page: Page, view: str) -> None:
 
 def main(page: Page) -> Locator:
     return page.get_by_test_id("stMain")
-
-
-@pytest.fixture(scope="module")
-def drawn(chromium: Browser, studio: Studio) -> Iterator[BrowserContext]:
-    """A browser that has a drawn data set; its windows see it, since they share the cookie."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
-    open_drawn(open_page(context), studio)
-    yield context
-    context.close()
 
 
 def test_find_mend_export_reload_and_train(

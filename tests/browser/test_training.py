@@ -1,7 +1,6 @@
 """The training page in a real browser: begin, follow, leave, return, stop, resume, compare, use."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -14,18 +13,9 @@ from tests.browser.conftest import (
     settle,
     visit,
 )
-from tests.browser.test_dataset import main, open_drawn
+from tests.browser.test_dataset import main
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def drawn(chromium: Browser, studio: Studio) -> Iterator[BrowserContext]:
-    """A browser that has a drawn data set."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
-    open_drawn(open_page(context), studio)
-    yield context
-    context.close()
 
 
 def begin(page: Page, studio: Studio, *, name: str, epochs: int) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.builders import encode, make_voted_faces
+from tests.builders import write_faces
 from tests.cli.test_cli import ROOT, complaints, mien
 from tests.training.test_training import tiny
 
@@ -22,14 +22,7 @@ from tests.training.test_training import tiny
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Sixty labelled faces that a network can tell apart, and six without a label."""
-    faces = make_voted_faces(66)
-    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
-        label = "happy" if votes.argmax() == 1 else "neutral"
-        place = f"train/{label}" if number < 60 else "test_kaggle"
-        target = tmp_path / "set" / place / f"{number}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
-    return tmp_path / "set"
+    return write_faces(tmp_path / "set", unlabelled=6)
 
 
 @pytest.fixture
@@ -115,6 +108,41 @@ def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
     epochs = re.findall(r"^epoch (\d+) ", resumed.stdout, re.M)
     assert epochs[-1] == "40"
     assert int(epochs[0]) >= 3
+
+
+def test_a_sweep_is_ranked_and_goes_on_where_it_was(
+    folder: Path, recipe: Path, tmp_path: Path
+) -> None:
+    command = ("sweep", recipe, "--data", folder, "--vary", "batch=8,16", "--seeds", "0,1",
+               "--set", "stages.0.epochs=1", "--out", tmp_path / "s.csv")  # fmt: skip
+    first = mien(*command)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("run ") == 4
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert table["rank"].tolist() == [1, 2, 3, 4]
+    assert set(table["name"]) == {
+        "batch=8, seed=0", "batch=8, seed=1", "batch=16, seed=0", "batch=16, seed=1",
+    }  # fmt: skip
+    assert table["val_accuracy"].is_monotonic_decreasing
+    again = mien(*command)
+    assert again.returncode == 0, again.stderr
+    assert "epoch 1" not in again.stdout, "what was finished was trained again"
+    assert pd.read_csv(tmp_path / "s.csv")["run"].tolist() == table["run"].tolist()
+    refused = mien("sweep", recipe, "--data", folder, "--vary", "batch")
+    assert (refused.returncode, "varies nothing" in refused.stderr) == (2, True)
+
+
+def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
+    told = mien("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
+                "--set", "weights=none", "--set", "crop.side_px=32", "--head-epochs", "1",
+                "--tune-epochs", "1", "--unfreeze", "2", "--out", tmp_path / "s.csv")  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "NoSuchNet" in told.stderr
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert set(table["name"]) == {"MobileNetV3Small", "compact_vgg"}
+    assert table["ms_per_face"].gt(0).all()
+    assert table["fits_40_ms"].notna().all()
+    assert table["epochs"].tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(

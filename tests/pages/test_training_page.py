@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -16,7 +15,7 @@ from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import Dataset, new_dataset
 from emotion_core.workbench.trainings import begin_run, work_on
-from tests.builders import encode, make_voted_faces
+from tests.builders import write_faces
 from tests.pages.test_video_page import fresh_app
 from tests.training.test_training import tiny
 
@@ -25,13 +24,8 @@ OWNER = "tester"
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    faces = make_voted_faces(60)
-    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
-        label = "happy" if votes.argmax() == 1 else "neutral"
-        target = tmp_path / "set" / label / f"{number}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
-    made = new_dataset("my_[set]", SourceSpec(str(tmp_path / "set")), owner=OWNER)
+    folder = write_faces(tmp_path / "set")
+    made = new_dataset("my_[set]", SourceSpec(str(folder)), owner=OWNER)
     build_index(made, with_faces=False)
     return made
 

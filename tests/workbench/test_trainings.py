@@ -34,7 +34,7 @@ from emotion_core.workbench.trainings import (
     state_of,
     work_on,
 )
-from tests.builders import encode, make_class_folders, make_voted_faces
+from tests.builders import make_class_folders, make_voted_faces, write_faces
 from tests.training.test_training import tiny
 
 TINY: Recipe = parse_recipe(tiny(epochs=2))
@@ -44,13 +44,7 @@ LONG: Recipe = parse_recipe(tiny(epochs=400, batch=2, name="long"))
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     """Sixty faces of two labels that a network can tell apart."""
-    folder = tmp_path / "set"
-    faces = make_voted_faces(60)
-    for number, (image, votes) in enumerate(zip(faces.images, faces.votes, strict=True)):
-        label = "happy" if votes.argmax() == 1 else "neutral"
-        target = folder / label / f"{number}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode(np.repeat(image[..., None], 3, axis=2), "PNG"))
+    folder = write_faces(tmp_path / "set")
     made = new_dataset("set", SourceSpec(str(folder)), owner="me")
     build_index(made, with_faces=False)
     return made

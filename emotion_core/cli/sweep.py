@@ -1,0 +1,99 @@
+"""`sweep` and `survey`: many trainings one after another, and what they came to"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from ..export import to_csv
+from ..files import atomic_write
+from ..training.recipe import Recipe, load_recipe
+from ..workbench.store import COMMAND_LINE
+from ..workbench.sweeps import run_all, surveyed, varied
+from .shared import cancellable, complain, refusals
+from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
+from .train import need_keras, print_epoch, show_table
+
+Data = Annotated[Path, typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz.")]
+Out = Annotated[Path | None, typer.Option(help="The ranked table as CSV.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="SETTING=VALUE of all trainings.")
+]
+_STOPPED = "Stopped. Finished trainings are kept; give the command again to go on."
+
+
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+    data: Data,
+    vary: Annotated[
+        list[str] | None, typer.Option(help="SETTING=VALUE,VALUE…, such as batch=16,32.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of each combination, such as 0,1,2.")] = "",
+    change: Settings = None,
+    out: Out = None,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Train a recipe with every combination of some settings, and rank them."""
+    with refusals():
+        need_keras()
+        numbers = [int(one) for one in seeds.split(",") if one.strip().isdecimal()]
+        recipes = varied(load_recipe(recipe, change or []), vary or [], numbers)
+        _run(recipes, (data, kind, votes, by_votes), label, out)
+
+
+def survey(
+    backbone: Annotated[
+        list[str], typer.Argument(help="Networks of keras.applications, such as EfficientNetB0.")
+    ],
+    data: Data,
+    recipe: Annotated[
+        str, typer.Option(help="Input, augmentation, weights and batch are taken from it.")
+    ] = "mobilenet-s",
+    head_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the head, at most.")] = 10,
+    unfreeze: Annotated[int, typer.Option(min=1, help="Last layers that learn then.")] = 7,
+    tune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of that.")] = 10,
+    change: Settings = None,
+    out: Out = None,
+    kind: Kind = "",
+    votes: Votes = None,
+    by_votes: ByVotes = False,
+    label: Labels = None,
+) -> None:
+    """Compare backbones as seed 003 did: a head on the frozen one, then its last layers."""
+    with refusals():
+        need_keras()
+        recipes = surveyed(
+            load_recipe(recipe, change or []),
+            backbone,
+            head_epochs=head_epochs,
+            unfreeze=unfreeze,
+            tune_epochs=tune_epochs,
+        )
+        _run(recipes, (data, kind, votes, by_votes), label, out)
+
+
+def _run(
+    recipes: Sequence[Recipe],
+    source: tuple[Path, str, Path | None, bool],
+    labels: list[str] | None,
+    out: Path | None,
+) -> None:
+    with cancellable(_STOPPED):
+        dataset, _ = measured(*source)
+        keep_labels(dataset, labels)
+        table: pd.DataFrame = run_all(
+            dataset,
+            recipes,
+            owner=COMMAND_LINE,
+            on_trial=lambda run: print(f"run {run.id}: {run.name}", flush=True),
+            on_epoch=print_epoch,
+            on_failure=lambda title, reason: complain(f"{title}: {reason}"),
+        )
+    if out:
+        atomic_write(out, to_csv(table))
+    show_table(table)

@@ -1,0 +1,166 @@
+"""Many trainings one after another: a recipe varied, or a survey of backbones."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+
+import pandas as pd
+import yaml
+
+from ..classify import BUDGET_MS
+from ..datasets.cleaning import fingerprint_of
+from ..errors import EmotionError, TrainingError
+from ..jobs import owner_hash
+from ..runs import DONE, Run, list_runs, load_run
+from ..texts import say
+from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe
+from .index import load_index
+from .store import Dataset
+from .trainings import begin_run, compare_runs, work_on
+
+#: A head on a frozen backbone learns quickly; what is unfrozen then needs small steps.
+_HEAD_RATE, _TUNE_RATE = 1e-3, 1e-5
+
+
+def varied(recipe: Recipe, vary: Sequence[str], seeds: Sequence[int]) -> list[Recipe]:
+    """Return every combination of some settings and seeds.
+
+    Args:
+        recipe: What is varied.
+        vary: `SETTING=VALUE,VALUE…` each, such as `batch=16,32`.
+        seeds: Seeds of each combination; none takes the recipe's.
+
+    Raises:
+        TrainingError: A setting is unknown or a value impossible.
+    """
+    axes = [_axis(one) for one in vary]
+    if seeds:
+        axes.append([f"seed={seed}" for seed in seeds])
+    return [
+        replace(changed_recipe(recipe, chosen), title=", ".join(chosen) or recipe.title)
+        for chosen in product(*axes)
+    ]
+
+
+def surveyed(
+    recipe: Recipe, backbones: Sequence[str], *, head_epochs: int, unfreeze: int, tune_epochs: int
+) -> list[Recipe]:
+    """Return a training per backbone as seed 003 compared them: a head on the frozen backbone, then
+    its last layers with small steps.
+
+    Args:
+        recipe: Input, augmentation, weights, batch and loss are taken from it.
+        backbones: Networks of `keras.applications`, such as `EfficientNetB0`, or of ours.
+        head_epochs: At most so many for the head; it ends early when nothing gets better.
+        unfreeze: How many of the last layers learn then.
+        tune_epochs: Epochs of that; 0 for none.
+
+    Raises:
+        TrainingError: A setting is impossible.
+    """
+    stages = [
+        Stage(head_epochs, _HEAD_RATE, "head", "adam", early_stop=EarlyStop(patience=3)),
+        *([Stage(tune_epochs, _TUNE_RATE, unfreeze, "adam")] if tune_epochs else []),
+    ]
+    return [
+        replace(
+            recipe,
+            name=f"survey-{name.lower()}",
+            title=name,
+            network="application" if name[:1].isupper() else name,
+            options={"variant": name} if name[:1].isupper() else {},
+            head=Head(dropout=0.2),
+            stages=tuple(stages),
+            average=0.0,
+            calm_epochs=0,
+        )
+        for name in backbones
+    ]
+
+
+def run_all(
+    dataset: Dataset,
+    recipes: Sequence[Recipe],
+    *,
+    owner: str,
+    on_trial: Callable[[Run], None] | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_failure: Callable[[str, str], None] | None = None,
+) -> pd.DataFrame:
+    """Train recipes one after another and rank them.
+
+    A trial that was finished before is not trained again, one that was interrupted goes on; so a
+    stopped sweep is given the same command again. One that fails does not end the others.
+
+    Args:
+        dataset: Measured before.
+        recipes: What is trained.
+        owner: Whose runs they are.
+        on_trial: Called with each run before it is worked on.
+        on_epoch: Called with the history row of every finished epoch.
+        on_failure: Called with the title and the reason of what failed.
+
+    Returns:
+        As `compare_runs`, the best first, with `rank` and `fits_40_ms`.
+
+    Raises:
+        TrainingError: All of them failed.
+    """
+    done: list[Run] = []
+    for recipe in recipes:
+        try:
+            run = _known(dataset, recipe, owner) or begin_run(dataset, recipe, owner=owner)
+            if run.state != DONE:
+                if on_trial:
+                    on_trial(run)
+                work_on(run, on_epoch=on_epoch)
+                _forget_networks()
+            done.append(load_run(run.id))
+        except EmotionError as error:
+            if on_failure:
+                on_failure(recipe.title or recipe.name, str(error))
+    if not done:
+        raise TrainingError(say("error.all_failed", n=len(recipes)))
+    table = compare_runs(done)
+    table.insert(0, "rank", range(1, len(table) + 1))
+    table["fits_40_ms"] = table["ms_per_face"] <= BUDGET_MS
+    return table
+
+
+def _axis(text: str) -> list[str]:
+    setting, _, values = text.partition("=")
+    try:
+        held = yaml.safe_load(f"[{values}]")
+    except yaml.YAMLError as error:
+        raise TrainingError(say("error.bad_axis", text=text)) from error
+    if not setting or not held:
+        raise TrainingError(say("error.bad_axis", text=text))
+    return [f"{setting}={_as_yaml(value)}" for value in held]
+
+
+def _as_yaml(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).partition("\n")[0]
+
+
+def _known(dataset: Dataset, recipe: Recipe, owner: str) -> Run | None:
+    """Return the run of this very recipe on this very state of the data set."""
+    fingerprint = fingerprint_of(load_index(dataset))
+    for run in _of(dataset, owner):
+        if run.dataset["fingerprint"] == fingerprint and run.recipe == _plain(recipe):
+            return run
+    return None
+
+
+def _of(dataset: Dataset, owner: str) -> Iterator[Run]:
+    return (run for run in list_runs(owner_hash(owner)) if run.dataset["id"] == dataset.id)
+
+
+def _plain(recipe: Recipe) -> object:
+    return yaml.safe_load(recipe.to_yaml())
+
+
+def _forget_networks() -> None:
+    """Let go of what a finished training leaves in Keras."""
+    import keras
+
+    keras.backend.clear_session()
