@@ -79,7 +79,7 @@ def fetch_file(file: FetchedFile, *, on_bytes: OnBytes | None = None) -> Path:
     """
     if file.is_ready():
         return file.path
-    done = 0
+    done = total = 0
     with atomic_path(file.path) as temporary:
         with temporary.open("wb") as target:
             for chunk, total in _chunks(file):
@@ -89,6 +89,9 @@ def fetch_file(file: FetchedFile, *, on_bytes: OnBytes | None = None) -> Path:
                 target.write(chunk)
                 if on_bytes:
                     on_bytes(done, total)
+        if done < total:
+            reason = say("error.fetch_cut", done=done, total=total)
+            raise ModelError(say("error.fetch_failed", file=file.name, url=file.url, reason=reason))
         if not _fits(file, temporary):
             raise ModelError(say("error.fetch_changed", file=file.name, url=file.url))
     _note(file)

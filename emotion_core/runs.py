@@ -101,11 +101,10 @@ class Run:
         except (OSError, ValueError) as error:
             raise StorageError(say("error.dataset_damaged", file=path.name)) from error
 
-    def model_files(self) -> dict[str, bytes]:
+    def model_files(self) -> dict[str, Path]:
         """Return the files of its model by name; none before it is done."""
         folder = self.model_folder
-        paths = sorted(folder.glob("*")) if folder.is_dir() else []
-        return {path.name: path.read_bytes() for path in paths}
+        return {path.name: path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
 
     def should_stop(self) -> bool:
         """Return whether somebody wants it to end with what it has."""

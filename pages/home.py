@@ -65,8 +65,8 @@ def show_state() -> None:
                 say("home.model_column"): entry.card.title if entry.card else entry.id,
                 say("home.state_column"): entry.problem or say("home.usable"),
                 say("home.accuracy_column"): (
-                    100 * entry.card.metrics.get("test", {}).get("accuracy", 0)
-                    if entry.card
+                    100 * entry.card.metrics["test"]["accuracy"]
+                    if entry.card and "test" in entry.card.metrics
                     else None
                 ),
             }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ CONTENT = bytes(range(256)) * 1000
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
+        content = source.read()
+        outputfile.write(content[:1000] if "cut" in self.path else content)
 
 
 @pytest.fixture
@@ -136,3 +141,11 @@ def test_publishers_may_state_md5(server: str) -> None:
     with pytest.raises(ModelError, match="not the expected"):
         fetch_file(wrong)
     assert not wrong.path.exists()
+
+
+def test_a_download_that_is_cut_off_is_not_kept(server: str, tmp_path: Path) -> None:
+    (tmp_path / "served" / "cut.bin").write_bytes(CONTENT)
+    file = FetchedFile("cut.bin", f"{server}/cut.bin", "")
+    with pytest.raises(ModelError, match=r"ended after 1,000 of 256,000 bytes"):
+        fetch_file(file)
+    assert list(file.path.parent.glob("*cut*")) == []

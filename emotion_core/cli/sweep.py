@@ -41,8 +41,8 @@ def sweep(
     """Train a recipe with every combination of some settings, and rank them."""
     with refusals():
         need_keras()
-        numbers = [int(one) for one in seeds.split(",") if one.strip().isdecimal()]
-        recipes = varied(load_recipe(recipe, change or []), vary or [], numbers)
+        axes = [*(vary or []), *([f"seed={seeds}"] if seeds else [])]
+        recipes = varied(load_recipe(recipe, change or []), axes)
         _run(recipes, (data, kind, votes, by_votes), label, out)
 
 

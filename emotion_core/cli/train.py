@@ -1,4 +1,4 @@
-"""`train RECIPE`, `resume RUN`, `compare`, `promote RUN`"""
+"""`train RECIPE`, `resume RUN`, `compare`, `promote RUN`, `export RUN`"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..runs import Run, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
-from ..workbench.trainings import begin_run, compare_runs, promote_run, work_on
+from ..workbench.trainings import begin_run, compare_runs, export_run, promote_run, work_on
 from .shared import cancellable, counting, refusals
 from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
 
@@ -97,6 +97,23 @@ def promote(
     with refusals():
         card = promote_run(load_run(run, owner_hash(COMMAND_LINE)), model_id)
     print(f"{card.id}: ready, for example: python -m emotion_core photo FILE --model {card.id}")
+
+
+def export(
+    run: RunId,
+    out: Annotated[Path, typer.Option(help="The file or folder that is made.")],
+    form: Annotated[
+        str, typer.Option("--format", help="keras, savedmodel or litert-int8.")
+    ] = "litert-int8",
+) -> None:
+    """Write the model of a finished run in another form, checked against Keras."""
+    with refusals():
+        need_keras()
+        made = export_run(load_run(run, owner_hash(COMMAND_LINE)), form, out)
+    print(f"differs from Keras by at most {made.difference:.2g}")
+    if made.n:
+        print(f"reads {made.accuracy_loss:+.2%} less of {made.n} validation faces right")
+    print(made.path)
 
 
 def _work(run: Run) -> None:

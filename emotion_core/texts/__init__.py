@@ -40,3 +40,9 @@ def _with_english(language: str) -> dict[str, str]:
         return {**catalogue(), **catalogue(language)}
     except KeyError:
         return catalogue()
+
+
+def label_name(label: str) -> str:
+    """Return what a label is called; one of somebody's own as it is."""
+    known = _with_english(os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE))
+    return known.get(f"label.{label}", label)

@@ -11,13 +11,35 @@ from ..errors import TrainingError
 from ..types import CropRule
 
 
+class Rows:
+    """Some pictures of an array that lies on the disk; only those that are asked for are read.
+
+    Args:
+        held: (m, h, h, c), such as an `np.memmap`.
+        rows: int (n,), which of them.
+    """
+
+    def __init__(self, held: NDArray[np.uint8], rows: NDArray[np.integer]) -> None:
+        self._held, self._rows = held, rows
+        self.shape, self.ndim, self.dtype = (len(rows), *held.shape[1:]), held.ndim, held.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: Any) -> NDArray[np.uint8]:
+        return np.asarray(self._held[self._rows[which]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        del copy  # it is one always
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
 class Examples:
     """Faces of one split.
 
     Attributes:
-        images: uint8 (n, h, h, c); 1 channel is grey, 3 are RGB. It may lie on the disk
-            (`np.memmap`).
+        images: uint8 (n, h, h, c); 1 channel is grey, 3 are RGB. They may lie on the disk.
         targets: float32 (n, k), a distribution over the labels per face.
         affect: float32 (n, 2), valence and arousal in -1..1, or None.
         is_clear: bool (n,), the faces whose label is clear enough to count as right or wrong;
@@ -25,7 +47,7 @@ class Examples:
         names: What each face is called, such as its path; empty for none.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Rows
     targets: NDArray[np.float32]
     affect: NDArray[np.float32] | None = None
     is_clear: NDArray[np.bool_] | None = None

@@ -23,7 +23,7 @@ from .feed import FaceFeed, answers_of
 from .hardware import policy_for, strategy
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, Recipe, Stage, is_better
-from .weights import load_weights
+from .weights import load_weights, put_weights
 from .zoo import build_network
 from .zoo.heads import backbone_layers
 
@@ -110,7 +110,7 @@ def fit_network(
         loop = _Loop(recipe, examples, folder, measure, on_epoch, on_step, should_stop)
         loop.run()
     final = build_model(recipe, examples.targets.shape[1])
-    final.set_weights(loop.best)
+    put_weights(final, loop.best)
     return final, loop.state
 
 
@@ -180,7 +180,7 @@ class _Loop:
             load_weights(self._model, recipe)
             current = self._model.get_weights()
             self._held = Checkpoint(current, (), current, current, TrainingState())
-        self._model.set_weights(self._held.weights)
+        put_weights(self._model, self._held.weights)
         self.best, self.state = list(self._held.best), self._held.state
         self._average = WeightAverage(recipe.average, self._held.average, self.state.averaged_steps)
 
@@ -211,12 +211,11 @@ class _Loop:
         """Freeze, compile, and take over the optimiser or the best weights so far."""
         is_resumed = bool(self._rows())
         if not is_resumed and self.state.history:
-            self._model.set_weights(self.best)
+            put_weights(self._model, self.best)
             self._average.restart(self.best)
         _set_trainable(self._model, stage)
-        optimizer = _optimizer(stage)
         self._model.compile(
-            optimizer,
+            _optimizer(stage),
             [_loss(name, self._recipe, self._examples) for name in self._recipe.outputs],
             loss_weights=[
                 1.0 if name == EMOTION else self._recipe.loss.affect_weight
@@ -225,6 +224,7 @@ class _Loop:
             # XLA on the CPU takes a third more time a step than oneDNN without it
             jit_compile=False,
         )
+        optimizer = self._model.optimizer  # in half precision Keras wraps it
         optimizer.build(self._model.trainable_variables)
         if is_resumed and self._held is not None:
             for variable, value in zip(optimizer.variables, self._held.optimizer, strict=True):
@@ -242,7 +242,7 @@ class _Loop:
             history=rows,
         )
         self._watch.begin(state.epoch * self._steps, recipe.epochs * self._steps)
-        _seed_dropout(model, recipe.seed, state.epoch)
+        _seed_dropout(model, recipe.seed, state.epoch * self._steps)
         batch = min(recipe.batch, len(self._examples))
         feed = FaceFeed(self._examples, recipe, epoch=state.epoch)
         callbacks = [rate, *([self._average] if recipe.average else []), self._watch]
@@ -381,10 +381,10 @@ def _loss(name: str, recipe: Recipe, examples: Examples) -> Any:
     return adjusted_crossentropy
 
 
-def _seed_dropout(model: Any, seed: int, epoch: int) -> None:
-    # what a checkpoint does not hold follows from (seed, epoch), so that a resumed run is the same
+def _seed_dropout(model: Any, seed: int, step: int) -> None:
+    # what a checkpoint does not hold follows from (seed, step), so that a resumed run is the same
     nested = [inner for layer in model.layers for inner in getattr(layer, "layers", [layer])]
     for number, layer in enumerate(nested):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:
-            generator.state.assign(np.array([seed * 1000 + number, epoch], np.uint32))
+            generator.state.assign(np.array([seed * 1000 + number, step], np.uint32))

@@ -34,6 +34,8 @@ def plateau_scale(plateau: Plateau, history: History) -> float:
     best: float | None = None
     waited, scale = 0, 1.0
     for row in history:
+        if plateau.monitor not in row:  # nothing is measured, as when labels are judged
+            return 1.0
         if is_better(plateau.monitor, row[plateau.monitor], best):
             best, waited = row[plateau.monitor], 0
             continue
@@ -47,7 +49,9 @@ def is_stalled(stage: Stage, history: History) -> bool:
     """Return whether a stage ends early; as Keras' `EarlyStopping`."""
     if stage.early_stop is None or not history:
         return False
-    figures = [row[stage.early_stop.monitor] for row in history]
+    figures = [row[name] for row in history if (name := stage.early_stop.monitor) in row]
+    if not figures:
+        return False
     best = 0
     for epoch, figure in enumerate(figures):
         if is_better(stage.early_stop.monitor, figure, figures[best]):
@@ -88,7 +92,7 @@ class RateControl(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._stage, self._first, self._history = stage, first_step, history
         self._steps = steps_per_epoch
-        self.rate = 0.0
+        self.rate = math.nan  # unlike any rate, so that the first step sets one
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         del logs

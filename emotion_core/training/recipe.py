@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import yaml
 
-from ..affect import COORDINATES
 from ..errors import TrainingError
 from ..types import CropRule
 from .augment import Augmentation
@@ -22,6 +21,9 @@ RISING = ("accuracy", "recall", "f1")
 
 #: A small data set is dealt out in so many steps an epoch, of so many faces at least.
 _STEPS_WANTED, _BATCH_MIN = 50, 32
+
+_EMOTION_FIGURES = {"val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss"}
+_AFFECT_FIGURES = {"val_mse", "val_mae"}
 
 Monitor = Literal[
     "val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss", "val_mse", "val_mae", "loss"
@@ -192,7 +194,7 @@ class Recipe:
     weights: str = "none"
     split: str = ""
     leave_out: tuple[str, ...] = ()
-    seed: int = number(0, low=0)
+    seed: int = number(0, low=0, high=4_000_000)
     batch: int = above_zero(96)
     loss: Loss = field(default_factory=Loss)
     monitor: Monitor = "val_accuracy"
@@ -209,12 +211,20 @@ class Recipe:
                 f"The recipe's outputs are {list(self.outputs)}; choose {EMOTION}, {AFFECT} or "
                 "both."
             )
-        if EMOTION not in self.outputs and self.monitor in ("val_accuracy", "val_mean_recall"):
-            raise TrainingError(
-                f"The recipe's monitor is {self.monitor}, but it has no output {EMOTION}; choose "
-                "val_mse or val_mae."
-            )
-        assert self.affect in COORDINATES
+        figures = {"loss"}
+        figures |= _EMOTION_FIGURES if EMOTION in self.outputs else set()
+        figures |= _AFFECT_FIGURES if AFFECT in self.outputs else set()
+        asked = {"monitor": self.monitor}
+        for where, stage in enumerate(self.stages):
+            for name in ("plateau", "early_stop"):
+                if getattr(stage, name) is not None:
+                    asked[f"stages[{where}].{name}.monitor"] = getattr(stage, name).monitor
+        for name, figure in asked.items():
+            if figure not in figures:
+                raise TrainingError(
+                    f"The recipe's {name} is {figure}, which is not measured for the outputs "
+                    f"{list(self.outputs)}; choose one of {sorted(figures)}."
+                )
 
     @property
     def epochs(self) -> int:
@@ -305,7 +315,14 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
                 place[last] = value
             else:
                 raise KeyError(path)
-        except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError) as error:
+        except (
+            KeyError,
+            IndexError,
+            ValueError,
+            TypeError,
+            RecursionError,
+            yaml.YAMLError,
+        ) as error:
             raise TrainingError(
                 f"{change!r} changes no setting. Write SETTING=VALUE, such as batch=16 or "
                 "stages.0.epochs=3."
@@ -322,7 +339,7 @@ def _values_of(name_or_path: str | Path, *, depth: int = 0) -> dict[str, Any]:
         )
     try:
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(f"{name_or_path} is not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise TrainingError(f"{name_or_path} holds no settings.")

@@ -1,5 +1,6 @@
 """Weights that networks start from: published files, fetched on request, or files of one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,12 @@ def weights_path(recipe: Recipe) -> Path | None:
     if recipe.weights == "none":
         return None
     if recipe.weights != "pretrained":
-        path = Path(recipe.weights).expanduser()
-        if not path.is_file():
+        try:
+            path = Path(recipe.weights).expanduser()
+            is_file = path.is_file()
+        except (OSError, RuntimeError, ValueError):
+            is_file = False
+        if not is_file:
             raise TrainingError(f"The recipe's weights {recipe.weights!r} are no file here.")
         return path
     file = published_weights(recipe)
@@ -113,6 +118,15 @@ def weights_path(recipe: Recipe) -> Path | None:
             f"weights {recipe.name} (or download {file.url} elsewhere and bring it: --from PATH)."
         )
     return file.path
+
+
+def put_weights(model: Any, values: Sequence[Any]) -> None:
+    """`model.set_weights`, and what some layers derive from theirs, such as `Normalization`."""
+    model.set_weights(list(values))
+    for layer in model.layers:
+        for inner in getattr(layer, "layers", [layer]):
+            if hasattr(inner, "finalize_state"):
+                inner.finalize_state()
 
 
 def load_weights(model: Any, recipe: Recipe) -> None:

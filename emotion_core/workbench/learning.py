@@ -20,7 +20,7 @@ from ..files import atomic_path
 from ..labels import canonical_name
 from ..registry import load_model
 from ..texts import say
-from ..training.examples import Examples, TrainingData
+from ..training.examples import Examples, Rows, TrainingData
 from ..training.recipe import AFFECT, Recipe
 from ..types import CropRule, Faces
 from .faces import read_probs
@@ -71,12 +71,14 @@ def prepare_data(
     labels = in_label_order(rows["label"])
     images = _faces(dataset, rows, recipe, on_progress)
     targets = _targets(rows, labels, by_votes=recipe.loss.soft_votes)
-    affect = _affect(dataset, rows, recipe) if AFFECT in recipe.outputs else None
+    affect = None
+    if AFFECT in recipe.outputs:
+        affect = _affect(dataset, rows, recipe, on_progress)
     splits: dict[str, Examples] = {}
     for name in (TRAIN, VAL, TEST):
         chosen = np.flatnonzero((rows["split"] == name).to_numpy())
         splits[name] = Examples(
-            images[chosen],
+            Rows(images, chosen),
             targets[chosen],
             affect=None if affect is None else affect[chosen],
             names=tuple(rows["path"].iloc[chosen]),
@@ -104,7 +106,7 @@ def crop_rule(rows: pd.DataFrame, recipe: Recipe) -> CropRule:
     """Return how a network of this recipe wants faces cut out of photos.
 
     One that was trained on whole pictures gets as much around a face as its pictures have: the
-    median of their longer side over the face's.
+    median of their longer side over the face's, whose boxes are nearly square.
     """
     if recipe.sees == "face":
         return recipe.crop
@@ -176,8 +178,15 @@ def _targets(rows: pd.DataFrame, labels: list[str], *, by_votes: bool) -> NDArra
     return targets
 
 
-def _affect(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> NDArray[np.float32]:
+def _affect(
+    dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, on_progress: OnProgress | None
+) -> NDArray[np.float32]:
     """Return the targets of valence and arousal; seeded by the recipe."""
+
+    def still_here(done: int, total: int) -> None:
+        if on_progress and done <= total:
+            on_progress(len(rows), len(rows))
+
     names = rows["label"].tolist()
     known = ANCHORS if recipe.affect == "anchors" else RAYS
     unknown = sorted(set(names) - set(known))
@@ -190,7 +199,7 @@ def _affect(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> NDArray[np.
     model = load_model()
     source = dataset.open()
     try:
-        (scores,) = read_probs(source, rows["path"].tolist(), [model])
+        (scores,) = read_probs(source, rows["path"].tolist(), [model], on_progress=still_here)
     finally:
         source.close()
     columns = [model.labels.index(name) if name in model.labels else -1 for name in names]

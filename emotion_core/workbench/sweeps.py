@@ -16,26 +16,23 @@ from ..texts import say
 from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe
 from .index import load_index
 from .store import Dataset
-from .trainings import begin_run, compare_runs, work_on
+from .trainings import begin_run, compare_runs, recipe_hash, work_on
 
 #: A head on a frozen backbone learns quickly; what is unfrozen then needs small steps.
 _HEAD_RATE, _TUNE_RATE = 1e-3, 1e-5
 
 
-def varied(recipe: Recipe, vary: Sequence[str], seeds: Sequence[int]) -> list[Recipe]:
-    """Return every combination of some settings and seeds.
+def varied(recipe: Recipe, vary: Sequence[str]) -> list[Recipe]:
+    """Return every combination of some settings.
 
     Args:
         recipe: What is varied.
-        vary: `SETTING=VALUE,VALUE…` each, such as `batch=16,32`.
-        seeds: Seeds of each combination; none takes the recipe's.
+        vary: `SETTING=VALUE,VALUE…` each, such as `batch=16,32` or `seed=0,1,2`.
 
     Raises:
         TrainingError: A setting is unknown or a value impossible.
     """
     axes = [_axis(one) for one in vary]
-    if seeds:
-        axes.append([f"seed={seed}" for seed in seeds])
     return [
         replace(changed_recipe(recipe, chosen), title=", ".join(chosen) or recipe.title)
         for chosen in product(*axes)
@@ -59,7 +56,7 @@ def surveyed(
         TrainingError: A setting is impossible.
     """
     stages = [
-        Stage(head_epochs, _HEAD_RATE, "head", "adam", early_stop=EarlyStop(patience=3)),
+        Stage(head_epochs, _HEAD_RATE, "head", "adam", early_stop=EarlyStop(recipe.monitor, 3)),
         *([Stage(tune_epochs, _TUNE_RATE, unfreeze, "adam")] if tune_epochs else []),
     ]
     return [
@@ -123,7 +120,8 @@ def run_all(
         raise TrainingError(say("error.all_failed", n=len(recipes)))
     table = compare_runs(done)
     table.insert(0, "rank", range(1, len(table) + 1))
-    table["fits_40_ms"] = table["ms_per_face"] <= BUDGET_MS
+    fits = table["ms_per_face"] <= BUDGET_MS
+    table["fits_40_ms"] = fits.astype("boolean").where(table["ms_per_face"].notna())
     return table
 
 
@@ -131,7 +129,7 @@ def _axis(text: str) -> list[str]:
     setting, _, values = text.partition("=")
     try:
         held = yaml.safe_load(f"[{values}]")
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(say("error.bad_axis", text=text)) from error
     if not setting or not held:
         raise TrainingError(say("error.bad_axis", text=text))
@@ -144,9 +142,10 @@ def _as_yaml(value: object) -> str:
 
 def _known(dataset: Dataset, recipe: Recipe, owner: str) -> Run | None:
     """Return the run of this very recipe on this very state of the data set."""
-    fingerprint = fingerprint_of(load_index(dataset))
+    state = (fingerprint_of(load_index(dataset)), recipe_hash(dataset))
     for run in _of(dataset, owner):
-        if run.dataset["fingerprint"] == fingerprint and run.recipe == _plain(recipe):
+        is_same = (run.dataset["fingerprint"], run.dataset["recipe_sha256"]) == state
+        if is_same and run.recipe == _plain(recipe):
             return run
     return None
 

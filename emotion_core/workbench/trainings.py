@@ -5,16 +5,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from .. import metrics
-from ..cards import NETWORK_FILE, Card, card_text, read_card
+from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
 from ..classify import LiteRTClassifier, measure_latency
 from ..datasets.cleaning import fingerprint_of
-from ..errors import EmotionError, InputError, JobCancelled, TrainingError
+from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
 from ..registry import list_models, user_models_folder
@@ -34,6 +35,9 @@ from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows
 from .store import Dataset, load_dataset
+
+if TYPE_CHECKING:
+    from ..training.formats import Exported
 
 KIND = "train"
 OnProgress = Callable[[int, int], None]
@@ -69,9 +73,14 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             "id": dataset.id,
             "name": dataset.name,
             "fingerprint": fingerprint_of(load_index(dataset)),
-            "recipe_sha256": sha256(dataset.recipe().to_yaml().encode()).hexdigest(),
+            "recipe_sha256": recipe_hash(dataset),
         },
     )
+
+
+def recipe_hash(dataset: Dataset) -> str:
+    """Return the SHA-256 of a data set's recipe with its decisions."""
+    return sha256(dataset.recipe().to_yaml().encode()).hexdigest()
 
 
 def start_run(run: Run, *, owner: str) -> Job:
@@ -101,6 +110,8 @@ def state_of(run: Run, job: Job | None) -> str:
     """
     if job is not None and not job.is_over:
         return job.state
+    if not run.state and job is not None and job.state == "failed":
+        return FAILED
     return run.state or "interrupted"
 
 
@@ -134,9 +145,12 @@ def work_on(
         on_epoch: Called with the history row of every finished epoch.
 
     Raises:
-        EmotionError: Its data set is gone or has changed, or the training fails.
+        EmotionError: It is done already, its data set is gone or has changed, or the training
+            fails.
         JobCancelled: `on_progress` raised it; the run is paused.
     """
+    if run.state == DONE:
+        raise TrainingError(say("error.run_is_done", name=run.name))
     (run.folder / "end.json").unlink(missing_ok=True)
     try:
         card = _train(run, on_progress, on_epoch)
@@ -147,6 +161,7 @@ def work_on(
         note_end(run, FAILED, str(error))
         raise
     note_end(run, DONE)
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     return card
 
 
@@ -157,8 +172,9 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
 
     recipe = parse_recipe(run.recipe)
     dataset = load_dataset(run.dataset["id"])
-    if not dataset.has_index:
-        build_index(dataset, on_progress=on_progress)
+    needs_faces = recipe.sees == "whole"  # whose size says how much is around them
+    if not dataset.has_index or needs_faces:
+        build_index(dataset, with_faces=needs_faces, on_progress=on_progress)
     rows = training_rows(dataset, recipe)
     per_epoch = int((rows["split"] == "train").sum())
     total = len(rows) + recipe.epochs * per_epoch
@@ -217,6 +233,33 @@ def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -
     write_json(run.folder / "report.json", report)
 
 
+def export_run(run: Run, kind: str, target: Path) -> "Exported":
+    """Write the model of a finished run in another form, checked on its validation faces.
+
+    Args:
+        run: A run that is done.
+        kind: A key of `formats.FORMATS`.
+        target: The file or folder that is made.
+
+    Raises:
+        TrainingError: The run is not done, there is no such form, or it answers differently.
+        StorageError: It cannot be written.
+    """
+    path = run.model_folder / KERAS_FILE
+    if run.state != DONE or not path.is_file():
+        raise TrainingError(say("error.run_not_done", name=run.name))
+    # heavy: as in _train
+    import keras
+
+    from ..training import zoo  # noqa: F401 – its layers are registered by being imported
+    from ..training.formats import export_as
+
+    model = keras.models.load_model(path, compile=False)
+    model.compile(jit_compile=False)
+    data = prepare_data(load_dataset(run.dataset["id"]), parse_recipe(run.recipe))
+    return export_as(kind, model, target, data.val)
+
+
 #: What runs are compared by.
 COMPARED = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece", "val_loss", "val_mse")
 
@@ -251,7 +294,11 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    return table.sort_values(COMPARED[0], ascending=False, ignore_index=True) if rows else table
+    if not rows:
+        return table
+    return table.sort_values(
+        ["val_accuracy", "val_mse"], ascending=[False, True], ignore_index=True
+    )
 
 
 def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None) -> Card:
@@ -284,10 +331,9 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
         write_json(partial / "card.json", card.as_dict())
         atomic_write(partial / "CARD.md", card_text(card))
         os.replace(partial, target)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = error.strerror or type(error).__name__
-        raise TrainingError(say("error.not_promoted", name=name, reason=reason)) from error
+        raise TrainingError(say("error.not_promoted", name=name, reason=error)) from error
     return card
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from emotion_core.affect import COORDINATES
 from emotion_core.labels import UNCERTAIN
 from emotion_core.palette import COLOURS
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 from emotion_core.types import Scores
 
 #: A grey that stands out on white and on Streamlit's dark ground alike.
@@ -24,7 +24,7 @@ def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
 
     The labels keep their places, whatever leads.
     """
-    names = [say(f"label.{name}") for name in scores.labels]
+    names = [label_name(name) for name in scores.labels]
     probs = scores.probs[face]
     bars = go.Bar(
         y=names,
@@ -54,7 +54,7 @@ def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figu
             x=[at_s for at_s, _ in rows],
             y=[probs[name] for _, probs in rows],
             mode="lines",
-            name=say(f"label.{name}"),
+            name=label_name(name),
             line={
                 "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
                 "dash": DASHES[number % len(DASHES)],
@@ -98,7 +98,7 @@ def affect_ground() -> go.Figure:
         y=[a for _, a in points.values()],
         mode="markers",
         marker={"color": [COLOURS[name] for name in points], "size": 7, "symbol": "circle-open"},
-        text=[say(f"label.{name}") for name in points],
+        text=[label_name(name) for name in points],
         hovertemplate="%{text}<extra></extra>",
     )
     axis = {"range": [-1.15, 1.15], "zeroline": True, "zerolinecolor": GREY, "showgrid": False}

@@ -10,10 +10,11 @@ from emotion_core.draw import DrawOptions, draw_reading
 from emotion_core.export import to_zip
 from emotion_core.labels import CANONICAL
 from emotion_core.photos import PhotoResult, photo_files
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 from emotion_core.types import CropRule, Reading
 
 from . import charts
+from .errors import plain
 
 #: Faces shown in full; a crowd's others stand in the table.
 _FACES_SHOWN = 6
@@ -27,7 +28,7 @@ def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> No
     reading = result.reading
     picture, faces = st.columns([3, 2], gap="medium")
     image = result.picture()
-    names = {name: say(f"label.{name}") for name in CANONICAL}
+    names = {name: label_name(name) for name in CANONICAL}
     with picture:
         annotated = draw_reading(image, reading, options=drawing, names=names)
         found = [_sentence(reading, face).replace("**", "") for face in range(len(reading))]
@@ -78,7 +79,7 @@ def show_model_note(model_id: str, leader: Card) -> None:
     recalls = {name: row["recall"] for name, row in rows.items() if row["recall"] is not None}
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [
-        say("photo.note_part", label=say(f"label.{name}"), recall=f"{recalls[name]:.0%}")
+        say("photo.note_part", label=label_name(name), recall=f"{recalls[name]:.0%}")
         for name in weak
     ]
     st.caption(say("photo.note", model=model_id))
@@ -101,7 +102,8 @@ def _archive(results: Sequence[PhotoResult], drawing: DrawOptions) -> bytes:
 
 def _sentence(reading: Reading, face: int) -> str:
     key = "photo.looks_unsure" if reading.abstained[face] else "photo.looks"
-    label = say(f"looks.{reading.top_label[face]}")
+    top = reading.top_label[face]
+    label = say(f"looks.{top}") if top in CANONICAL else plain(top)
     return say(key, face=face + 1, label=label, percent=f"{reading.confidence[face]:.0%}")
 
 
@@ -109,7 +111,7 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
     valence = float(reading.affect.valence[face])
     arousal = float(reading.affect.arousal[face])
     probs = zip(reading.scores.labels, reading.scores.probs[face], strict=True)
-    values = ", ".join(f"{say(f'label.{name}')} {value:.0%}" for name, value in probs)
+    values = ", ".join(f"{label_name(name)} {value:.0%}" for name, value in probs)
     with st.container(border=True):
         st.markdown(_sentence(reading, face), help=say("photo.circle_help"))
         bars, circle = st.columns([3, 2])
@@ -141,12 +143,12 @@ def _show_table(reading: Reading) -> None:
     rows = [
         {
             say("column.face"): face + 1,
-            say("column.label"): say(f"label.{reading.label[face]}"),
+            say("column.label"): label_name(reading.label[face]),
             say("column.confidence"): 100 * float(reading.confidence[face]),
             say("column.valence"): float(reading.affect.valence[face]),
             say("column.arousal"): float(reading.affect.arousal[face]),
             **{
-                say(f"label.{name}"): 100 * float(value)
+                label_name(name): 100 * float(value)
                 for name, value in zip(
                     reading.scores.labels, reading.scores.probs[face], strict=True
                 )

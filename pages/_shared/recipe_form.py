@@ -55,6 +55,9 @@ def _table(held: Any, *, key: str, only: list[str] | None = None) -> dict[str, A
 def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> Any:
     options = [one for one in get_args(kind) if one is not NoneType]
     is_union = get_origin(kind) in (UnionType, Union)
+    if name == "weights":  # a path of the server is nothing that a page may ask for
+        choices = ["none", "pretrained"]
+        return st.selectbox(name, choices, index=choices.index(value), help=text, key=key)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
         return st.selectbox(name, choices, index=choices.index(value), help=text, key=key)
@@ -93,7 +96,7 @@ def _plain(value: Any) -> Any:
 def _from_text(text: str, name: str) -> Any:
     try:
         return yaml.safe_load(text) if text.strip() else None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(say("training.bad_value", name=name, value=text)) from error
 
 

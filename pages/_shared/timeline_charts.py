@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from emotion_core.labels import CANONICAL, UNCERTAIN
 from emotion_core.palette import COLOURS, ink_on, rgb
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 
 from .charts import DASHES, GREY, affect_ground
 
@@ -34,7 +34,7 @@ def ribbons(
     for label in _in_order(set(rows["label"])):
         of_label = rows[rows["label"] == label]
         is_wide = of_label["duration_s"] > _TEXT_SHARE * (end_s - start_s)
-        name, colour = say(f"label.{label}"), COLOURS.get(label, COLOURS[UNCERTAIN])
+        name, colour = label_name(label), COLOURS.get(label, COLOURS[UNCERTAIN])
         figure.add_bar(
             y=[say("video.person", n=n) for n in of_label["tracker_id"]],
             x=of_label["duration_s"],
@@ -72,7 +72,7 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
     figure = go.Figure()
     labels = [column.removeprefix("prob_") for column in rows if column.startswith("prob_")]
     for number, label in enumerate(labels):
-        name = say(f"label.{label}")
+        name = label_name(label)
         figure.add_scatter(
             x=rows["time_s"],
             y=rows[f"prob_{label}"],

@@ -47,8 +47,9 @@ def show(run: Run) -> None:
         )
     )
     state = state_of(run, job)
-    if run.message and state == "failed":
-        st.error(plain(run.message))
+    message = run.message or (job.message if job is not None else "")
+    if message and state == "failed":
+        st.error(plain(message))
     _show_actions(run, state)
     _show_curves(run)
     if state == "done":
@@ -246,6 +247,7 @@ def _show_mistakes(
 def _show_promotion(run: Run) -> None:
     st.subheader(say("training.promote_title"), anchor=False)
     st.markdown(say("training.promote_text"))
+    held = float((run.report() or {}).get("threshold", 0.0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
             say("training.model_name"),
@@ -257,7 +259,7 @@ def _show_promotion(run: Run) -> None:
             say("training.threshold"),
             0.0,
             0.99,
-            float((run.report() or {}).get("threshold", 0.0)),
+            held,
             step=0.01,
             key=f"promote-threshold-{run.id}",
             help=say("training.threshold_help"),
@@ -265,7 +267,8 @@ def _show_promotion(run: Run) -> None:
         )
         is_wanted = st.button(say("training.promote"), type="primary", key=f"promote-{run.id}")
     if is_wanted:
-        card = promote_run(run, name.strip(), threshold=threshold)
+        is_own = abs(threshold - held) > 1e-6
+        card = promote_run(run, name.strip(), threshold=threshold if is_own else None)
         resources.models.clear()
         st.success(say("training.promoted", name=card.id))
         st.page_link("pages/photo.py", label=say("training.try_it"))
@@ -277,8 +280,9 @@ def _show_papers(run: Run, job: Job | None) -> None:
     with st.expander(say("training.environment")):
         st.json({**run.dataset, **run.environment})
     with st.container(horizontal=True):
-        for name, content in run.model_files().items():
-            st.download_button(name, content, name, key=f"get-{run.id}-{name}")
+        for name, path in run.model_files().items():
+            # read when it is wanted: large networks are gigabytes
+            st.download_button(name, path.read_bytes, name, key=f"get-{run.id}-{name}")
     if job is not None:
         _show_log(job)
 

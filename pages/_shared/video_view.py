@@ -7,7 +7,7 @@ import streamlit as st
 
 from emotion_core.jobs import Job
 from emotion_core.limits import VIDEO_SHOWN_MAX_BYTES
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 from emotion_core.timeline import episodes, persons
 from emotion_core.types import Image
 from emotion_core.videos import ANNOTATED, TIMELINE, frame_at, load_timeline
@@ -131,9 +131,9 @@ def _show_summary(people: pd.DataFrame) -> None:
     shares = [column for column in people if column.startswith("share_")]
     plain = ["tracker_id", "seen_s", "label", "changes_per_min", "valence", "arousal"]
     names = {column: say(f"video.column_{column}") for column in plain}
-    names.update({c: say(f"label.{c.removeprefix('share_')}") for c in shares})
+    names.update({c: label_name(c.removeprefix("share_")) for c in shares})
     shown = people[[*plain, *shares]].copy()
-    shown["label"] = [say(f"label.{label}") for label in shown["label"]]
+    shown["label"] = [label_name(label) for label in shown["label"]]
     shown[shares] = shown[shares] * 100
     number = st.column_config.NumberColumn
     formats = {names[c]: number(format="%.1f %%") for c in shares}

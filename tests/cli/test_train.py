@@ -53,6 +53,16 @@ def test_from_a_folder_to_a_submission(folder: Path, recipe: Path, tmp_path: Pat
     assert "first" in mien("models", "list").stdout
     assert mien("models", "verify", "first").stdout.strip() == "first: as its card says"
 
+    for form, name in (("litert-int8", "m.tflite"), ("savedmodel", "m"), ("keras", "m.keras")):
+        exported = mien("export", run[1], "--format", form, "--out", tmp_path / name)
+        assert exported.returncode == 0, exported.stderr
+        assert (tmp_path / name).exists()
+        assert ("validation faces right" in exported.stdout) is (form == "litert-int8")
+    twice = mien("export", run[1], "--format", "keras", "--out", tmp_path / "m.keras")
+    assert (twice.returncode, "there already" in twice.stderr) == (2, True)
+    unknown = mien("export", run[1], "--format", "caffe", "--out", tmp_path / "x")
+    assert (unknown.returncode, "no form 'caffe'" in unknown.stderr) == (2, True)
+
     evaluated = mien("evaluate", "--data", folder, "--model", "first", "--split", "val",
                      "--json", tmp_path / "e.json", "--out", tmp_path / "e.csv")  # fmt: skip
     assert evaluated.returncode == 0, evaluated.stderr

@@ -1,5 +1,6 @@
 """The training page without a browser: empty, begun, followed, read, refused."""
 
+import json
 import time
 from pathlib import Path
 
@@ -8,13 +9,13 @@ from streamlit.testing.v1 import AppTest
 
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.jobs import list_jobs, owner_hash
-from emotion_core.registry import list_models
+from emotion_core.registry import list_models, load_committee, model_folder
 from emotion_core.runs import Run, list_runs, load_run
 from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import Dataset, new_dataset
-from emotion_core.workbench.trainings import begin_run, work_on
+from emotion_core.workbench.trainings import begin_run, promote_run, work_on
 from tests.builders import write_faces
 from tests.pages.test_video_page import fresh_app
 from tests.training.test_training import tiny
@@ -118,9 +119,6 @@ def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
 
 
 def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> None:
-    from emotion_core.registry import load_committee
-    from emotion_core.workbench.trainings import promote_run
-
     promote_run(done, "mine")
     assert "mine" not in [member.card.id for member in load_committee().members]
     app = fresh_app().switch_page("pages/photo.py").run()
@@ -155,3 +153,18 @@ def test_missing_weights_are_said_before_and_refused(dataset: Dataset) -> None:
     assert not app.exception
     assert any("are not here" in box.value for box in app.error)
     assert mine() == []
+
+
+def test_a_model_of_labels_of_its_own_reads_photos(done: Run) -> None:
+    promoted = promote_run(done, "mine")
+    folder = model_folder(promoted.id)
+    card = json.loads((folder / "card.json").read_text())
+    card["labels"] = ["grinning_[x]", "blank"]
+    (folder / "card.json").write_text(json.dumps(card))
+    app = fresh_app().switch_page("pages/photo.py").run()
+    app.selectbox(key="model").set_value(("mine",)).run()
+    app.session_state["photo_source"] = "sample"
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert any("blank" in text.value or "grinning" in text.value for text in app.markdown)

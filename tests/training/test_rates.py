@@ -73,3 +73,18 @@ def test_a_stage_ends_when_nothing_gets_better(figures: tuple, is_over: bool) ->
     losses = [{"val_loss": -figure} for figure in figures]
     assert is_stalled(falling, losses) is is_over
     assert not is_stalled(Stage(20, 0.1), rows(*figures))
+
+
+def test_the_first_step_has_the_first_rate() -> None:
+    import keras
+
+    from emotion_core.training.rates import RateControl
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1))
+    stage = Stage(4, 0.1, schedule="cosine", warmup_epochs=1)
+    control = RateControl(stage, first_step=0, steps_per_epoch=10, history=[])
+    control.set_model(model)
+    for batch, expected in ((0, 0.0), (1, 0.01), (9, 0.09)):
+        control.on_train_batch_begin(batch)
+        assert float(model.optimizer.learning_rate) == pytest.approx(expected)

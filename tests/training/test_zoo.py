@@ -144,12 +144,19 @@ def test_preprocessing_is_what_the_weights_want() -> None:
         ("Xception", (10 / 127.5 - 1, 20 / 127.5 - 1, 30 / 127.5 - 1)),
         ("ResNet50", (30 - 103.939, 20 - 116.779, 10 - 123.68)),
         ("DenseNet121", ((10 / 255 - 0.485) / 0.229, (20 / 255 - 0.456) / 0.224, -1.2816)),
-        ("EfficientNetB1", (10, 20, 30)),
+        ("EfficientNetV2B0", (10, 20, 30)),
         ("ConvNeXtTiny", (10, 20, 30)),
     ]:
         layer = keras.Model(pixels, application._preprocess(pixels, variant) * 1.0)
         seen = values(layer(picture))[0, 0, 0]
         assert seen == pytest.approx(expected, abs=1e-3), variant
+    scaled = keras.Model(pixels, application._preprocess(pixels, "EfficientNetB1") * 1.0)
+    for channel, (mean, std) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
+        # what Keras computes with its own weights: normalised by std (its file holds std squared
+        # as variance), then divided by the root of std
+        seen = values(scaled(picture))[0, 0, 0, channel] / 255
+        asked = ((picture[0, 0, 0, channel] / 255 - mean) / std) / std**0.5
+        assert (seen - mean) / std == pytest.approx(asked, abs=1e-3)
     assert vggface._MEAN_2 == (91.4953, 103.8827, 131.0912)
 
 
@@ -216,3 +223,38 @@ def test_published_bit_weights_find_their_places(tmp_path: Path) -> None:
     other = build_network("bit", input_px=32, channels=3, classes=2, **{**options, "width": 8})
     with pytest.raises(TrainingError, match="no weights of this BiT network"):
         bit.load_npz(other, tmp_path / "bit.npz")
+
+
+def test_weights_that_a_layer_derives_more_from_reach_all_of_it(tmp_path: Path) -> None:
+    import keras
+
+    from emotion_core.training.fit import build_model
+    from emotion_core.training.recipe import load_recipe
+    from emotion_core.training.weights import load_weights, put_weights
+
+    recipe = load_recipe("seed-002-b0", ["crop.side_px=32", "weights=none"])
+    published = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    norm = next(layer for layer in published.layers if hasattr(layer, "finalize_state"))
+    mean, variance, count = norm.get_weights()
+    norm.set_weights([mean + 0.5, variance * 0.05, count])
+    published.save_weights(tmp_path / "b0.weights.h5")
+    recipe = load_recipe(
+        "seed-002-b0", ["crop.side_px=32", f"weights={tmp_path / 'b0.weights.h5'}"]
+    )
+    trained = build_model(recipe, 3)
+    load_weights(trained, recipe)
+    again = build_model(recipe, 3)
+    put_weights(again, trained.get_weights())
+    faces = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    plain = build_model(recipe, 3)
+    plain.set_weights(trained.get_weights())
+    seen = [values(_derived(one)(faces.astype(np.float32))) for one in (trained, again, plain)]
+    assert seen[0] == pytest.approx(seen[1], abs=1e-6)
+    assert np.abs(seen[0] - seen[2]).max() > 1, "the check could not fail"
+
+
+def _derived(model: object) -> object:
+    backbone = model.get_layer("backbone")  # type: ignore[attr-defined]
+    return next(layer for layer in backbone.layers if hasattr(layer, "finalize_state"))

@@ -20,6 +20,7 @@ from emotion_core.errors import BadTable, InputError, JobCancelled, TrainingErro
 from emotion_core.jobs import list_jobs, load_job, owner_hash
 from emotion_core.registry import list_models, load_model
 from emotion_core.runs import Run, delete_run, list_runs, load_run, request_stop
+from emotion_core.training.examples import Rows
 from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.learning import crop_rule, prepare_data, training_rows
@@ -75,7 +76,8 @@ def test_a_data_set_becomes_examples(dataset: Dataset) -> None:
     same = prepare_data(dataset, TINY, on_progress=lambda *now: told.append(now))
     assert told == [], "the faces were cut out anew"
     assert same.content_hash == data.content_hash
-    assert np.array_equal(same.train.images, data.train.images)
+    assert np.array_equal(np.asarray(same.train.images), np.asarray(data.train.images))
+    assert isinstance(same.train.images, Rows), "they stay on the disk"
 
 
 def test_decisions_and_recipe_decide_what_is_trained_on(dataset: Dataset) -> None:
@@ -163,6 +165,10 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     truth = answers["truth"].to_numpy()
     hit = np.array(["happy", "neutral"])[probs.argmax(axis=1)] == truth
     assert hit.mean() == pytest.approx(card.metrics["validation"]["accuracy"], abs=1e-4)
+    assert not (done.folder / "checkpoints").exists()
+    with pytest.raises(TrainingError, match="is done"):
+        work_on(done)
+    assert state_of(again(run), None) == "done"
     report = done.report()
     assert report is not None
     assert report["parameters"] == card.parameters

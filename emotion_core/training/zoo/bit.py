@@ -5,6 +5,7 @@ Kolesnikov et al. 2019, Big Transfer (arXiv 1912.11370); weight standardisation:
 """
 
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -91,7 +92,7 @@ def load_npz(model: Any, path: Any) -> None:
                 for variable in layer.weights:
                     array = held[f"{_ROOT}/{layer.name.replace('__', '/')}/{variable.name}"]
                     found.append((variable, array.reshape(variable.shape)))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise TrainingError(f"{path} holds no weights of this BiT network: {error}.") from error
     for variable, array in found:
         variable.assign(array)

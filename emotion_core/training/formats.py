@@ -1,0 +1,150 @@
+"""Other forms of a finished network, each checked against Keras. A new one is a function and a
+row in `FORMATS`."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..errors import StorageError, TrainingError
+from ..files import atomic_path, atomic_write
+from .examples import Examples, Rows
+from .export import TOLERANCE
+from .feed import answers_of
+
+_PROBE, _CALIBRATION = 64, 200
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to.
+
+    Attributes:
+        path: The file or folder.
+        difference: Largest difference of an output from Keras on some faces.
+        accuracy_loss: Share of the validation faces that it reads right less than Keras does; 0
+            for exact forms.
+        n: How many faces that was measured on.
+    """
+
+    path: Path
+    difference: float
+    accuracy_loss: float = 0.0
+    n: int = 0
+
+
+def export_as(kind: str, model: Any, target: Path, val: Examples) -> Exported:
+    """Write a network in another form and check it against Keras.
+
+    Args:
+        kind: A key of `FORMATS`.
+        model: The float32 Keras model.
+        target: The file or folder that is made; it must not exist.
+        val: Faces to check on.
+
+    Raises:
+        TrainingError: There is no such form, the target exists, or it answers differently.
+        StorageError: It cannot be written.
+    """
+    if kind not in FORMATS:
+        raise TrainingError(f"There is no form {kind!r}. Choose one of: {', '.join(FORMATS)}.")
+    if target.exists():
+        raise TrainingError(f"{target} is there already. Move it away, or name another place.")
+    try:
+        return FORMATS[kind](model, target, val)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(f"{target} cannot be written: {reason}. Free some space.") from error
+
+
+def _keras(model: Any, target: Path, val: Examples) -> Exported:
+    import keras
+
+    with atomic_path(target) as temporary:
+        model.save(temporary)
+    again = keras.models.load_model(target, compile=False)
+    again.compile(jit_compile=False)
+    probe = val.images[:_PROBE]
+    return _checked(target, _gap(answers_of(again, probe), answers_of(model, probe)))
+
+
+def _savedmodel(model: Any, target: Path, val: Examples) -> Exported:
+    import tensorflow as tf
+
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.export(str(partial), format="tf_saved_model", verbose=False)
+    partial.replace(target)
+    loaded = tf.saved_model.load(str(target))
+    probe = val.images[:_PROBE]
+    answer = loaded.serve(tf.constant(probe.astype(np.float32)))
+    held = list(answer) if isinstance(answer, list | tuple) else [answer]
+    return _checked(target, _gap([one.numpy() for one in held], answers_of(model, probe)))
+
+
+def _litert_int8(model: Any, target: Path, val: Examples) -> Exported:
+    """Weights and activations in 8 bits; input and outputs stay float32."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    chosen = np.random.default_rng(0).permutation(len(val))[:_CALIBRATION]
+    converter.representative_dataset = lambda: (
+        [val.images[[row]].astype(np.float32)] for row in chosen
+    )
+    content = converter.convert()
+    atomic_write(target, content)
+    given, expected = _run_litert(content, val.images), answers_of(model, val.images)
+    difference = _gap(given, expected)
+    if given[0].shape[1] == 2 and val.targets.shape[1] != 2:
+        return Exported(target, difference, n=len(val))
+    clear, truth = val.clear, val.truth
+    loss = metrics.accuracy(expected[0][clear], truth[clear]) - metrics.accuracy(
+        given[0][clear], truth[clear]
+    )
+    return Exported(target, difference, round(loss, 4), int(clear.sum()))
+
+
+def _run_litert(content: bytes, images: NDArray[np.uint8] | Rows) -> list[NDArray[np.float32]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    net = Interpreter(model_content=content, num_threads=1)
+    source = net.get_input_details()[0]["index"]
+    found = []
+    for row in range(len(images)):
+        net.allocate_tensors()
+        net.set_tensor(source, images[[row]].astype(np.float32))
+        net.invoke()
+        found.append([net.get_tensor(one["index"]) for one in net.get_output_details()])
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def _gap(given: list[Any], expected: list[Any]) -> float:
+    return max(
+        float(np.abs(np.asarray(one) - other).max())
+        for one, other in zip(given, expected, strict=True)
+    )
+
+
+def _checked(target: Path, difference: float) -> Exported:
+    if not difference <= TOLERANCE:
+        shutil.rmtree(target, ignore_errors=True)
+        target.unlink(missing_ok=True)
+        raise TrainingError(
+            f"The exported file differs from the Keras model by {difference:.2g} (at most "
+            f"{TOLERANCE} is allowed), so it was not kept."
+        )
+    return Exported(target, difference)
+
+
+#: How each form is written.
+FORMATS: dict[str, Callable[[Any, Path, Examples], Exported]] = {
+    "keras": _keras,
+    "savedmodel": _savedmodel,
+    "litert-int8": _litert_int8,
+}
