@@ -24,6 +24,7 @@ def begin(page: Page, studio: Studio, *, name: str, epochs: int) -> None:
     settle(page)
     page.get_by_text("Change settings").click()
     settle(page)
+    check_look(page, "training-form")
     field = page.get_by_label("epochs", exact=True)
     field.fill(str(epochs))
     field.press("Tab")
