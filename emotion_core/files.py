@@ -18,17 +18,24 @@ from .errors import StorageError, UnsafePath
 _STEM_CHARS = 60
 
 
+def work_path() -> Path:
+    """Return where the work folder lies, whether it is there yet or not.
+
+    `MIEN_HOME` names it; without that it is `mien` in the user's data folder.
+    """
+    named = os.environ.get("MIEN_HOME")
+    return Path(named).expanduser() if named else _user_data_folder() / "mien"
+
+
 def work_folder() -> Path:
     """Return the folder for everything that is made while working (jobs, runs, fetched files).
 
-    `MIEN_HOME` names it; without that it is `mien` in the user's data folder. It is made with
-    mode 0700, since results can show faces.
+    It lies at `work_path` and is made with mode 0700, since results can show faces.
 
     Raises:
         StorageError: The folder cannot be made.
     """
-    named = os.environ.get("MIEN_HOME")
-    folder = Path(named).expanduser() if named else _user_data_folder() / "mien"
+    folder = work_path()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)

@@ -8,7 +8,7 @@ from pathlib import Path
 from .cards import NETWORK_FILE, Card, read_card
 from .classify import VOTES, Committee, LiteRTClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
-from .files import sha256_of, work_folder
+from .files import sha256_of, work_folder, work_path
 from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
@@ -158,7 +158,8 @@ def model_folder(model_id: str) -> Path:
 def _cards() -> list[Path]:
     """Return the cards of all models, the ones that come along first."""
     found: dict[str, Path] = {}
-    for folder in (models_folder(), user_models_folder()):
+    # reading a photo makes no folder, so this one is only looked into
+    for folder in (models_folder(), work_path() / "models"):
         for path in sorted(folder.glob("[!.]*/card.json")):
             found.setdefault(path.parent.name, path)
     return list(found.values())

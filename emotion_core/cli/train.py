@@ -144,11 +144,16 @@ def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
     print(folder)
 
 
+#: What a terminal of 80 columns holds; the CSV has all.
+_SHOWN = ("rank", "run", "name", "epochs", "val_accuracy", "val_mse", "ms_per_face", "minutes")
+
+
 def show_table(table: pd.DataFrame) -> None:
-    """Print a table; what is not known is left empty."""
-    shown = Table(box=None)
+    """Print the main columns of a table of runs; what is not known is left empty."""
+    table = table[[name for name in _SHOWN if name in table]].dropna(axis=1, how="all")
+    shown = Table(box=None, pad_edge=False)
     for column in table.columns:
-        shown.add_column(column)
+        shown.add_column(column, overflow="fold", no_wrap=column == "run")
     for row in table.itertuples(index=False):
         shown.add_row(*("" if value != value else f"{value}" for value in row))
     Console().print(shown)

@@ -107,7 +107,8 @@ def test_a_job_is_cancelled_from_the_page(page: Page, studio: Studio, clip: Path
     expect(page.get_by_text("left").first).to_be_visible(timeout=60_000)
     page.get_by_test_id("stMain").get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("This job was cancelled")).to_be_visible()
-    (cancelled,) = (flag.parent for flag in (studio.home / "jobs").glob("*/cancel"))
+    flags = [flag.parent for flag in (studio.home / "jobs").glob("*/cancel")]
+    (cancelled,) = (job for job in flags if '"video"' in (job / "job.json").read_text())
     assert not list(cancelled.rglob("*.mp4"))
     open_drawer(page)
     page.get_by_role("button", name="Delete").first.click()
