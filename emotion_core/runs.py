@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from . import __version__
 from .errors import InputError, StorageError
 from .files import read_json, work_folder, write_json
 from .texts import say
@@ -151,8 +152,12 @@ def new_run(
 
 
 def environment() -> dict[str, str]:
-    """Return what a training runs with: versions, processor, number of cores."""
-    found = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    """Return what a training runs with: versions, this library's first; processor, cores."""
+    found = {
+        "mien": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+    }
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)

@@ -13,18 +13,14 @@ from ..registry import DEFAULT_MODEL, load_recognizer
 from ..texts import say
 from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on
+from .reading import Model, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals
-from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
-
-Models = Annotated[
-    list[str] | None, typer.Option("--model", help="A model; several make a committee.")
-]
-Vote = Annotated[str, typer.Option(help="soft or hard.")]
+from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz.")],
-    model: Models = None,
+    data: Data,
+    model: Model = None,
     vote: Vote = "soft",
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = ALL,
     json: Annotated[Path | None, typer.Option(help="All figures.")] = None,
@@ -49,14 +45,14 @@ def evaluate(
 
 
 def submit(
-    data: Annotated[Path, typer.Option(help="A folder or archive of unlabelled pictures.")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The CSV: image_path, emotion.")],
-    model: Models = None,
+    model: Model = None,
     vote: Vote = "soft",
     sample: Annotated[
         Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
     ] = None,
-    tta: Annotated[bool, typer.Option("--tta", help="Average with the mirror image.")] = False,
+    tta: Tta = False,
 ) -> None:
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:

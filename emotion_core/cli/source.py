@@ -18,6 +18,10 @@ Source = Annotated[
         help="A folder, a ZIP or TAR, a CSV, or an .npz of labelled faces.", show_default=False
     ),
 ]
+Data = Annotated[
+    Path,
+    typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz of faces.", show_default=False),
+]
 Kind = Annotated[
     str, typer.Option(help="folders, table, fer2013 or arrays; found out if left out.")
 ]

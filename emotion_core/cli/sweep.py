@@ -13,10 +13,9 @@ from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
 from ..workbench.sweeps import run_all, surveyed, varied
 from .shared import cancellable, complain, refusals
-from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
+from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 from .train import need_keras, print_epoch, show_table
 
-Data = Annotated[Path, typer.Option(help="A folder, a ZIP or TAR, a CSV, or an .npz.")]
 Out = Annotated[Path | None, typer.Option(help="The ranked table as CSV.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="SETTING=VALUE of all trainings.")

@@ -15,7 +15,7 @@ from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState
 from .examples import Examples, TrainingData
-from .feed import answers_of
+from .feed import answers_of, largest_gap
 from .recipe import AFFECT, EMOTION, Recipe
 
 #: Largest difference of an output between Keras and LiteRT that an export may have.
@@ -64,9 +64,7 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
     net.set_tensor(source, probe.astype(np.float32))
     net.invoke()
     answered = [net.get_tensor(detail["index"]) for detail in net.get_output_details()]
-    difference = max(
-        _gap(one, other) for one, other in zip(answers_of(model, probe), answered, strict=True)
-    )
+    difference = largest_gap(answered, answers_of(model, probe))
     if not difference <= TOLERANCE:
         raise TrainingError(
             f"The LiteRT file differs from the Keras model by {difference:.2g} (at most "
@@ -170,10 +168,6 @@ def measure_affect(points: NDArray[np.float32], examples: Examples) -> dict[str,
 def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData) -> dict[str, Any]:
     figures = metrics.figures(probs, examples.targets, examples.clear, data.labels)
     return {"rule": data.rule, **figures}
-
-
-def _gap(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    return float(np.abs(one - other).max()) if one.shape == other.shape else float("inf")
 
 
 def _measure_twice(

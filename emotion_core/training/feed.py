@@ -1,6 +1,6 @@
 """Feeding faces to a network from numpy, whatever the backend."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -79,6 +79,16 @@ def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = Fal
         answers = [_as_list(model.predict(look, batch_size=len(look), verbose=0)) for look in looks]
         found.append([np.mean(each, axis=0) for each in zip(*answers, strict=True)])
     return [np.concatenate(each).astype(np.float32) for each in zip(*found, strict=True)]
+
+
+def largest_gap(given: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Return how far two lists of outputs are apart at most; infinite where shapes differ."""
+    if len(given) != len(expected):
+        return float("inf")
+    pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(given, expected, strict=True)]
+    if any(one.shape != other.shape for one, other in pairs):
+        return float("inf")
+    return max(float(np.abs(one - other).max()) for one, other in pairs)
 
 
 def _chunks(images: NDArray[np.uint8] | Rows) -> Iterator[NDArray[np.float32]]:

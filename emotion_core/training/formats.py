@@ -15,7 +15,8 @@ from ..errors import StorageError, TrainingError
 from ..files import atomic_path, atomic_write
 from .examples import Examples, Rows
 from .export import TOLERANCE
-from .feed import answers_of
+from .feed import answers_of, largest_gap
+from .recipe import EMOTION
 
 _PROBE, _CALIBRATION = 64, 200
 
@@ -38,7 +39,9 @@ class Exported:
     n: int = 0
 
 
-def export_as(kind: str, model: Any, target: Path, val: Examples) -> Exported:
+def export_as(
+    kind: str, model: Any, target: Path, val: Examples, *, outputs: tuple[str, ...]
+) -> Exported:
     """Write a network in another form and check it against Keras.
 
     Args:
@@ -46,6 +49,7 @@ def export_as(kind: str, model: Any, target: Path, val: Examples) -> Exported:
         model: The float32 Keras model.
         target: The file or folder that is made; it must not exist.
         val: Faces to check on.
+        outputs: What the network answers, in order.
 
     Raises:
         TrainingError: There is no such form, the target exists, or it answers differently.
@@ -56,13 +60,13 @@ def export_as(kind: str, model: Any, target: Path, val: Examples) -> Exported:
     if target.exists():
         raise TrainingError(f"{target} is there already. Move it away, or name another place.")
     try:
-        return FORMATS[kind](model, target, val)
+        return FORMATS[kind](model, target, val, outputs)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageError(f"{target} cannot be written: {reason}. Free some space.") from error
 
 
-def _keras(model: Any, target: Path, val: Examples) -> Exported:
+def _keras(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> Exported:
     import keras
 
     with atomic_path(target) as temporary:
@@ -70,10 +74,10 @@ def _keras(model: Any, target: Path, val: Examples) -> Exported:
     again = keras.models.load_model(target, compile=False)
     again.compile(jit_compile=False)
     probe = val.images[:_PROBE]
-    return _checked(target, _gap(answers_of(again, probe), answers_of(model, probe)))
+    return _checked(target, largest_gap(answers_of(again, probe), answers_of(model, probe)))
 
 
-def _savedmodel(model: Any, target: Path, val: Examples) -> Exported:
+def _savedmodel(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> Exported:
     import tensorflow as tf
 
     partial = target.with_name(f".{target.name}.partial")
@@ -84,10 +88,10 @@ def _savedmodel(model: Any, target: Path, val: Examples) -> Exported:
     probe = val.images[:_PROBE]
     answer = loaded.serve(tf.constant(probe.astype(np.float32)))
     held = list(answer) if isinstance(answer, list | tuple) else [answer]
-    return _checked(target, _gap([one.numpy() for one in held], answers_of(model, probe)))
+    return _checked(target, largest_gap([one.numpy() for one in held], answers_of(model, probe)))
 
 
-def _litert_int8(model: Any, target: Path, val: Examples) -> Exported:
+def _litert_int8(model: Any, target: Path, val: Examples, outputs: tuple[str, ...]) -> Exported:
     """Weights and activations in 8 bits; input and outputs stay float32."""
     import tensorflow as tf
 
@@ -100,13 +104,14 @@ def _litert_int8(model: Any, target: Path, val: Examples) -> Exported:
     content = converter.convert()
     atomic_write(target, content)
     given, expected = _run_litert(content, val.images), answers_of(model, val.images)
-    difference = _gap(given, expected)
-    if given[0].shape[1] == 2 and val.targets.shape[1] != 2:
-        return Exported(target, difference, n=len(val))
-    clear, truth = val.clear, val.truth
-    loss = metrics.accuracy(expected[0][clear], truth[clear]) - metrics.accuracy(
-        given[0][clear], truth[clear]
+    difference = largest_gap(given, expected)
+    if EMOTION not in outputs:
+        return Exported(target, difference)
+    where, clear = outputs.index(EMOTION), val.clear
+    before, after = (
+        metrics.accuracy(one[where][clear], val.truth[clear]) for one in (expected, given)
     )
+    loss = before - after
     return Exported(target, difference, round(loss, 4), int(clear.sum()))
 
 
@@ -124,13 +129,6 @@ def _run_litert(content: bytes, images: NDArray[np.uint8] | Rows) -> list[NDArra
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def _gap(given: list[Any], expected: list[Any]) -> float:
-    return max(
-        float(np.abs(np.asarray(one) - other).max())
-        for one, other in zip(given, expected, strict=True)
-    )
-
-
 def _checked(target: Path, difference: float) -> Exported:
     if not difference <= TOLERANCE:
         shutil.rmtree(target, ignore_errors=True)
@@ -143,7 +141,7 @@ def _checked(target: Path, difference: float) -> Exported:
 
 
 #: How each form is written.
-FORMATS: dict[str, Callable[[Any, Path, Examples], Exported]] = {
+FORMATS: dict[str, Callable[[Any, Path, Examples, tuple[str, ...]], Exported]] = {
     "keras": _keras,
     "savedmodel": _savedmodel,
     "litert-int8": _litert_int8,

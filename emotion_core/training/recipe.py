@@ -1,5 +1,6 @@
 """Recipes: everything that decides a training, as data."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
@@ -22,6 +23,8 @@ RISING = ("accuracy", "recall", "f1")
 #: A small data set is dealt out in so many steps an epoch, of so many faces at least.
 _STEPS_WANTED, _BATCH_MIN = 50, 32
 
+#: A name of a recipe or a model; it becomes a folder.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _EMOTION_FIGURES = {"val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss"}
 _AFFECT_FIGURES = {"val_mse", "val_mae"}
 
@@ -159,7 +162,8 @@ class Recipe:
             head's included.
         title: A short name for people.
         source: Where the recipe comes from, in words; empty for ours.
-        sees: `face`, cut out by the crop rule, or the `whole` picture squeezed into a square.
+        sees: `face`, cut out by the crop rule, or the `whole` picture, its edge repeated to a
+            square.
         crop: How faces are cut out; side and channels are the network's input.
         options: Options of the network.
         head: What stands on it.
@@ -211,6 +215,15 @@ class Recipe:
                 f"The recipe's outputs are {list(self.outputs)}; choose {EMOTION}, {AFFECT} or "
                 "both."
             )
+        if not NAME.fullmatch(self.name):
+            raise TrainingError(
+                f"The recipe's name is {self.name!r}; it becomes a folder, so use letters, "
+                "digits, - and _."
+            )
+        self._check_monitors()
+
+    def _check_monitors(self) -> None:
+        """Check that every figure that is waited for is measured."""
         figures = {"loss"}
         figures |= _EMOTION_FIGURES if EMOTION in self.outputs else set()
         figures |= _AFFECT_FIGURES if AFFECT in self.outputs else set()
@@ -315,14 +328,7 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
                 place[last] = value
             else:
                 raise KeyError(path)
-        except (
-            KeyError,
-            IndexError,
-            ValueError,
-            TypeError,
-            RecursionError,
-            yaml.YAMLError,
-        ) as error:
+        except (LookupError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
             raise TrainingError(
                 f"{change!r} changes no setting. Write SETTING=VALUE, such as batch=16 or "
                 "stages.0.epochs=3."

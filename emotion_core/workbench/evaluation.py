@@ -1,6 +1,7 @@
 """Models measured on labelled data sets, and their answers on unlabelled ones."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -94,12 +95,9 @@ def evaluate(
         raise InputError(
             say("error.no_evaluation_rows", name=dataset.name, split=split, labels=names)
         )
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_both_ways(source, paths, recognizer.members, on_progress=on_progress)
-    finally:
-        source.close()
     truth = pd.Index(labels.names).get_indexer(pd.Index(rows["label"])).astype(np.int64)
     plain, flipped = (recognizer.fuse([one[way] for one in scores]) for way in range(2))
     members = {
@@ -152,12 +150,9 @@ def submission(
     missing = [name for name in wanted if name not in by_name]
     if missing:
         raise InputError(say("error.submission_order", n=len(missing), name=missing[0]))
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         paths = [by_name[name] for name in wanted]
         scores = read_probs(source, paths, recognizer.members, flip=flip, on_progress=on_progress)
-    finally:
-        source.close()
     vote = recognizer.fuse(scores)
     labels = np.array(recognizer.labels.names, object)
     return pd.DataFrame({"image_path": wanted, "emotion": labels[vote.class_id]})

@@ -22,7 +22,13 @@ _MEAN_OF, _MEAN_PX = 60, 96
 
 
 def load_faces(
-    source: Source, paths: Sequence[str], rule: CropRule, *, on_progress: OnProgress | None = None
+    source: Source,
+    paths: Sequence[str],
+    rule: CropRule,
+    *,
+    is_whole_wanted: bool = False,
+    into: NDArray[np.uint8] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> NDArray[np.uint8]:
     """Return the largest face of each picture, or the whole picture where none is found.
 
@@ -30,6 +36,8 @@ def load_faces(
         source: Where the pictures are.
         paths: Which ones, n of them.
         rule: How faces are cut out.
+        is_whole_wanted: Take the whole pictures and search for no face.
+        into: Where the faces are put, such as an `np.memmap`; None makes an array.
         on_progress: Called after each picture.
 
     Returns:
@@ -38,8 +46,9 @@ def load_faces(
     Raises:
         InputError: A picture cannot be read.
     """
-    detector = load_detector()
-    crops = np.empty((len(paths), rule.side_px, rule.side_px, rule.channels), np.uint8)
+    detector = None if is_whole_wanted else load_detector()
+    shape = (len(paths), rule.side_px, rule.side_px, rule.channels)
+    crops = np.empty(shape, np.uint8) if into is None else into
     for row, path in enumerate(paths):
         image = read_picture_of(source, path)
         face, is_whole = face_or_whole(image, detector)

@@ -1,6 +1,7 @@
-"""Training on a data set: its faces as arrays, runs begun, worked on and read."""
+"""A data set as a training takes it: faces, targets, splits."""
 
 import hashlib
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,22 +10,20 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..affect import ANCHORS, RAYS, anchor_targets, ray_targets
-from ..crops import crop_faces, rule_for
 from ..datasets.cleaning import clean_rows, split_cleaned
 from ..datasets.naming import in_label_order
 from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import TrainingError
-from ..faces import load_detector
 from ..files import atomic_path
 from ..labels import canonical_name
 from ..registry import load_model
 from ..texts import say
 from ..training.examples import Examples, Rows, TrainingData
 from ..training.recipe import AFFECT, Recipe
-from ..types import CropRule, Faces
-from .faces import read_probs
-from .index import OnProgress, face_or_whole, load_index, read_picture_of
+from ..types import CropRule
+from .faces import load_faces, read_probs
+from .index import OnProgress, load_index
 from .store import Dataset
 
 #: Faces of this many preparations are kept beside a data set.
@@ -128,34 +127,20 @@ def _faces(
         shape = (len(rows), rule.side_px, rule.side_px, rule.channels)
         with atomic_path(kept) as temporary:
             held = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            _cut_out(dataset, rows["path"].tolist(), recipe, held, on_progress)
+            with closing(dataset.open()) as source:
+                load_faces(
+                    source,
+                    rows["path"].tolist(),
+                    rule,
+                    is_whole_wanted=recipe.sees == "whole",
+                    into=held,
+                    on_progress=on_progress,
+                )
             held.flush()
     kept.touch()
     for old in sorted(folder.glob("*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
         old.unlink(missing_ok=True)
     return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]
-
-
-def _cut_out(
-    dataset: Dataset,
-    paths: list[str],
-    recipe: Recipe,
-    target: NDArray[np.uint8],
-    on_progress: OnProgress | None,
-) -> None:
-    detector = load_detector() if recipe.sees == "face" else None
-    source = dataset.open()
-    try:
-        for row, path in enumerate(paths):
-            image = read_picture_of(source, path)
-            face, is_whole = (
-                face_or_whole(image, detector) if detector else (Faces.whole(image), True)
-            )
-            target[row] = crop_faces(image, face, rule_for(recipe.crop, is_whole=is_whole))[0]
-            if on_progress:
-                on_progress(row + 1, len(paths))
-    finally:
-        source.close()
 
 
 def _targets(rows: pd.DataFrame, labels: list[str], *, by_votes: bool) -> NDArray[np.float32]:
@@ -197,11 +182,8 @@ def _affect(
     if recipe.affect == "anchors":
         return anchor_targets(names, seed=recipe.seed)
     model = load_model()
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         (scores,) = read_probs(source, rows["path"].tolist(), [model], on_progress=still_here)
-    finally:
-        source.close()
     columns = [model.labels.index(name) if name in model.labels else -1 for name in names]
     sure = np.array([1.0 if c < 0 else scores.probs[n, c] for n, c in enumerate(columns)])
     return ray_targets(names, sure, seed=recipe.seed)

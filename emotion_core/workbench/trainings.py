@@ -30,7 +30,7 @@ from ..runs import (
     note_job,
 )
 from ..texts import say
-from ..training.recipe import EMOTION, Recipe, parse_recipe
+from ..training.recipe import EMOTION, NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows
@@ -136,7 +136,8 @@ def work_on(
 ) -> Card:
     """Train what a run asks for, from its last finished epoch on, and write model and report.
 
-    How it ended is noted in the run, whatever happens.
+    How it ended is noted in the run; what nobody foresaw ends it without a note, and the job's
+    log says what it was.
 
     Args:
         run: The run.
@@ -256,8 +257,9 @@ def export_run(run: Run, kind: str, target: Path) -> "Exported":
 
     model = keras.models.load_model(path, compile=False)
     model.compile(jit_compile=False)
-    data = prepare_data(load_dataset(run.dataset["id"]), parse_recipe(run.recipe))
-    return export_as(kind, model, target, data.val)
+    recipe = parse_recipe(run.recipe)
+    data = prepare_data(load_dataset(run.dataset["id"]), recipe)
+    return export_as(kind, model, target, data.val, outputs=recipe.outputs)
 
 
 #: What runs are compared by.
@@ -316,7 +318,7 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     if run.state != DONE or not (run.model_folder / "card.json").is_file():
         raise TrainingError(say("error.run_not_done", name=run.name))
     name = model_id or str(run.recipe["name"])
-    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+    if not NAME.fullmatch(name):
         raise TrainingError(say("error.bad_model_name", name=name))
     if name in {entry.id for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))

@@ -6,8 +6,7 @@ import streamlit as st
 
 from emotion_core.datasets.decisions import DROP, KEEP, RELABEL
 from emotion_core.datasets.naming import in_label_order
-from emotion_core.labels import CANONICAL
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 from emotion_core.workbench.review import decide, queue_pictures
 from emotion_core.workbench.store import Dataset
 
@@ -147,4 +146,4 @@ def label_text(label: object) -> str:
     """Return a label as people read it; one of their own as it is."""
     if not isinstance(label, str) or not label:
         return say("dataset.no_label")
-    return say(f"label.{label}") if label in CANONICAL else plain(label)
+    return plain(label_name(label))

@@ -79,7 +79,7 @@ def show_model_note(model_id: str, leader: Card) -> None:
     recalls = {name: row["recall"] for name, row in rows.items() if row["recall"] is not None}
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [
-        say("photo.note_part", label=label_name(name), recall=f"{recalls[name]:.0%}")
+        say("photo.note_part", label=plain(label_name(name)), recall=f"{recalls[name]:.0%}")
         for name in weak
     ]
     st.caption(say("photo.note", model=model_id))

@@ -77,8 +77,7 @@ def _choose_dataset() -> Dataset | None:
 
 
 def _choose_recipe() -> Recipe:
-    others = [name for name in recipe_names() if name not in _FIRST]
-    recipes = {name: load_recipe(name) for name in (*_FIRST, *others)}
+    recipes = _recipes()
     name = st.selectbox(
         say("training.recipe"),
         list(recipes),
@@ -101,6 +100,13 @@ def _choose_recipe() -> Recipe:
     except TrainingError as error:
         st.error(plain(str(error)))
         st.stop()
+
+
+@st.cache_resource(show_spinner=False)
+def _recipes() -> dict[str, Recipe]:
+    """Return the recipes that come along, a newcomer's first; read once."""
+    others = [name for name in recipe_names() if name not in _FIRST]
+    return {name: load_recipe(name) for name in (*_FIRST, *others)}
 
 
 def _summary(recipe: Recipe) -> str:

@@ -100,6 +100,7 @@ def test_the_shipped_recipes_are_valid() -> None:
         ({"outputs": ["age"]}, "outputs are"),
         ({"outputs": ["affect"]}, "monitor is val_accuracy, which is not measured"),
         (tiny(stage={"early_stop": {"monitor": "val_mse"}}), r"early_stop\.monitor is val_mse"),
+        ({"name": "../models"}, "name is '../models'; it becomes a folder"),
         ({"seed": 20240101}, "seed is 20240101; it has to be 0 to 4e"),
         ({"augmentation": {"rotate": 3}}, "unknown settings: rotate"),
         ({"augmentation": 3}, "table of settings"),

@@ -44,15 +44,14 @@ def _preprocess(pixels: Any, variant: str) -> Any:
     """Scale RGB 0..255 as the weights of a family want it."""
     if pixels.shape[-1] == 1:
         pixels = layers.Concatenate()([pixels, pixels, pixels])
-    scales_inside = variant.startswith(("EfficientNetV2", "ConvNeXt", "MobileNetV3"))
     if variant.startswith("EfficientNetB"):
         # Keras adds this behind its normalisation when it fetches the weights itself; its own
         # layers are built before there are any here, so the same is done in front
         scale = [1 / std**0.5 for std in _TORCH_STD]
         offset = [255 * mean * (1 - one) for mean, one in zip(_TORCH_MEAN, scale, strict=True)]
         return layers.Rescaling(scale, offset)(pixels)
-    if scales_inside:
-        return pixels
+    if variant.startswith(("EfficientNetV2", "ConvNeXt", "MobileNetV3")):
+        return pixels  # they scale inside
     if variant.startswith("DenseNet"):
         scale = [1 / (255 * std) for std in _TORCH_STD]
         offset = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)]

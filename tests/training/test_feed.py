@@ -1,0 +1,110 @@
+"""What a network is fed with and what it minimises: smoothing, weights, mixup, adjusted logits."""
+
+import numpy as np
+import pytest
+
+from emotion_core.errors import TrainingError
+from emotion_core.training.examples import Examples, Rows, class_weights
+from emotion_core.training.recipe import Recipe, parse_recipe
+from tests.training.test_training import tiny
+
+FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
+#: Nine of one label, three of the other.
+TARGETS = np.eye(2, dtype=np.float32)[[0] * 9 + [1] * 3]
+AFFECT = np.linspace(-1, 1, 24, dtype=np.float32).reshape(12, 2)
+
+
+def recipe(**loss: object) -> Recipe:
+    return parse_recipe(tiny(batch=6, augmentation={}, loss=loss))
+
+
+def batches(chosen: Recipe, examples: Examples, epoch: int = 0) -> list[tuple]:
+    from emotion_core.training.feed import FaceFeed
+
+    feed = FaceFeed(examples, chosen, epoch=epoch)
+    return [feed[number] for number in range(len(feed))]
+
+
+def test_an_epoch_shows_every_face_once_in_an_order_of_its_own() -> None:
+    examples = Examples(FACES, TARGETS)
+    first, second = (batches(recipe(), examples, epoch) for epoch in (0, 1))
+    shown = np.concatenate([faces for faces, _ in first])
+    assert sorted(map(bytes, shown.astype(np.uint8))) == sorted(map(bytes, FACES))
+    again = np.concatenate([faces for faces, _ in batches(recipe(), examples, 0)])
+    assert np.array_equal(shown, again)
+    assert not np.array_equal(shown, np.concatenate([faces for faces, _ in second]))
+
+
+def test_labels_are_smoothed() -> None:
+    (_, targets), _ = batches(recipe(label_smoothing=0.1), Examples(FACES, TARGETS))
+    assert set(np.unique(targets).round(4)) == {np.float32(0.05), np.float32(0.95)}
+
+
+def test_rare_labels_weigh_more() -> None:
+    weights = class_weights(TARGETS)
+    assert weights[:9] == pytest.approx(np.full(9, 12 / (2 * 9)))
+    assert weights[9:] == pytest.approx(np.full(3, 12 / (2 * 3)))
+    for _, targets, given in batches(recipe(class_weights="balanced"), Examples(FACES, TARGETS)):
+        assert given == pytest.approx(np.where(targets[:, 1] == 1, 2.0, 2 / 3))
+
+
+def test_mixup_mixes_faces_and_targets_by_one_share() -> None:
+    flat = np.where(TARGETS[:, 1] == 1, 200, 0).astype(np.uint8)
+    faces = np.broadcast_to(flat[:, None, None, None], FACES.shape)
+    mixed = batches(recipe(mixup=1.0), Examples(faces, TARGETS))
+    for pictures, targets in mixed:
+        assert pictures[:, 0, 0, 0] / 200 == pytest.approx(targets[:, 1], abs=1e-5)
+    shares = np.concatenate([targets[:, 1] for _, targets in mixed])
+    assert ((shares > 0.01) & (shares < 0.99)).any(), "nothing was mixed"
+
+
+def test_two_outputs_have_two_targets() -> None:
+    chosen = parse_recipe(
+        tiny(
+            batch=6,
+            augmentation={},
+            outputs=["emotion", "affect"],
+            loss={"class_weights": "balanced"},
+        )
+    )
+    faces, (emotion, affect), weights = batches(chosen, Examples(FACES, TARGETS, AFFECT))[0]
+    rows = [
+        int(np.flatnonzero((FACES == face.astype(np.uint8)).all((1, 2, 3)))[0]) for face in faces
+    ]
+    assert np.array_equal(emotion, TARGETS[rows])
+    assert np.array_equal(affect, AFFECT[rows])
+    assert len(weights) == 2
+    with pytest.raises(TrainingError, match="no valence and arousal"):
+        batches(chosen, Examples(FACES, TARGETS))
+
+
+def test_adjusted_logits_are_the_prior_times_the_answer() -> None:
+    import keras
+
+    from emotion_core.training.fit import _loss
+
+    examples = Examples(FACES, TARGETS)
+    probs = np.array([[0.5, 0.5], [0.9, 0.1]], np.float32)
+    truth = np.array([[0, 1], [1, 0]], np.float32)
+    loss = _loss("emotion", recipe(logit_adjustment=1.0), examples)
+    tilted = probs * [0.75, 0.25]
+    tilted /= tilted.sum(axis=1, keepdims=True)
+    expected = -(truth * np.log(tilted)).sum(axis=1)
+    assert keras.ops.convert_to_numpy(loss(truth, probs)) == pytest.approx(expected, abs=1e-5)
+    assert _loss("emotion", recipe(), examples) == "categorical_crossentropy"
+
+
+def test_rows_of_an_array_are_read_when_they_are_wanted() -> None:
+    rows = Rows(FACES, np.array([3, 1, 2]))
+    assert (len(rows), rows.shape) == (3, (3, 8, 8, 1))
+    assert np.array_equal(rows[0], FACES[3])
+    assert np.array_equal(rows[1:], FACES[[1, 2]])
+    assert np.array_equal(np.asarray(rows), FACES[[3, 1, 2]])
+
+
+def test_gaps_between_outputs() -> None:
+    from emotion_core.training.feed import largest_gap
+
+    assert largest_gap([[1.0, 2.0]], [[1.0, 2.5]]) == 0.5
+    assert largest_gap([[1.0]], [[1.0, 2.0]]) == float("inf")
+    assert largest_gap([[1.0]], [[1.0], [2.0]]) == float("inf")
