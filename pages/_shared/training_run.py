@@ -282,7 +282,9 @@ def _show_papers(run: Run, job: Job | None) -> None:
     with st.container(horizontal=True):
         for name, path in run.model_files().items():
             # read when it is wanted: large networks are gigabytes
-            st.download_button(name, path.read_bytes, name, key=f"get-{run.id}-{name}")
+            st.download_button(
+                name, path.read_bytes, name, key=f"get-{run.id}-{name}", on_click="ignore"
+            )
     if job is not None:
         _show_log(job)
 

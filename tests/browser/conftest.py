@@ -178,9 +178,14 @@ def upload(page: Page, *paths: Path) -> None:
 
 
 def download(page: Page, name: str) -> bytes:
+    """Click a download; a second time where the page was drawn anew meanwhile, as people do."""
     button = page.get_by_role("button", name=name, exact=True)
-    with page.expect_download() as started:
-        button.click()
+    for _ in range(2):
+        with page.expect_download() as started:
+            button.click()
+        if started.value.failure() != "canceled":
+            break
+        settle(page)
     return Path(started.value.path()).read_bytes()
 
 
