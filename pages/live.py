@@ -54,8 +54,12 @@ def switch(is_on: bool) -> None:
         resources.live_slots().leave(visitor.session_id())
 
 
-def stream(session: LiveSession) -> WebRtcStreamerContext:
-    """Show the picture of the camera."""
+def stream(session: LiveSession, *, plays: bool) -> WebRtcStreamerContext:
+    """Show the picture of the camera.
+
+    It stands on the page before it plays: while its script loads, every drawing of the page would
+    open one more connection, and they mix up.
+    """
     servers, stun = ice.ice_servers()
     if stun:
         st.caption(say("live.stun", server=stun))
@@ -66,7 +70,7 @@ def stream(session: LiveSession) -> WebRtcStreamerContext:
         rtc_configuration={"iceServers": servers},
         media_stream_constraints=_CAMERA,
         video_frame_callback=session.on_frame,
-        desired_playing_state=st.session_state.get("live_on", False),
+        desired_playing_state=plays,
         media_toggle_controls=False,
         video_html_attrs={"autoPlay": True, "muted": True, "style": {"width": "100%"}},
         translations={
@@ -129,6 +133,8 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
 
 def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool) -> None:
     """Show what is read now and was in the last minute; runs again every second."""
+    if not st.session_state.get("live_on"):
+        st.rerun()  # one run that was under way when the camera was stopped
     if resources.live_slots().ask(visitor.session_id()):
         switch(False)  # it was away for so long that another one has the place
         st.rerun()
@@ -194,21 +200,21 @@ def show_live() -> None:
     else:
         st.button(say("live.stop"), key="live_stop", on_click=switch, args=(False,))
     tools = choose_tools()
-    if is_on and resources.live_slots().ask(visitor.session_id()):
-        st.fragment(wait_in_line, run_every=1.0)()
-        return
+    is_waiting = is_on and resources.live_slots().ask(visitor.session_id()) > 0
     session = camera(tools)
     if not is_on:
         session.stop_recording()
     picture, beside = st.columns([3, 2], gap="medium")
     with picture:
-        context = stream(session)
+        context = stream(session, plays=is_on and not is_waiting)
         is_running = session.state().is_running
-        if not is_on:
+        if is_waiting:
+            st.fragment(wait_in_line, run_every=1.0)()
+        elif not is_on:
             st.caption(say("live.empty"))
         elif is_running or session.recording is not None:
             control_recording(session, tools)
-    if is_on:
+    if is_on and not is_waiting:
         with beside:
             st.fragment(show_state, run_every=1.0)(session, context, was_running=is_running)
 

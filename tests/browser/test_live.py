@@ -165,12 +165,15 @@ def test_one_camera_too_many_waits_its_turn(camera_chromium: Browser, tmp_path: 
     with running_studio(tmp_path, MIEN_LIVE_SLOTS="1") as studio:
         contexts = [camera_chromium.new_context(permissions=["camera"]) for _ in range(2)]
         first, second = (open_page(context) for context in contexts)
+        opened: list[str] = []  # the component says so for each connection that it opens
+        second.on("console", lambda message: opened.append(message.text))
         start(first, studio)
         visit(second, studio, "live")
         second.get_by_role("button", name="Start the camera").click()
         expect(second.get_by_text("You are number 1 in line")).to_be_visible()
         first.get_by_role("button", name="Stop", exact=True).click()
         wait_for_picture(second)
+        assert sum(text.startswith("RTCConfiguration") for text in opened) == 1
         for context in contexts:
             context.close()
 

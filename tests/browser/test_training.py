@@ -58,7 +58,7 @@ def test_begin_follow_leave_stop_resume_compare_promote_and_use(
     )
     before = points(page)
     page.wait_for_function(
-        f"() => document.querySelector('.js-plotly-plot').data[0].x.length > {before}",
+        f"() => document.querySelector('.js-plotly-plot')?.data?.[0]?.x?.length > {before}",
         timeout=60_000,
     )
     check_look(page, "training-moving")
