@@ -1,5 +1,10 @@
 PYTHON ?= $(shell command -v python3 || command -v python)
 RUN := .venv/bin/python
+# side by side, but for those that drive a browser and a camera: they have to keep up with time
+define TESTS
+$(RUN) -m pytest -m "not browser" -n logical --maxprocesses 4 --dist worksteal
+$(RUN) -m pytest -m browser
+endef
 
 .PHONY: app test check bench models env env-dev clean
 
@@ -7,13 +12,13 @@ app: env            ## install what is needed and open the studio
 	$(RUN) -m streamlit run app.py
 
 test: env-dev       ## run all tests, the browser's included
-	$(RUN) -m pytest
+	$(TESTS)
 
 check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(TESTS)
 
 bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of yours
 	$(RUN) -m benchmarks.photo

@@ -127,7 +127,7 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
                "--set", "stages.0.epochs=1", "--out", tmp_path / "s.csv")  # fmt: skip
     first = mien(*command)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count("run ") == 4
+    assert len(re.findall(r"^run [0-9a-f]{16}: ", first.stdout, re.M)) == 4
     table = pd.read_csv(tmp_path / "s.csv")
     assert table["rank"].tolist() == [1, 2, 3, 4]
     assert set(table["name"]) == {
