@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from .labels import LabelSet
 from .types import Affect, Scores
 
 Floats = NDArray[np.floating]
@@ -108,21 +109,69 @@ def ray_label(valence: float, arousal: float) -> RayLabel:
     measures to the whole line, so that a point opposite to a ray gets its label; here a ray has a
     direction.
     """
-    radius = float(np.hypot(valence, arousal))
-    if radius <= RAY_RADIUS:
-        return RayLabel("neutral", 1 - radius)
-    best, best_distance, best_along = "uncertain", np.inf, 0.0
-    for name, (v, a) in RAYS.items():
-        length = float(np.hypot(v, a))
-        if length == 0:
-            continue
-        along = (valence * v + arousal * a) / length
-        distance = abs(valence * a - arousal * v) / length
-        if along > 0 and distance < best_distance:
-            best, best_distance, best_along = name, distance, along
-    if best_distance > RAY_RADIUS or radius > 1:
+    names = tuple(RAYS)
+    rows, confidence = _nearest_ray(np.array([[valence, arousal]]), names)
+    if rows[0] < 0:
         return RayLabel("uncertain", None)
-    return RayLabel(best, best_along)
+    return RayLabel(names[rows[0]], float(confidence[0]))
+
+
+def _nearest_ray(
+    points: Floats, names: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return which of the names each point reads as, -1 for none of them, and how surely."""
+    ends = np.array([RAYS.get(name, (0.0, 0.0)) for name in names], np.float64)
+    lengths = np.hypot(*ends.T)
+    unit = ends / np.where(lengths, lengths, 1)[:, None]
+    radius = np.hypot(*points.T)
+    along = points @ unit.T
+    distance = np.abs(points[:, :1] * unit[:, 1] - points[:, 1:] * unit[:, 0])
+    distance[(along <= 0) | (lengths == 0)] = np.inf
+    best = distance.argmin(axis=1)
+    here = np.arange(len(points))
+    is_near = (distance[here, best] <= RAY_RADIUS) & (radius <= 1)
+    rows = np.where(is_near, best, -1)
+    confidence = np.where(is_near, along[here, best], 0.0)
+    is_middle = radius <= RAY_RADIUS
+    rows[is_middle] = names.index("neutral") if "neutral" in names else -1
+    confidence[is_middle] = 1 - radius[is_middle]
+    return rows, confidence
+
+
+#: How far a network's points are taken to stray before its temperature says better: one unit of
+#: the scale of seed 000.
+_STRAY = 1 / ANCHOR_SCALE
+
+
+def scores_from_affect(affect: Affect, labels: LabelSet, *, system: str) -> Scores:
+    """Read labels from points, as the two seeds did, with the rest of the probability spread out.
+
+    `rays`: the label and confidence of `ray_label` among these labels; what is left is shared by
+    the other labels, and a point near none of them gives all the same. `anchors`: the nearest
+    anchor leads; as if points strayed from equally likely anchors by a normal distribution.
+
+    Args:
+        affect: n points.
+        labels: The labels that may be read.
+        system: `rays` or `anchors`.
+
+    Returns:
+        The scores, (n, k), with `affect` in them.
+    """
+    points = np.stack([affect.valence, affect.arousal], axis=1).astype(np.float64)
+    k = len(labels)
+    if system == "rays":
+        rows, confidence = _nearest_ray(points, tuple(labels))
+        leads = rows >= 0
+        sure = np.where(leads, np.clip(confidence, 1 / k, 1.0), 1 / k)
+        probs = np.repeat(((1 - sure) / (k - 1))[:, None], k, axis=1)
+        probs[leads, rows[leads]] = sure[leads]
+    else:
+        anchors = np.array([COORDINATES["anchors"].get(name, (np.inf, np.inf)) for name in labels])
+        away = np.square(points[:, None] - anchors).sum(axis=2) / (2 * _STRAY**2)
+        weights = np.exp(away.min(axis=1, keepdims=True) - away)
+        probs = weights / weights.sum(axis=1, keepdims=True)
+    return Scores(probs.astype(np.float32), labels, affect)
 
 
 #: Seed 000: radius of the disc around an anchor, on its ±4 scale. Seed 003: on the unit circle.

@@ -10,6 +10,8 @@ from .labels import LabelSet
 from .types import CropRule
 
 OUTPUTS = ("emotion", "affect")
+#: The coordinates of `affect.COORDINATES`.
+SYSTEMS = ("rays", "anchors")
 #: The files of a model folder beside its card.
 NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
 
@@ -27,6 +29,8 @@ class Card:
         scaling: What happens to grey values before the first layer, in words; it is a part of the
             network, which takes 0..255.
         files: SHA-256 of each file of the folder, by file name.
+        coordinates: Of valence and arousal where it answers them, a key of `affect.COORDINATES`;
+            a model without an emotion output has its labels read from them.
         temperature: Divides the logarithms of the probabilities (calibration).
         threshold: Under this calibrated confidence the model abstains.
         threshold_rule: How the threshold was chosen.
@@ -46,6 +50,7 @@ class Card:
     crop: CropRule
     scaling: str
     files: dict[str, str]
+    coordinates: str = ""
     temperature: float = 1.0
     threshold: float = 0.0
     threshold_rule: str = ""
@@ -67,6 +72,11 @@ class Card:
             raise CardMismatch(
                 f"The card {self.id!r} names the outputs {list(self.outputs)}; known are "
                 f"{list(OUTPUTS)}."
+            )
+        if "affect" in self.outputs and self.coordinates not in SYSTEMS:
+            raise CardMismatch(
+                f"The card {self.id!r} names the coordinates {self.coordinates!r} of valence and "
+                f"arousal; known are {list(SYSTEMS)}."
             )
         if self.temperature <= 0 or not 0 <= self.threshold <= 1:
             raise CardMismatch(
@@ -122,7 +132,7 @@ def card_text(card: Card) -> str:
 
 
 def _emotion_text(card: Card) -> list[str]:
-    if "emotion" not in card.outputs:
+    if not card.metrics:
         return []
     split = "test" if "test" in card.metrics else "validation"
     shown = card.metrics[split]
@@ -152,9 +162,9 @@ def _affect_text(card: Card) -> list[str]:
     if not shown:
         return []
     return [
-        f"## Valence and arousal\n\nn {shown['n']}: mean squared error {shown['mse']:.4f}, mean "
-        f"absolute error {shown['mae']:.3f}, on the scale -1 to 1. The targets follow from the "
-        "labels; nobody judged valence or arousal."
+        f"## Valence and arousal\n\nCoordinates: {card.coordinates}. n {shown['n']}: mean squared "
+        f"error {shown['mse']:.4f}, mean absolute error {shown['mae']:.3f}, on the scale -1 to 1. "
+        "The targets follow from the labels; nobody judged valence or arousal."
     ]
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import CardMismatch
 from .labels import LabelSet, canonical_name
-from .types import Scores
+from .types import Affect, Scores
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Vote:
 
     Attributes:
         scores: Soft vote: mean probabilities. Hard vote: shares of the votes that were cast.
+            Valence and arousal are the means of the members that answer them.
         class_id: int64 (n,), who won. In a hard vote with a tie this is not simply the highest.
         confidence: float32 (n,), the winner's probability or its share of all members.
     """
@@ -40,7 +41,7 @@ def soft_vote(members: Sequence[Scores]) -> Vote:
     probs = np.asarray(np.mean([member.probs for member in members], axis=0), np.float32)
     class_id = probs.argmax(axis=1).astype(np.int64)
     confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
-    return Vote(Scores(probs, labels), class_id, confidence)
+    return Vote(Scores(probs, labels, _mean_affect(members)), class_id, confidence)
 
 
 def hard_vote(members: Sequence[Scores]) -> Vote:
@@ -72,7 +73,7 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     class_id = (counts * (len(members) + 1) - first_seen).argmax(axis=1).astype(np.int64)
     shares = (counts / np.maximum(cast, 1)).astype(np.float32)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
-    return Vote(Scores(shares, labels), class_id, confidence)
+    return Vote(Scores(shares, labels, _mean_affect(members)), class_id, confidence)
 
 
 def check_same_labels(sets: Sequence[LabelSet]) -> None:
@@ -83,6 +84,16 @@ def check_same_labels(sets: Sequence[LabelSet]) -> None:
             f"A soft vote needs members with the same labels in the same order, got: {told}. "
             "Take a hard vote or other members."
         )
+
+
+def _mean_affect(members: Sequence[Scores]) -> Affect | None:
+    own = [member.affect for member in members if member.affect is not None]
+    if not own:
+        return None
+    return Affect(
+        np.mean([affect.valence for affect in own], axis=0, dtype=np.float32),
+        np.mean([affect.arousal for affect in own], axis=0, dtype=np.float32),
+    )
 
 
 def _check_members(members: Sequence[Scores]) -> LabelSet:

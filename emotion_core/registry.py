@@ -74,12 +74,12 @@ def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
 
     Raises:
         ModelError: There is no such model.
-        CardMismatch: Card and network do not fit together, or it has no emotion output.
+        CardMismatch: Card and network do not fit together, or it has no LiteRT network.
         ModelNotTrusted: A file differs from its card.
     """
     card = verify_model(model_id)
-    if not reads_emotions(card):
-        raise CardMismatch(say("error.model_no_emotion", id=model_id))
+    if not reads_faces(card):
+        raise CardMismatch(say("error.model_no_litert", id=model_id))
     return LiteRTClassifier(model_folder(model_id) / NETWORK_FILE, card)
 
 
@@ -112,15 +112,24 @@ def load_committee(
     return Committee(members, vote, threshold)
 
 
-def reads_emotions(card: Card) -> bool:
-    """Return whether a model can read expressions here: an emotion output, in LiteRT."""
-    return NETWORK_FILE in card.files and "emotion" in card.outputs
+def reads_faces(card: Card) -> bool:
+    """Return whether a model can read faces here: its network is there in LiteRT."""
+    return NETWORK_FILE in card.files
 
 
-def like_minded() -> list[Card]:
-    """Return the cards of the models that can vote together: those with the first one's labels."""
-    cards = [entry.card for entry in list_models() if entry.card and reads_emotions(entry.card)]
-    return [card for card in cards if card.labels == cards[0].labels]
+def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
+    """Return the cards of the models that can vote together.
+
+    They answer emotions, with the labels of the first. A model that answers valence and arousal
+    alone has labels that are read from a point, which is no distribution to be averaged.
+
+    Args:
+        cards: Those to choose from; None takes all models.
+    """
+    if cards is None:
+        cards = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
+    voters = [card for card in cards if "emotion" in card.outputs]
+    return [card for card in voters if card.labels == voters[0].labels]
 
 
 def load_recognizer(model_ids: Sequence[str], *, vote: str = "soft") -> Recognizer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Faces
+from .types import Affect, Faces, Scores
 
 Floats = NDArray[np.float32]
 
@@ -148,22 +148,22 @@ def _moved(face: Faces, xyxy: Floats) -> Faces:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """Probabilities of the faces of one frame, smoothed over time.
+    """Scores of the faces of one frame, smoothed over time.
 
     Attributes:
-        probs: float32 (n, k), rows that sum to 1.
+        scores: Those of n faces, with valence and arousal where they were answered.
         class_id: int64 (n,), who leads; a challenger has to lead by the hysteresis.
         abstained: bool (n,), whether the leader's probability is too low, with the same hysteresis.
     """
 
-    probs: Floats
+    scores: Scores
     class_id: NDArray[np.int64]
     abstained: NDArray[np.bool_]
 
 
 @dataclass
 class _Memory:
-    """What is remembered of one person: the last probabilities with their times, and the answer."""
+    """What is remembered of one person: the last answers with their times, and the label."""
 
     seen: deque[tuple[float, Floats]]
     class_id: int
@@ -171,9 +171,10 @@ class _Memory:
 
 
 class Smoother:
-    """Smooths the probabilities of each person over time, and holds the label.
+    """Smooths the scores of each person over time, and holds the label.
 
-    The median of the last moments, per label, scaled to sum 1: a flicker leaves no trace, and a
+    The median of the last moments, per label, scaled to sum 1, and of valence and arousal where a
+    network answers them: a flicker leaves no trace, and a
     true change passes whole after half of the window. It looks back only, so that a live camera
     and a file read alike. Then hysteresis keeps an answer that is nearly as good as another one.
 
@@ -196,15 +197,15 @@ class Smoother:
 
     def update(
         self,
-        probs: Floats,
+        scores: Scores,
         class_id: NDArray[np.int64],
         tracker_id: NDArray[np.int64],
         time_s: float,
     ) -> Smoothed:
-        """Return the smoothed probabilities of one frame.
+        """Return the smoothed scores of one frame.
 
         Args:
-            probs: float32 (n, k), as they were read.
+            scores: Those of n faces, as they were read.
             class_id: int64 (n,), who won there; in a hard vote that is not simply the highest.
             tracker_id: int64 (n,), who is who.
             time_s: Time of the frame.
@@ -216,31 +217,38 @@ class Smoother:
             or time_s - memory.seen[-1][0] <= self._max_gap_s + _ROUNDING_S
         }
         self._looked_s = time_s
-        smoothed = np.empty_like(probs)
+        affect, k = scores.affect, len(scores.labels)
+        answers = scores.probs
+        if affect is not None:
+            answers = np.column_stack([answers, affect.valence, affect.arousal])
+        smoothed = np.empty_like(answers)
         for row, person in enumerate(tracker_id):
-            smoothed[row] = self._step(int(person), probs[row], int(class_id[row]), time_s)
+            smoothed[row] = self._step(int(person), answers[row], k, int(class_id[row]), time_s)
+        if affect is not None:
+            affect = Affect(smoothed[:, k], smoothed[:, k + 1])
         now = [self._people[int(person)] for person in tracker_id]
         return Smoothed(
-            smoothed,
+            Scores(smoothed[:, :k], scores.labels, affect),
             np.array([memory.class_id for memory in now], np.int64),
             np.array([memory.abstained for memory in now], bool),
         )
 
-    def _step(self, person: int, probs: Floats, winner: int, time_s: float) -> Floats:
+    def _step(self, person: int, answer: Floats, k: int, winner: int, time_s: float) -> Floats:
+        """Take in one person's answer, whose first `k` numbers are probabilities."""
         memory = self._people.get(person)
         if memory is None:
-            abstained = bool(probs[winner] < self._threshold)
-            self._people[person] = _Memory(deque([(time_s, probs)]), winner, abstained)
-            return probs
-        memory.seen.append((time_s, probs))
+            abstained = bool(answer[winner] < self._threshold)
+            self._people[person] = _Memory(deque([(time_s, answer)]), winner, abstained)
+            return answer
+        memory.seen.append((time_s, answer))
         while time_s - memory.seen[0][0] > self._window_s + _ROUNDING_S:
             memory.seen.popleft()
-        middle = probs
+        middle = answer
         if len(memory.seen) > 1:
-            middle = np.median([past for _, past in memory.seen], axis=0)
-            total = middle.sum()  # zero when hard votes went to three labels in turn
-            middle = (middle / total).astype(np.float32) if total else probs
-            winner = int(middle.argmax())
+            middle = np.median([past for _, past in memory.seen], axis=0).astype(np.float32)
+            total = middle[:k].sum()  # zero when hard votes went to three labels in turn
+            middle[:k] = middle[:k] / total if total else answer[:k]
+            winner = int(middle[:k].argmax())
         if middle[winner] - middle[memory.class_id] >= self._hysteresis:
             memory.class_id = winner
         # never so wide that a sure answer could not end it, or a weak one begin it

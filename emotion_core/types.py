@@ -129,19 +129,28 @@ class Scores:
     Attributes:
         probs: float32 (n, k), rows that sum to 1.
         labels: The k names in order.
+        affect: Valence and arousal where a network answered them itself, n points, or None.
     """
 
     probs: NDArray[np.float32]
     labels: LabelSet
+    affect: "Affect | None" = None
 
     def __post_init__(self) -> None:
         if self.probs.ndim != 2 or self.probs.shape[1] != len(self.labels):
             raise ValueError(f"Scores need probs (n, {len(self.labels)}), got {self.probs.shape}.")
+        if self.affect is not None and len(self.affect) != len(self.probs):
+            raise ValueError("Scores need a point of valence and arousal for each face, or none.")
         if len(self.probs) and not np.allclose(self.probs.sum(axis=1), 1, atol=1e-4):
             raise ValueError("The probabilities of a face do not sum to 1.")
 
     def __len__(self) -> int:
         return len(self.probs)
+
+    def __getitem__(self, rows: "slice | NDArray[Any]") -> "Scores":
+        """Return the scores of the faces that `rows` selects."""
+        affect = None if self.affect is None else self.affect[rows]
+        return Scores(self.probs[rows], self.labels, affect)
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,10 @@ class Affect:
 
     def __len__(self) -> int:
         return len(self.valence)
+
+    def __getitem__(self, rows: "slice | NDArray[Any]") -> "Affect":
+        """Return the points of the faces that `rows` selects."""
+        return Affect(self.valence[rows], self.arousal[rows])
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,18 @@ import numpy as np
 import pytest
 
 from emotion_core.affect import (
+    COORDINATES,
     RAYS,
     affect_from_scores,
     anchor_box_label,
     nearest_anchor,
     ray_label,
+    scores_from_affect,
 )
-from tests.builders import make_scores
+from emotion_core.cards import SYSTEMS
+from emotion_core.labels import LabelSet
+from emotion_core.types import Affect
+from tests.builders import LABELS, make_scores
 
 
 @pytest.mark.parametrize(
@@ -70,3 +75,44 @@ def test_the_mean_of_a_sure_face_is_its_point_and_stays_within_one(system: str) 
     assert affect.valence[1] < -0.8
     assert affect.valence[2] == affect.arousal[2] == 0
     assert np.abs([affect.valence, affect.arousal]).max() <= 1
+
+
+def points(*pairs: tuple[float, float]) -> Affect:
+    valence, arousal = np.array(pairs, np.float32).T
+    return Affect(valence, arousal)
+
+
+def test_labels_are_read_from_points_as_seed_003_did() -> None:
+    random = np.random.default_rng(0)
+    pairs = [tuple(pair) for pair in random.uniform(-0.9, 0.9, (300, 2)).tolist()]
+    scores = scores_from_affect(points(*pairs), LABELS, system="rays")
+    seen = set()
+    for pair, probs in zip(pairs, scores.probs, strict=True):
+        read = ray_label(*pair)
+        if read.confidence is None:
+            assert probs == pytest.approx(np.full(8, 1 / 8))
+        elif read.confidence > 1 / 8:
+            assert scores.labels[int(probs.argmax())] == read.label
+            assert probs.max() == pytest.approx(read.confidence, abs=1e-5)
+        seen.add(read.label)
+    assert seen == {*RAYS, "uncertain"}
+    assert scores.affect is not None
+
+
+def test_cards_know_the_coordinates() -> None:
+    assert set(SYSTEMS) == set(COORDINATES)
+
+
+def test_only_labels_that_a_model_has_are_read() -> None:
+    few = LabelSet(["happy", "sad"])
+    scores = scores_from_affect(points((-0.65, 0.76), (0.0, 0.0), (0.98, 0.19)), few, system="rays")
+    assert scores.probs[:2] == pytest.approx(np.full((2, 2), 0.5))
+    assert scores.probs[2, 0] > 0.95
+
+
+def test_labels_are_read_from_points_as_seed_000_did() -> None:
+    nine = LabelSet([*LABELS, "uncertain"])
+    pairs = np.random.default_rng(1).uniform(-1, 1, (200, 2)).astype(np.float32)
+    scores = scores_from_affect(Affect(*pairs.T), nine, system="anchors")
+    expected = [nearest_anchor(4 * v, 4 * a) for v, a in pairs.tolist()]
+    assert [nine[int(i)] for i in scores.probs.argmax(axis=1)] == expected

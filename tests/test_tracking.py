@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from emotion_core.labels import LabelSet
 from emotion_core.tracking import Smoother, Tracker
-from emotion_core.types import Faces
+from emotion_core.types import Affect, Faces, Scores
 from tests.builders import make_faces
 
 STEP_S = 1 / 25
@@ -81,13 +82,16 @@ def test_nobody_is_carried_from_an_older_look() -> None:
     assert carried.tracker_id is not None
 
 
+THREE = LabelSet(["happy", "sad", "neutral"])
+
+
 def run(smoother: Smoother, rows: list[list[float]], *, rate: float = 30) -> tuple[list, list]:
     """Label and abstention of one person over time."""
     labels, abstained = [], []
     for i, row in enumerate(rows):
         probs = np.array([row], np.float32)
-        now = smoother.update(probs, probs.argmax(axis=1), np.array([1]), i / rate)
-        assert now.probs.sum() == pytest.approx(1, abs=1e-5)
+        now = smoother.update(Scores(probs, THREE), probs.argmax(axis=1), np.array([1]), i / rate)
+        assert now.scores.probs.sum() == pytest.approx(1, abs=1e-5)
         labels.append(int(now.class_id[0]))
         abstained.append(bool(now.abstained[0]))
     return labels, abstained
@@ -120,16 +124,28 @@ def test_off_is_raw() -> None:
     rows = random.dirichlet([1, 1, 1], 60).astype(np.float32)
     raw = smoother(window_s=0, hysteresis=0)
     for i, row in enumerate(rows):
-        now = raw.update(row[None], row[None].argmax(axis=1), np.array([1]), i / 30)
-        assert np.array_equal(now.probs[0], row)
+        now = raw.update(Scores(row[None], THREE), row[None].argmax(axis=1), np.array([1]), i / 30)
+        assert np.array_equal(now.scores.probs[0], row)
         assert now.class_id[0] == row.argmax()
         assert now.abstained[0] == (row.max() < 0.5)
 
 
 def test_a_winner_that_is_not_the_highest_stands_at_first() -> None:
     tie = np.array([[0.5, 0.5, 0.0]], np.float32)  # a hard vote whose leader decided
-    now = smoother().update(tie, np.array([1]), np.array([7]), 0.0)
+    now = smoother().update(Scores(tie, THREE), np.array([1]), np.array([7]), 0.0)
     assert now.class_id.tolist() == [1]
+
+
+def test_points_that_a_network_answers_are_smoothed_too() -> None:
+    smooth = smoother()
+    for i in range(10):
+        valence = np.array([-0.9 if i == 5 else 0.5], np.float32)
+        seen = Scores(np.array([HAPPY], np.float32), THREE, Affect(valence, valence / 2))
+        now = smooth.update(seen, np.array([0]), np.array([1]), i / 30)
+        assert now.scores.affect is not None
+        assert now.scores.affect.valence[0] == pytest.approx(0.5)
+        assert now.scores.affect.arousal[0] == pytest.approx(0.25)
+        assert now.scores.probs.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_votes_that_go_round_do_not_divide_by_zero() -> None:
@@ -158,7 +174,7 @@ def test_people_are_smoothed_apart_and_forgotten_after_a_gap() -> None:
     smooth = smoother()
     both = np.array([HAPPY, SAD], np.float32)
     for i in range(10):
-        now = smooth.update(both, both.argmax(axis=1), np.array([1, 2]), i / 30)
+        now = smooth.update(Scores(both, THREE), both.argmax(axis=1), np.array([1, 2]), i / 30)
     assert now.class_id.tolist() == [0, 1]
-    later = smooth.update(both[::-1], np.array([1, 0]), np.array([1, 2]), 5.0)
+    later = smooth.update(Scores(both[::-1], THREE), np.array([1, 0]), np.array([1, 2]), 5.0)
     assert later.class_id.tolist() == [1, 0]

@@ -24,7 +24,8 @@ class ReadOptions:
         flip: Average over each face and its mirror image (test-time augmentation).
         threshold: Abstain under this confidence; None takes the recogniser's own.
         whole_if_none: Read the whole picture as one face when none is found.
-        system: Coordinates of the affect estimate, a key of `affect.COORDINATES`.
+        system: Coordinates of the affect estimate, a key of `affect.COORDINATES`; it has no
+            meaning for a network that answers valence and arousal itself.
     """
 
     flip: bool = False
@@ -114,7 +115,9 @@ def make_reading(
     """Put a reading together; `class_id` says which label leads each face."""
     top = tuple(scores.labels[int(i)] for i in class_id)
     label = tuple(UNCERTAIN if a else t for a, t in zip(abstained, top, strict=True))
-    affect = affect_from_scores(scores, system=system)
+    affect = scores.affect
+    if affect is None:
+        affect = affect_from_scores(scores, system=system)
     return Reading(faces, scores, affect, top, label, confidence, abstained, is_whole)
 
 
@@ -154,7 +157,7 @@ def _split_readings(
         readings.append(
             make_reading(
                 faces,
-                Scores(vote.scores.probs[rows], recognizer.labels),
+                vote.scores[rows],
                 vote.class_id[rows],
                 confidence,
                 confidence < threshold,

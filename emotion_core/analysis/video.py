@@ -18,7 +18,7 @@ from ..classify import Recognizer
 from ..faces import Detector
 from ..quality import face_quality
 from ..tracking import Smoother, Tracker
-from ..types import Faces, Frame, FrameReading, Image, Quality, Reading, Scores
+from ..types import Faces, Frame, FrameReading, Image, Quality, Reading
 from .picture import ReadOptions, find_faces, make_reading, read_faces
 
 
@@ -237,17 +237,17 @@ def _search(image: Image, detector: Detector, options: VideoOptions) -> Faces:
 def _smoothed(
     reading: Reading, smoother: Smoother, time_s: float, options: VideoOptions
 ) -> Reading:
-    """Return a reading with the smoothed probabilities of its people."""
+    """Return a reading with the smoothed scores of its people."""
     labels = reading.scores.labels
     winners = np.array([labels.index(name) for name in reading.top_label], np.int64)
     people = reading.faces.tracker_id
     if people is None:
         return reading
-    now = smoother.update(reading.scores.probs, winners, people, time_s)
-    confidence = now.probs[np.arange(len(reading)), now.class_id].astype(np.float32)
+    now = smoother.update(reading.scores, winners, people, time_s)
+    confidence = now.scores.probs[np.arange(len(reading)), now.class_id].astype(np.float32)
     return make_reading(
         reading.faces,
-        Scores(now.probs, labels),
+        now.scores,
         now.class_id,
         confidence,
         now.abstained,

@@ -3,7 +3,7 @@
 from .committee import VOTES, Committee
 from .contract import Classifier, Recognizer
 from .latency import BUDGET_MS, measure_latency
-from .litert import LiteRTClassifier
+from .litert import LiteRTClassifier, outputs_of
 
 __all__ = [
     "BUDGET_MS",
@@ -13,4 +13,5 @@ __all__ = [
     "LiteRTClassifier",
     "Recognizer",
     "measure_latency",
+    "outputs_of",
 ]

@@ -8,16 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..affect import scores_from_affect
 from ..cards import Card
 from ..committee import Vote, soft_vote
 from ..errors import CardMismatch, ModelNotTrusted
 from ..labels import LabelSet
 from ..metrics import scale_temperature
 from ..native import NET_THREADS
-from ..types import Scores
+from ..types import Affect, Scores
 
 #: Faces per call. A fixed set, since every new size costs an allocation of its own.
 _BATCHES = (16, 4, 1)
+
+
+def outputs_of(net: Any) -> list[Any]:
+    """Return the details of an interpreter's outputs, in the order in which the network has them.
+
+    LiteRT lists them in an order of its own; the signature of the file numbers them.
+    """
+    details = net.get_output_details()
+    if len(details) == 1:
+        return list(details)
+    named = net.get_signature_runner().get_output_details()
+    return [named[name] for name in sorted(named)]
 
 
 class LiteRTClassifier:
@@ -79,7 +92,10 @@ class LiteRTClassifier:
     def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
         """Return calibrated scores, (n, k), for crops uint8 (n, side, side, channels).
 
-        With `flip`, the mean over each crop and its mirror image.
+        They hold valence and arousal where the network answers them. A network that answers
+        nothing else has its labels read from these, `affect.scores_from_affect`.
+
+        With `flip`, all is the mean over each crop and its mirror image.
 
         Raises:
             ValueError: The crops are not of the card's side and channels.
@@ -90,39 +106,44 @@ class LiteRTClassifier:
                 f"{self.id} takes crops (n, {rule.side_px}, {rule.side_px}, {rule.channels}), "
                 f"got {crops.shape}."
             )
-        probs = self._run(crops)
+        answers = self._run(crops)
         if flip:
-            probs = np.asarray((probs + self._run(crops[:, :, ::-1])) / 2, np.float32)
-        return Scores(scale_temperature(probs, self._card.temperature), self.labels)
+            mirrored = self._run(crops[:, :, ::-1])
+            pairs = zip(answers, mirrored, strict=True)
+            answers = [np.mean(pair, axis=0, dtype=np.float32) for pair in pairs]
+        named = dict(zip(self._card.outputs, answers, strict=True))
+        affect = None
+        if "affect" in named:
+            affect = Affect(*np.clip(named["affect"], -1, 1).T)
+        if affect is not None and "emotion" not in named:
+            read = scores_from_affect(affect, self.labels, system=self._card.coordinates)
+            named["emotion"] = read.probs
+        probs = scale_temperature(named["emotion"], self._card.temperature)
+        return Scores(probs, self.labels, affect)
 
-    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [np.empty((0, len(self._card.labels)), np.float32)]
+    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return what each output answers, float32 (n, width)."""
+        parts = [[np.empty((0, width), np.float32) for width in self._widths]]
         start = 0
         with self._lock:
             while start < len(crops):
                 size = next(size for size in _BATCHES if size <= len(crops) - start)
                 parts.append(self._invoke(crops[start : start + size].astype(np.float32)))
                 start += size
-        return np.concatenate(parts)
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
-    def _invoke(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _invoke(self, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         net = self._nets.get(len(rows))
         if net is None:
             net = self._nets[len(rows)] = self._interpreter(len(rows))
         net.set_tensor(net.get_input_details()[0]["index"], rows)
         net.invoke()
-        return np.asarray(net.get_tensor(self._output(net)["index"]), np.float32)
+        return [np.array(net.get_tensor(index), np.float32) for index in self._outputs]
 
-    def _output(self, net: Any) -> Any:
-        """Return which of the network's outputs reads expressions."""
-        details = net.get_output_details()
-        where = self._card.outputs.index("emotion")
-        if len(details) != len(self._card.outputs):
-            raise CardMismatch(
-                f"The card of {self.id!r} names {len(self._card.outputs)} outputs, its network has "
-                f"{len(details)}. Restore the model's folder."
-            )
-        return details[where]
+    @property
+    def _widths(self) -> list[int]:
+        """How many numbers each output has, by the card."""
+        return [2 if name == "affect" else len(self._card.labels) for name in self._card.outputs]
 
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
@@ -137,10 +158,13 @@ class LiteRTClassifier:
     def _check_shapes(self, net: Any) -> None:
         rule = self._card.crop
         takes = net.get_input_details()[0]["shape"].tolist()[1:]
-        gives = self._output(net)["shape"].tolist()[1:]
+        outputs = outputs_of(net)
+        self._outputs = [detail["index"] for detail in outputs]
+        gives = [detail["shape"].tolist()[1:] for detail in outputs]
         wanted = [rule.side_px, rule.side_px, rule.channels]
-        if takes != wanted or gives != [len(self._card.labels)]:
+        if takes != wanted or gives != [[width] for width in self._widths]:
             raise CardMismatch(
-                f"The card of {self.id!r} describes {wanted} → {len(self._card.labels)} labels, "
-                f"its network is {takes} → {gives}. Restore the model's folder."
+                f"The card of {self.id!r} describes {wanted} → {self._widths} "
+                f"({', '.join(self._card.outputs)}), its network is {takes} → {gives}. Restore "
+                "the model's folder."
             )

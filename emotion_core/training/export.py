@@ -2,6 +2,7 @@
 
 import datetime
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..affect import scores_from_affect
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text
+from ..classify import outputs_of
 from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
+from ..labels import LabelSet
+from ..types import Affect
 from .checkpoint import TrainingState
 from .examples import Examples, TrainingData
 from .feed import answers_of, largest_gap
@@ -21,6 +26,8 @@ from .recipe import AFFECT, EMOTION, Recipe
 #: Largest difference of an output between Keras and LiteRT that an export may have.
 TOLERANCE = 1e-4
 _PROBE = 64
+#: A model of valence and arousal alone abstains until a label is at least so much likelier.
+_MORE_THAN_CHANCE = 0.01
 
 INTENDED = (
     "Describing which of some expressions a visible face looks like, in research, teaching and "
@@ -63,7 +70,7 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
     net.allocate_tensors()
     net.set_tensor(source, probe.astype(np.float32))
     net.invoke()
-    answered = [net.get_tensor(detail["index"]) for detail in net.get_output_details()]
+    answered = [net.get_tensor(detail["index"]) for detail in outputs_of(net)]
     difference = largest_gap(answered, answers_of(model, probe))
     if not difference <= TOLERANCE:
         raise TrainingError(
@@ -99,17 +106,16 @@ def write_model(
     difference = export_litert(model, folder / NETWORK_FILE, data.val.images[:_PROBE])
     with atomic_path(folder / KERAS_FILE) as temporary:
         model.save(temporary)
-    temperature, threshold = 1.0, 0.0
     figures: dict[str, Any] = {}
-    if EMOTION in recipe.outputs:
-        where = recipe.outputs.index(EMOTION)
-        probs = answers_of(model, data.val.images)[where]
-        temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
-        calibrated = metrics.scale_temperature(probs, temperature)
-        figures["validation"] = _measure(calibrated, data.val, data)
-        figures["answered_at_threshold"] = round(answered, 4)
-        if data.test is not None:
-            figures["test"] = _measure_twice(model, where, data.test, data, temperature)
+    probs = label_probs(recipe, answers_of(model, data.val.images), data.labels)
+    temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
+    if EMOTION not in recipe.outputs:  # a point near no label gives all of them the same
+        threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
+    calibrated = metrics.scale_temperature(probs, temperature)
+    figures["validation"] = _measure(calibrated, data.val, data)
+    figures["answered_at_threshold"] = round(answered, 4)
+    if data.test is not None:
+        figures["test"] = _measure_twice(recipe, model, data.test, data, temperature)
     if AFFECT in recipe.outputs:
         for name, split in (("validation_affect", data.val), ("test_affect", data.test)):
             if split is not None:
@@ -123,6 +129,7 @@ def write_model(
         crop=data.crop or recipe.crop,
         scaling="grey or RGB values 0..255; the network scales them itself",
         files={name: sha256_of(folder / name) for name in (NETWORK_FILE, KERAS_FILE)},
+        coordinates=recipe.affect if AFFECT in recipe.outputs else "",
         temperature=temperature,
         threshold=threshold,
         threshold_rule=f"lowest at which the answered validation faces (n {len(data.val)}) are "
@@ -153,6 +160,25 @@ def write_model(
     return card
 
 
+def label_probs(
+    recipe: Recipe, answers: list[NDArray[np.float32]], labels: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return the probabilities of the labels, float32 (n, k), from a network's outputs.
+
+    Where it answers valence and arousal alone, they are read from these.
+
+    Args:
+        recipe: What the network was trained by.
+        answers: One array per output, in its order.
+        labels: The k labels.
+    """
+    named = dict(zip(recipe.outputs, answers, strict=True))
+    if EMOTION in named:
+        return named[EMOTION]
+    affect = Affect(*np.clip(named[AFFECT], -1, 1).T)
+    return scores_from_affect(affect, LabelSet(labels), system=recipe.affect).probs
+
+
 def measure_affect(points: NDArray[np.float32], examples: Examples) -> dict[str, Any]:
     """Return the errors of valence and arousal, float32 (n, 2), in -1..1."""
     if examples.affect is None:
@@ -171,11 +197,12 @@ def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData)
 
 
 def _measure_twice(
-    model: Any, where: int, test: Examples, data: TrainingData, temperature: float
+    recipe: Recipe, model: Any, test: Examples, data: TrainingData, temperature: float
 ) -> dict[str, Any]:
+    answers = (answers_of(model, test.images, flip=flip) for flip in (False, True))
     plain, mirrored = (
-        metrics.scale_temperature(answers_of(model, test.images, flip=flip)[where], temperature)
-        for flip in (False, True)
+        metrics.scale_temperature(label_probs(recipe, one, data.labels), temperature)
+        for one in answers
     )
     with_flip = _measure(mirrored, test, data)
     return {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..classify import outputs_of
 from ..errors import StorageError, TrainingError
 from ..files import atomic_path, atomic_write
 from .examples import Examples, Rows
@@ -125,7 +126,7 @@ def _run_litert(content: bytes, images: NDArray[np.uint8] | Rows) -> list[NDArra
         net.allocate_tensors()
         net.set_tensor(source, images[[row]].astype(np.float32))
         net.invoke()
-        found.append([net.get_tensor(one["index"]) for one in net.get_output_details()])
+        found.append([net.get_tensor(one["index"]) for one in outputs_of(net)])
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 

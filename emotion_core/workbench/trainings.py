@@ -30,7 +30,7 @@ from ..runs import (
     note_job,
 )
 from ..texts import say
-from ..training.recipe import EMOTION, NAME, Recipe, parse_recipe
+from ..training.recipe import NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows
@@ -208,24 +208,21 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
 
 def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -> None:
     """Keep what the network answers on validation; every diagram is drawn from it."""
+    from ..training.export import label_probs
     from ..training.feed import answers_of
 
-    if EMOTION in recipe.outputs:
-        answers = answers_of(model, data.val.images)[recipe.outputs.index(EMOTION)]
-        probs = metrics.scale_temperature(answers, card.temperature)
-        labels = np.array(data.labels, object)
-        table = pd.DataFrame({"path": data.val.names, "truth": labels[data.val.truth]})
-        table["is_clear"] = data.val.clear
-        for column, name in enumerate(data.labels):
-            table[f"prob_{name}"] = probs[:, column]
-        write_table(table, run.folder / "validation.parquet")
+    answers = label_probs(recipe, answers_of(model, data.val.images), data.labels)
+    probs = metrics.scale_temperature(answers, card.temperature)
+    labels = np.array(data.labels, object)
+    table = pd.DataFrame({"path": data.val.names, "truth": labels[data.val.truth]})
+    table["is_clear"] = data.val.clear
+    for column, name in enumerate(data.labels):
+        table[f"prob_{name}"] = probs[:, column]
+    write_table(table, run.folder / "validation.parquet")
     size_mb = sum(path.stat().st_size for path in run.model_folder.glob("*.tflite")) / 1e6
-    latency = {}
-    if EMOTION in recipe.outputs:
-        latency = measure_latency(LiteRTClassifier(run.model_folder / NETWORK_FILE, card))
     report = {
         "metrics": card.metrics,
-        "latency": latency,
+        "latency": measure_latency(LiteRTClassifier(run.model_folder / NETWORK_FILE, card)),
         "parameters": card.parameters,
         "model_mb": round(size_mb, 2),
         "threshold": card.threshold,

@@ -9,7 +9,7 @@ import streamlit as st
 from emotion_core.analysis import ReadOptions
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
-from emotion_core.registry import reads_emotions
+from emotion_core.registry import like_minded, reads_faces
 from emotion_core.texts import say
 
 from . import resources
@@ -61,11 +61,11 @@ def choose(*, more: Callable[[], None] | None = None) -> Choice:
 
 
 def _choose_model() -> tuple[tuple[str, ...], str]:
-    cards = [e.card for e in resources.models() if e.card and reads_emotions(e.card)]
+    cards = [e.card for e in resources.models() if e.card and reads_faces(e.card)]
     shared = Counter(card.title for card in cards)
     # the widget tells its choices apart by what it shows
     titles = {c.id: c.title if shared[c.title] == 1 else f"{c.title} ({c.id})" for c in cards}
-    everybody = tuple(card.id for card in cards if card.labels == cards[0].labels)
+    everybody = tuple(card.id for card in like_minded(cards))
     choices: list[tuple[str, ...]] = [(model_id,) for model_id in titles]
     if len(everybody) > 1:
         choices.append(everybody)

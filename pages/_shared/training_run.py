@@ -131,31 +131,27 @@ def _show_figures(run: Run) -> None:
     report = run.report() or {}
     shown = report.get("metrics", {})
     split = "test" if "test" in shown else "validation"
+    tiles: list[tuple[str, str, str | None]] = []
     held = shown.get(split)
-    columns = st.columns(6)
     if held:
         low, high = held["accuracy_interval_95"]
-        columns[0].metric(
-            say(f"training.accuracy_{split}"),
-            f"{held['accuracy']:.1%}",
-            help=say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=held["n"]),
-        )
-        columns[1].metric(say("figure.val_macro_f1"), f"{held['macro_f1']:.1%}")
-        columns[2].metric(
-            say("figure.val_ece"), f"{held['ece_15_bins']:.1%}", help=say("training.ece_help")
-        )
+        interval = say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=held["n"])
+        tiles += [
+            (f"training.accuracy_{split}", f"{held['accuracy']:.1%}", interval),
+            ("figure.val_macro_f1", f"{held['macro_f1']:.1%}", None),
+            ("figure.val_ece", f"{held['ece_15_bins']:.1%}", say("training.ece_help")),
+        ]
     affect = shown.get(f"{split}_affect")
     if affect:
-        columns[2].metric(say("figure.val_mse"), f"{affect['mse']:.4f}")
-    columns[3].metric(say("training.column_parameters"), f"{report.get('parameters', 0):,}")
-    columns[4].metric(say("training.column_model_mb"), f"{report.get('model_mb', 0):.1f} MB")
+        tiles.append(("figure.val_mse", f"{affect['mse']:.4f}", None))
+    tiles.append(("training.column_parameters", f"{report.get('parameters', 0):,}", None))
+    tiles.append(("training.column_model_mb", f"{report.get('model_mb', 0):.1f} MB", None))
     latency = report.get("latency") or {}
     if latency:
-        columns[5].metric(
-            say("training.column_ms_per_face"),
-            f"{latency['median_ms']:.1f} ms",
-            help=say("training.latency_help", p95=f"{latency['p95_ms']:.1f}", budget=BUDGET_MS),
-        )
+        told = say("training.latency_help", p95=f"{latency['p95_ms']:.1f}", budget=BUDGET_MS)
+        tiles.append(("training.column_ms_per_face", f"{latency['median_ms']:.1f} ms", told))
+    for column, (name, value, told) in zip(st.columns(len(tiles)), tiles, strict=True):
+        column.metric(say(name), value, help=told)
 
 
 def _show_answers(run: Run) -> None:

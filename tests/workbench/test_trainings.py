@@ -12,16 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_core.affect import ray_label
+from emotion_core.affect import ray_label, scores_from_affect
+from emotion_core.analysis import read_frames, read_picture
+from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import SplitChoice
 from emotion_core.datasets.decisions import RELABEL, Decision
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, JobCancelled, TrainingError
+from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job, owner_hash
-from emotion_core.registry import list_models, load_model
+from emotion_core.media.photo import decode_photo
+from emotion_core.media.sample import sample_photo
+from emotion_core.registry import like_minded, list_models, load_model
 from emotion_core.runs import Run, delete_run, list_runs, load_run, request_stop
 from emotion_core.training.examples import Rows
 from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
+from emotion_core.types import Frame
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.learning import crop_rule, prepare_data, training_rows
 from emotion_core.workbench.store import Dataset, new_dataset
@@ -189,6 +195,43 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     delete_run(done)
     assert "mine" in [entry.id for entry in list_models()], "a promoted model outlives its run"
     assert run.id not in [one.id for one in list_runs(owner_hash("me"))]
+
+
+@pytest.mark.parametrize("outputs", [["affect"], ["emotion", "affect"]])
+def test_a_model_that_answers_valence_and_arousal_reads_faces(
+    dataset: Dataset, outputs: list[str]
+) -> None:
+    recipe = parse_recipe(tiny(epochs=4, outputs=outputs, monitor="val_mse"))
+    run = begin_run(dataset, recipe, owner="me")
+    card = work_on(run)
+    assert card.metrics["validation_affect"]["n"] == card.metrics["validation"]["target_n"]
+    promote_run(again(run), "mine")
+    assert [voter.id for voter in like_minded([card, load_model("mine").card])] == [
+        name for name in (card.id, "mine") if "emotion" in outputs
+    ]
+    model = load_model("mine")
+    held = np.asarray(prepare_data(dataset, recipe).val.images)
+    scores = model.classify(held, flip=True)
+    assert scores.affect is not None
+    answers = again(run).answers()
+    assert answers is not None
+    probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
+    assert model.classify(held).probs == pytest.approx(probs, abs=1e-3)
+    if outputs == ["affect"]:
+        read = scores_from_affect(scores.affect, model.labels, system="rays").probs
+        assert scores.probs.argmax(axis=1).tolist() == read.argmax(axis=1).tolist()
+        assert model.threshold > 1 / 2, "a point near no label is no answer"
+    # the same point reaches a picture's reading and, smoothed, a video's
+    detector, image = load_detector(), decode_photo(sample_photo())
+    reading = read_picture(image, detector, model)
+    crops = crop_faces(image, reading.faces, model.card.crop)
+    alone = model.classify(crops).affect
+    assert alone is not None
+    assert reading.affect.valence == pytest.approx(alone.valence)
+    frames = [Frame(image, i, i / 25) for i in range(5)]
+    for seen in read_frames(frames, detector, model):
+        assert seen.reading.affect.valence == pytest.approx(alone.valence, abs=1e-5)
+        assert seen.reading.affect.arousal == pytest.approx(alone.arousal, abs=1e-5)
 
 
 def test_others_see_nothing_of_it(dataset: Dataset) -> None:
