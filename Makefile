@@ -6,13 +6,16 @@ $(RUN) -m pytest -m "not browser" -n logical --maxprocesses 4 --dist worksteal
 $(RUN) -m pytest -m browser
 endef
 
-.PHONY: app test check bench models env env-dev clean
+.PHONY: app test test-slow check bench models env env-dev clean
 
 app: env            ## install what is needed and open the studio
 	$(RUN) -m streamlit run app.py
 
 test: env-dev       ## run all tests, the browser's included
 	$(TESTS)
+
+test-slow: env-dev  ## run the slow tests, too: every recipe of the seeds, more than twenty kills
+	$(RUN) -m pytest -m slow --slow
 
 check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 	$(RUN) -m ruff check .

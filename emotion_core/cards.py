@@ -14,6 +14,20 @@ OUTPUTS = ("emotion", "affect")
 SYSTEMS = ("rays", "anchors")
 #: The files of a model folder beside its card.
 NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
+#: What every card says of use and failure.
+INTENDED = (
+    "Describing which of some expressions a visible face looks like, in research, teaching and "
+    "media work, for people who know of it and agree."
+)
+FORBIDDEN = (
+    "Judging what somebody feels, intends or is; work places, schools, hiring, policing, "
+    "insurance, diagnosis, lie detection; identifying anybody."
+)
+LIMITS = (
+    "It judges the look of a face, not a mind: posed, subtle and mixed expressions are often "
+    "read as neutral.",
+    "Faces turned away, covered, blurred or under 24 px are read worse, without a warning.",
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .videos import Progress, VideoTask, analyse_video
-from .workbench import trainings
+from .workbench import imports, trainings
 from .workbench.tasks import PREFIX, TASKS, run_task
 
 #: The longer side of a preview.
@@ -42,6 +42,7 @@ def run_video(run: JobRun) -> None:
 JOBS: dict[str, Callable[[JobRun], None]] = {
     "video": run_video,
     trainings.KIND: trainings.run_job,
+    imports.KIND: imports.run_import,
     **{PREFIX + kind: run_task for kind in TASKS},
 }
 

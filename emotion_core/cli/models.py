@@ -1,4 +1,4 @@
-"""`models list|show|verify|fetch`"""
+"""`models list|show|verify|fetch|weights|import`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ from ..registry import list_models, model_folder, verify_model
 from ..texts import say
 from ..training.recipe import load_recipe
 from ..training.weights import published_weights
+from ..workbench.imports import PIXELS, ImportRequest, import_model
 from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
 app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
@@ -107,3 +108,61 @@ def weights(
             )
         )
     print(path)
+
+
+@app.command("import")
+def bring(
+    file: Annotated[
+        Path, typer.Argument(help="A .keras or .h5 file, or the folder of a SavedModel.")
+    ],
+    labels: Annotated[
+        str, typer.Option("--labels", help="Its labels in the order of its answers: angry,happy,…")
+    ],
+    takes: Annotated[
+        str, typer.Option("--input", help="What it takes, such as 48x48x1 or 224x224x3.")
+    ],
+    model_id: Annotated[
+        str, typer.Option("--id", help="The model's new name; the file's is taken without it.")
+    ] = "",
+    pixels: Annotated[
+        str, typer.Option("--pixels", help=f"What it wants pixels in: {', '.join(PIXELS)}.")
+    ] = "0..255",
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="For weights alone: the recipe that builds the network.")
+    ] = "",
+    outputs: Annotated[
+        str, typer.Option("--outputs", help="emotion, affect, or both in order.")
+    ] = "emotion",
+    coordinates: Annotated[
+        str, typer.Option("--coordinates", help="Of valence and arousal: rays or anchors.")
+    ] = "rays",
+    margin: Annotated[
+        float, typer.Option("--margin", help="Side of a crop, in sides of the face's box.")
+    ] = 1.2,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="You trust where the file comes from.")
+    ] = False,
+) -> None:
+    """Add a model of your own that was trained elsewhere; it is read in a confined process."""
+    with refusals():
+        sides = takes.lower().split("x")
+        if len(sides) != 3 or not all(side.isdigit() for side in sides) or sides[0] != sides[1]:
+            raise ModelError(say("error.import_input"))
+        request = ImportRequest(
+            file=str(file),
+            id=model_id or file.stem,
+            labels=_words(labels),
+            side_px=int(sides[0]),
+            channels=int(sides[2]),
+            pixels=pixels,
+            outputs=_words(outputs),
+            coordinates=coordinates,
+            recipe=recipe,
+            margin=margin,
+        )
+        card = import_model(request, is_trusted=trust)
+    print(f"{card.id}: ready, {card.parameters:,} parameters")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

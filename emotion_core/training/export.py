@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..affect import scores_from_affect
-from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text
+from ..cards import FORBIDDEN, INTENDED, KERAS_FILE, LIMITS, NETWORK_FILE, Card, card_text
 from ..classify import outputs_of
 from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
@@ -28,20 +28,6 @@ TOLERANCE = 1e-4
 _PROBE = 64
 #: A model of valence and arousal alone abstains until a label is at least so much likelier.
 _MORE_THAN_CHANCE = 0.01
-
-INTENDED = (
-    "Describing which of some expressions a visible face looks like, in research, teaching and "
-    "media work, for people who know of it and agree."
-)
-FORBIDDEN = (
-    "Judging what somebody feels, intends or is; work places, schools, hiring, policing, "
-    "insurance, diagnosis, lie detection; identifying anybody."
-)
-LIMITS = (
-    "It judges the look of a face, not a mind: posed, subtle and mixed expressions are often "
-    "read as neutral.",
-    "Faces turned away, covered, blurred or under 24 px are read worse, without a warning.",
-)
 
 
 def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:

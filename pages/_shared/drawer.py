@@ -7,6 +7,7 @@ import streamlit as st
 from emotion_core import jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
+from emotion_core.workbench import imports
 from emotion_core.workbench.tasks import PREFIX, TASKS
 from emotion_core.workbench.trainings import KIND
 
@@ -17,6 +18,7 @@ _PAGES = {
     "video": "pages/video.py",
     "camera": "pages/video.py",
     KIND: "pages/training.py",
+    imports.KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
 }
 
@@ -33,6 +35,8 @@ def show_drawer() -> None:
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
     st.session_state["job"] = job.id
+    if job.kind == imports.KIND:
+        st.session_state.update(training_view="bring", run=None, imported=job.id)
     st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
     st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
     st.switch_page(_PAGES[job.kind])
@@ -45,6 +49,8 @@ def describe(job: jobs.Job) -> str:
     if job.state == "waiting":
         return say("jobs.waiting", place=jobs.place_in_line(job))
     if job.state == "running":
+        if job.total == 1:
+            return say("jobs.one_step")
         unit = say(f"jobs.{_unit(job)}")
         if job.left_s is None:
             return say("jobs.running_open", done=job.done, unit=unit)

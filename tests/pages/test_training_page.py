@@ -19,6 +19,7 @@ from emotion_core.workbench.trainings import begin_run, promote_run, work_on
 from tests.builders import write_faces
 from tests.pages.test_video_page import fresh_app
 from tests.training.test_training import tiny
+from tests.workbench.test_imports import keras_file, small
 
 OWNER = "tester"
 
@@ -52,6 +53,14 @@ def new(app: AppTest) -> AppTest:
 
 def mine() -> list[Run]:
     return list_runs(owner_hash(OWNER))
+
+
+def wait_for_job(state: str) -> None:
+    end_s = time.monotonic() + 120
+    while (job := list_jobs(OWNER)[0]).state != state:
+        assert not job.is_over, job.message
+        assert time.monotonic() < end_s
+        time.sleep(0.3)
 
 
 def test_it_invites_when_it_is_empty() -> None:
@@ -125,6 +134,41 @@ def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> Non
     assert not app.exception
     choices = app.selectbox(key="model").options
     assert any("mine" in choice or "tiny" in choice for choice in choices)
+
+
+def test_a_model_is_brought(tmp_path: Path) -> None:
+    app = opened()
+    app.button(key="training_view-bring").click().run()
+    assert app.button(key="bring_start").disabled
+    file = keras_file(small(), tmp_path)
+    app.get("file_uploader")[0].set_value(("my_[m].keras", file.read_bytes(), "")).run()
+    assert app.button(key="bring_start").disabled, "nobody has said that they trust it"
+    app.checkbox(key="bring_trust").set_value(True)
+    app.text_input(key="bring_name").set_value("mine")
+    app.number_input(key="bring_side").set_value(24)
+    app.selectbox(key="bring_pixels").set_value("0..1")
+    app.selectbox(key="bring_channels").set_value(1).run()
+    app.button(key="bring_start").click().run()
+    wait_for_job("failed")
+    app.run()
+    assert not app.exception
+    assert any("7 labels would be" in box.value for box in app.error)
+    app.text_input(key="bring_labels").set_value("angry, happy, neutral").run()
+    app.button(key="bring_start").click().run()
+    wait_for_job("done")
+    app.run()
+    assert not app.exception
+    assert any("mine is ready" in box.value for box in app.success)
+    assert "mine" in [entry.id for entry in list_models() if entry.card]
+    assert not list((tmp_path / "mien-home" / "jobs").glob("*/input")), "the upload is gone"
+
+
+def test_a_shared_studio_takes_no_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pages._shared.visitor.is_own_machine", lambda: False)
+    app = opened()
+    app.button(key="training_view-bring").click().run()
+    assert say("training.bring_shared") in [box.value for box in app.info]
+    assert not app.get("file_uploader")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import streamlit as st
 import streamlit_webrtc.component
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +25,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def fresh_app() -> AppTest:
     """The studio as it opens; the drawer is drawn by its first run alone in such a test."""
+    st.cache_resource.clear()  # the models of another test's work folder
     running = AppTest.from_file(APP, default_timeout=60)
     running.session_state["notice_accepted"] = True
     running.session_state["owner"] = "tester"

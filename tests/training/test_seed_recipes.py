@@ -1,9 +1,26 @@
 """The recipes of the four student systems, setting by setting."""
 
+from pathlib import Path
+
+import keras
+import numpy as np
 import pytest
 
+from emotion_core.datasets.sources import SourceSpec
 from emotion_core.datasets.splits import RULES
-from emotion_core.training.recipe import Head, Plateau, Recipe, load_recipe, recipe_names
+from emotion_core.training.fit import train
+from emotion_core.training.recipe import (
+    Head,
+    Plateau,
+    Recipe,
+    changed_recipe,
+    load_recipe,
+    recipe_names,
+)
+from emotion_core.workbench.index import build_index
+from emotion_core.workbench.learning import prepare_data
+from emotion_core.workbench.store import Dataset, new_dataset
+from tests.builders import write_faces
 
 SEEDS = [name for name in recipe_names() if name.startswith("seed-")]
 FULL = {"rotation_deg": 15, "shift": 0.15, "shear_deg": 0.2, "zoom": 0, "brightness": (0.6, 1.4)}
@@ -160,3 +177,42 @@ def test_seed_004() -> None:
         assert not differs(
             recipe, rotation_deg=15, shift=0.15, shear_deg=0.15, zoom=0.15, flip=True
         )
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Some faces of two labels."""
+    home = tmp_path_factory.mktemp("few")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_HOME", str(home / "mien"))
+        made = new_dataset("few", SourceSpec(str(write_faces(home / "set", 24))), owner="me")
+        build_index(made)
+    return made
+
+
+#: One of each loop: two stages, one output of emotions, one of valence and arousal.
+QUICK = ("seed-003-convnext", "seed-003-affect", "seed-004")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SEEDS],
+)
+def test_each_recipe_takes_two_steps(name: str, few: Dataset, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    changes = [f"stages.{i}.epochs=1" for i in range(len(recipe.stages))]
+    changes.append("weights=none")
+    if recipe.network != "elu_cnn":  # the others take any size
+        changes.append("crop.side_px=71")
+    if "ConvNeXt" in recipe.options.get("variant", ""):  # the same layers, a twelfth of them
+        changes.append("options.variant=ConvNeXtTiny")
+    recipe = changed_recipe(recipe, changes)
+    data = prepare_data(few, recipe)
+    two_steps = changed_recipe(recipe, [f"batch={-(-len(data.train) // 2)}"])
+    model, state = train(two_steps, data, tmp_path)
+    assert len(state.history) == len(recipe.stages)
+    assert all(np.isfinite(row["loss"]) for row in state.history)
+    assert {"images_per_s", "seconds", "rate"} <= set(state.history[0])
+    assert recipe.monitor in state.history[0], "what decides about the best epoch"
+    assert model.count_params() > 1e6
+    keras.backend.clear_session()

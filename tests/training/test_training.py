@@ -46,7 +46,7 @@ SCRIPT = """
     tensorflow.config.experimental.enable_op_determinism()
     from emotion_core.training.ferplus import ferplus_data
     from emotion_core.training.fit import train
-    from emotion_core.training.recipe import parse_recipe
+    from emotion_core.training.recipe import changed_recipe, parse_recipe
     from tests.builders import make_voted_faces
     from tests.training.test_training import KILLED
 
@@ -55,7 +55,8 @@ SCRIPT = """
         time.sleep(0.3)
 
     data = ferplus_data(make_voted_faces(64))
-    train(parse_recipe(KILLED), data, Path(sys.argv[1]), on_epoch=slow)
+    recipe = changed_recipe(parse_recipe(KILLED), [f"stages.1.epochs={sys.argv[2]}"])
+    train(recipe, data, Path(sys.argv[1]), on_epoch=slow)
 """
 #: Two stages, a plateau and Adam's own state: all of it has to survive.
 KILLED = {
@@ -202,10 +203,11 @@ def test_an_export_that_differs_is_not_written(
 TIMES = ("seconds", "images_per_s")
 
 
-def run_script(folder: Path) -> subprocess.Popen[str]:
+def run_script(folder: Path, *, epochs: int = 3) -> subprocess.Popen[str]:
+    """Train one epoch of the head and some of all, slowly, in a process of its own."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder)],
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder), str(epochs)],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -214,20 +216,54 @@ def run_script(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def kill(victim: subprocess.Popen[str]) -> None:
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait(timeout=30) == -signal.SIGKILL
+
+
+def kill_after_an_epoch(folder: Path, *, after_s: float, epochs: int) -> None:
+    with run_script(folder, epochs=epochs) as victim:
+        assert victim.stdout is not None
+        victim.stdout.readline()  # one epoch more is finished
+        time.sleep(after_s)
+        kill(victim)
+
+
+def kill_during_a_save(folder: Path, *, epochs: int) -> None:
+    """Kill it while the temporary file of a checkpoint lies there."""
+    checkpoints = folder / "checkpoints"
+    before = {path.name for path in checkpoints.glob(".*")}
+    with run_script(folder, epochs=epochs) as victim:
+        while not {path.name for path in checkpoints.glob(".*")} - before:
+            assert victim.poll() is None, "it ended before it was seen saving"
+        kill(victim)
+
+
 def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    for _ in range(2):
+        kill_after_an_epoch(tmp_path / "killed", after_s=0.1, epochs=3)
+    check_same_as_uninterrupted(tmp_path, epochs=3)
+
+
+@pytest.mark.slow
+def test_many_kills_change_nothing(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(22):
+        if number % 2:
+            kill_during_a_save(tmp_path / "killed", epochs=60)
+        else:
+            after_s = float(random.uniform(0, 0.8))
+            kill_after_an_epoch(tmp_path / "killed", after_s=after_s, epochs=60)
+    check_same_as_uninterrupted(tmp_path, epochs=60)
+
+
+def check_same_as_uninterrupted(tmp_path: Path, *, epochs: int) -> None:
+    """Let the killed training end, train once without a kill, and compare all that is kept."""
     from emotion_core.training.checkpoint import load_checkpoint
 
-    with run_script(tmp_path / "whole") as whole:
-        assert whole.wait(timeout=180) == 0
-    for _ in range(2):
-        with run_script(tmp_path / "killed") as victim:
-            assert victim.stdout is not None
-            victim.stdout.readline()  # one epoch more is finished
-            time.sleep(0.1)
-            victim.send_signal(signal.SIGKILL)
-            assert victim.wait(timeout=30) == -signal.SIGKILL
-    with run_script(tmp_path / "killed") as survivor:
-        assert survivor.wait(timeout=180) == 0
+    for name in ("whole", "killed"):
+        with run_script(tmp_path / name, epochs=epochs) as undisturbed:
+            assert undisturbed.wait(timeout=180) == 0
     one, other = (load_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "killed"))
     assert one is not None
     assert other is not None
@@ -235,7 +271,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(tmp_path:
         [{k: v for k, v in row.items() if k not in TIMES} for row in held.state.history]
         for held in (one, other)
     ]
-    assert len(histories[0]) == 4
+    assert len(histories[0]) == epochs + 1
     for row, same in zip(*histories, strict=True):
         assert row == pytest.approx(same, abs=1e-5)
     for first, second in zip(one.best, other.best, strict=True):

@@ -1,0 +1,70 @@
+"""`python -m emotion_core.sandbox MODULE ARGUMENTS`: a process that may compute and nothing else.
+
+It has no network, starts no programs, and its memory is bounded. For files that nobody has
+checked: a second wall behind the refusals of who reads them.
+"""
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+#: Of addresses, not of memory in use: TensorFlow alone takes several GB of them.
+_MEMORY_BYTES = 12_000_000_000
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+#: What Python code may not even try afterwards, by the names of its audit events.
+_FORBIDDEN = (
+    "socket.bind",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.sendto",
+    "subprocess.Popen",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+)
+
+
+def confine(*, memory_bytes: int) -> None:
+    """Take the network away from this process, where the system lets it, and bound its memory.
+
+    Called before anything starts a thread. Linux gives the process a network of its own without a
+    way out; elsewhere, and where that is not permitted, `forbid` alone holds. The bound is on
+    addresses, of which a process needs several times what it uses.
+    """
+    with suppress(ImportError, OSError, ValueError):  # not there on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def forbid() -> None:
+    """Refuse, from now on and for good, that Python code here connects or starts a program."""
+
+    def check(event: str, _: tuple[Any, ...]) -> None:
+        if event in _FORBIDDEN:
+            raise PermissionError(f"{event} is not allowed in process {os.getpid()}")
+
+    sys.addaudithook(check)
+
+
+def main() -> None:
+    """Confine this process, import a module, and call its `main` with the arguments."""
+    name, *arguments = sys.argv[1:]
+    confine(memory_bytes=_MEMORY_BYTES)
+    module = import_module(name)
+    forbid()
+    module.main(*arguments)
+
+
+if __name__ == "__main__":
+    main()

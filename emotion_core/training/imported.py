@@ -1,0 +1,230 @@
+"""Read one foreign model file; `sandbox` runs this, with a folder as the argument.
+
+request.json               what to read and how: the fields of `workbench.imports.ImportRequest`
+model.tflite, model.keras  what is made of it
+answer.json                `parameters`, `difference`, `notes`; or `refused` and `is_unsafe`
+"""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..errors import EmotionError, ModelError, ModelNotTrusted
+from ..files import read_json, write_json
+from .export import export_litert
+from .recipe import changed_recipe, load_recipe
+from .zoo import build_network
+
+_CONFIG_MAX_BYTES = 50_000_000
+#: Layers that carry code, or point to another file.
+_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+#: Where layers may come from; the networks here register some of their own.
+_HOMES = ("keras", "builtins", "emotion_core.training.zoo")
+#: Operations of a SavedModel that reach out of it.
+_OPERATIONS = ("PyFunc", "ReadFile", "WriteFile", "LoadLibrary", "PrintV2", "Rpc")
+_PROBE = 16
+#: How Keras makes its messages bold.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _imagenet(pixels: Any) -> Any:
+    mean, spread = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return keras.layers.Rescaling(
+        [1 / 255 / one for one in spread],
+        [-middle / one for middle, one in zip(mean, spread, strict=True)],
+    )(pixels)
+
+
+#: From 0..255 to what the file wants, by the names that `--pixels` takes.
+PIXELS: dict[str, Any] = {
+    "0..255": lambda pixels: pixels,
+    "0..1": keras.layers.Rescaling(1 / 255),
+    "-1..1": keras.layers.Rescaling(1 / 127.5, -1),
+    "imagenet": _imagenet,
+}
+
+
+def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Read a model file and write it in the forms of a model folder.
+
+    Args:
+        request: What to read and how.
+        folder: Where `model.tflite` and, where the file can be kept as Keras, `model.keras` go.
+
+    Returns:
+        `parameters`, `difference` between the two forms, and `notes` for the card.
+
+    Raises:
+        ModelNotTrusted: The file carries code or is damaged.
+        ModelError: It does not fit what was said of it.
+    """
+    name = request["name"]
+    foreign, is_kept = _load(Path(request["file"]), request)
+    side, channels = request["side_px"], request["channels"]
+    takes = getattr(foreign, "input_shape", None)
+    if isinstance(takes, tuple) and len(takes) == 4:
+        wanted = (side, side, channels)
+        if any(one not in (None, other) for one, other in zip(takes[1:], wanted, strict=True)):
+            raise ModelError(
+                f"The network in {name} does not take {side}×{side}×{channels} but "
+                f"{'×'.join(str(one or 'any') for one in takes[1:])}. Say so with --input."
+            )
+    pixels = keras.Input((side, side, channels), name="pixels")
+    try:
+        answers = foreign(PIXELS[request["pixels"]](pixels))
+    except Exception as error:
+        raise ModelError(
+            f"The network in {name} does not take {side}×{side}×{channels}: "
+            f"{_one_line(error)}. Say what it takes with --input."
+        ) from error
+    if isinstance(answers, dict):
+        answers = [answers[name] for name in sorted(answers)]
+    held = list(answers) if isinstance(answers, list | tuple) else [answers]
+    _check_widths([tuple(one.shape) for one in held], request)
+    probe = np.random.default_rng(0).integers(0, 256, (_PROBE, side, side, channels), np.uint8)
+    held, notes = _as_probabilities(pixels, held, request, probe)
+    model = keras.Model(pixels, held[0] if len(held) == 1 else held)
+    difference = export_litert(model, folder / "model.tflite", probe)
+    if is_kept:
+        model.save(folder / "model.keras")
+    count = int(model.count_params())
+    return {"parameters": count, "difference": difference, "notes": notes}
+
+
+def _load(path: Path, request: dict[str, Any]) -> tuple[Any, bool]:
+    """Return a callable network, and whether Keras can keep it in a file of its own."""
+    name = request["name"]
+    if path.is_dir():
+        return _saved_model(path, name), False
+    magic = path.read_bytes()[:8] if path.stat().st_size else b""
+    if magic[:4] == b"PK\x03\x04":
+        _refuse_code(_keras_config(path, name), name)
+        return keras.models.load_model(path, compile=False, safe_mode=True), True
+    if magic == b"\x89HDF\r\n\x1a\n":
+        return _hdf5(path, request), True
+    raise ModelNotTrusted(
+        f"{name} is no model that can be read: neither a .keras file, nor HDF5 (.h5), nor "
+        "the folder of a SavedModel."
+    )
+
+
+def _keras_config(path: Path, name: str) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("config.json")
+        if entry.file_size > _CONFIG_MAX_BYTES:
+            raise ModelNotTrusted(f"The description in {name} is too large.")
+        return json.loads(archive.read(entry))
+
+
+def _hdf5(path: Path, request: dict[str, Any]) -> Any:
+    import h5py
+
+    name = request["name"]
+    with h5py.File(path, "r") as file:
+        described = file.attrs.get("model_config")
+    if described is not None:
+        text = described.decode() if isinstance(described, bytes) else str(described)
+        _refuse_code(json.loads(text), name)
+        return keras.models.load_model(path, compile=False)
+    if not request["recipe"]:
+        raise ModelError(
+            f"{name} holds weights alone. Say whose they are with --recipe: a training "
+            "recipe that builds the same network."
+        )
+    recipe = changed_recipe(load_recipe(request["recipe"]), ["weights=none"])
+    network = build_network(
+        recipe.network,
+        input_px=request["side_px"],
+        classes=len(request["labels"]),
+        channels=request["channels"],
+        outputs=tuple(request["outputs"]),
+        head=recipe.head,
+        **recipe.options,
+    )
+    network.load_weights(path)
+    return network
+
+
+def _saved_model(path: Path, name: str) -> Any:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    signature = loaded.signatures.get("serving_default")
+    if signature is None:
+        raise ModelError(f"The SavedModel {name} has no signature 'serving_default'.")
+    graph = signature.graph.as_graph_def()
+    nodes = [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
+    found = {node.op for node in nodes if any(word in node.op for word in _OPERATIONS)}
+    if found:
+        raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")
+    return keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")
+
+
+def _refuse_code(config: Any, name: str) -> None:
+    """Raise where a description names a layer that carries code, wherever in it."""
+    if isinstance(config, list):
+        for part in config:
+            _refuse_code(part, name)
+    if not isinstance(config, dict):
+        return
+    kind, home = config.get("class_name"), config.get("module")
+    if kind in _CODE:
+        raise ModelNotTrusted(
+            f"{name} has a {kind} layer, which carries code. Build it without, save it again."
+        )
+    if isinstance(home, str) and not home.startswith(_HOMES):
+        raise ModelNotTrusted(f"{name} asks for code of {home}, which is not read.")
+    for part in config.values():
+        _refuse_code(part, name)
+
+
+def _check_widths(shapes: list[tuple[Any, ...]], request: dict[str, Any]) -> None:
+    name, n = request["name"], len(request["labels"])
+    wanted = [(None, 2 if output == "affect" else n) for output in request["outputs"]]
+    if shapes != wanted:
+        raise ModelError(
+            f"{name} answers {[list(shape[1:]) for shape in shapes]}; "
+            f"{' and '.join(request['outputs'])} over {n} labels would be "
+            f"{[list(shape[1:]) for shape in wanted]}. Name its labels in order with --labels."
+        )
+
+
+def _as_probabilities(
+    pixels: Any, held: list[Any], request: dict[str, Any], probe: Any
+) -> tuple[list[Any], list[str]]:
+    """Put a softmax on what answers emotions, unless its answers sum to 1 already."""
+    if "emotion" not in request["outputs"]:
+        return held, []
+    where = request["outputs"].index("emotion")
+    answered = np.asarray(keras.Model(pixels, held[where])(probe.astype(np.float32)))
+    if (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3):
+        return held, []
+    held[where] = keras.layers.Softmax(name="probabilities")(held[where])
+    return held, ["Its answers were no probabilities; a softmax was put on them."]
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, without where Keras met it."""
+    plain = _COLOURS.sub("", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception encountered")]
+    return (told or [type(error).__name__])[0][:200].rstrip(".")
+
+
+def main(path: str) -> None:
+    """Do what the request in a folder asks for, and say there how it ended."""
+    folder = Path(path)
+    request = read_json(folder / "request.json") or {}
+    try:
+        answer = read_foreign(request, folder)
+    except EmotionError as error:
+        answer = {"refused": str(error), "is_unsafe": isinstance(error, ModelNotTrusted)}
+    except Exception as error:  # noqa: BLE001 – a damaged file fails anywhere in a reader
+        told = f"{request['name']} cannot be read as a model: {_one_line(error)}."
+        answer = {"refused": told, "is_unsafe": True}
+    write_json(folder / "answer.json", answer)

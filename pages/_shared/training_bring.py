@@ -1,0 +1,118 @@
+"""A model of one's own from a file."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from emotion_core.cards import SYSTEMS
+from emotion_core.errors import InputError
+from emotion_core.jobs import Job, load_job
+from emotion_core.texts import say
+from emotion_core.training.recipe import recipe_names
+from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, start_import
+
+from . import resources, visitor
+from .drawer import describe
+from .errors import plain
+
+_OUTPUTS = {"emotion": ("emotion",), "affect": ("affect",), "both": ("emotion", "affect")}
+
+
+def show() -> None:
+    """Ask for a file and what has to be known of it; follow the job that reads it."""
+    if not visitor.is_own_machine():
+        st.info(say("training.bring_shared"))
+        return
+    st.caption(say("training.bring_about"))
+    upload = st.file_uploader(
+        say("training.bring_file"),
+        type=[ending.rsplit(".", 1)[1] for ending in ENDINGS],
+        help=say("training.bring_file_help"),
+        key="bring_file",
+    )
+    request = _ask(upload.name if upload else "")
+    is_trusted = st.checkbox(say("training.bring_trust"), key="bring_trust")
+    is_ready = upload is not None and is_trusted
+    if st.button(
+        say("training.bring_start"), type="primary", key="bring_start", disabled=not is_ready
+    ):
+        assert upload is not None
+        job = start_import(request, upload.getbuffer(), owner=visitor.owner())
+        st.session_state["imported"] = job.id
+    job = _last_job()
+    if job is not None:
+        st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id)
+
+
+def _ask(file: str) -> ImportRequest:
+    left, right = st.columns(2, gap="large")
+    with left:
+        name = st.text_input(
+            say("training.bring_name"), placeholder=Path(file).stem.split(".")[0], key="bring_name"
+        )
+        labels = st.text_input(
+            say("training.bring_labels"),
+            value="anger, disgust, fear, happy, sad, surprise, neutral",
+            key="bring_labels",
+        )
+        answers = st.selectbox(
+            say("training.bring_outputs"),
+            list(_OUTPUTS),
+            format_func=lambda one: say(f"training.bring_{one}"),
+            key="bring_outputs",
+        )
+        coordinates = SYSTEMS[0]
+        if answers != "emotion":
+            coordinates = st.selectbox(
+                say("training.bring_coordinates"), SYSTEMS, key="bring_coordinates"
+            )
+    with right:
+        side = st.number_input(say("training.bring_side"), 8, 1024, 224, step=1, key="bring_side")
+        channels = st.selectbox(
+            say("training.bring_channels"),
+            [3, 1],
+            format_func=lambda n: say("training.bring_grey" if n == 1 else "training.bring_rgb"),
+            key="bring_channels",
+        )
+        pixels = st.selectbox(
+            say("training.bring_pixels"),
+            PIXELS,
+            help=say("training.bring_pixels_help"),
+            key="bring_pixels",
+        )
+        recipe = st.selectbox(
+            say("training.bring_recipe"),
+            ["", *recipe_names()],
+            format_func=lambda one: one or say("training.bring_whole"),
+            key="bring_recipe",
+        )
+    return ImportRequest(
+        file=file,
+        id=name.strip() or Path(file).stem.split(".")[0],
+        labels=tuple(one.strip() for one in labels.split(",") if one.strip()),
+        side_px=int(side),
+        channels=int(channels),
+        pixels=pixels,
+        outputs=_OUTPUTS[answers],
+        coordinates=coordinates,
+        recipe=recipe,
+    )
+
+
+def _last_job() -> Job | None:
+    try:
+        return load_job(st.session_state.get("imported", ""), visitor.owner())
+    except InputError:
+        return None
+
+
+def _follow(job_id: str) -> None:
+    """Show how the job stands; the page is drawn anew when it ends."""
+    job = load_job(job_id, visitor.owner())
+    if job.state == "done":
+        resources.models.clear()
+        st.success(say("training.bring_done", model=plain(str((job.summary or {}).get("model")))))
+    elif job.state == "failed":
+        st.error(plain(job.message))
+    else:
+        st.info(plain(describe(job)))

@@ -1,0 +1,220 @@
+"""Models of one's own from files: read confined, given a card, or refused."""
+
+import json
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from emotion_core.errors import ModelError, ModelNotTrusted
+from emotion_core.registry import list_models, load_model, user_models_folder
+from emotion_core.workbench.imports import ImportRequest, import_model
+from tests.cli.test_cli import ROOT, mien
+
+LABELS = ("angry", "happy", "neutral")
+CANONICAL = ["anger", "happy", "neutral"]
+
+
+def small(*, activation: str | None = "softmax", channels: int = 1) -> keras.Model:
+    """A network that wants pixels in 0..1."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((24, 24, channels))
+    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(pixels))
+    return keras.Model(pixels, layers.Dense(3, activation=activation)(x))
+
+
+def request(file: Path, **changes: object) -> ImportRequest:
+    fields = {"id": "mine", "labels": LABELS, "side_px": 24, "channels": 1, "pixels": "0..1"}
+    return ImportRequest(**{**fields, "file": str(file), **changes})  # type: ignore[arg-type]
+
+
+def asked_for(folder: Path, **changes: object) -> ImportRequest:
+    """A request for a sound file, with what is wrong in it."""
+    file = changes.pop("file", None) or keras_file(small(), folder)
+    return request(Path(str(file)), **changes)
+
+
+def keras_file(model: keras.Model, folder: Path) -> Path:
+    model.save(folder / "m.keras")
+    return folder / "m.keras"
+
+
+def hdf5_file(model: keras.Model, folder: Path) -> Path:
+    model.save(folder / "m.h5")
+    return folder / "m.h5"
+
+
+def saved_model(model: keras.Model, folder: Path) -> Path:
+    model.export(str(folder / "m"), format="tf_saved_model", verbose=False)
+    return folder / "m"
+
+
+@pytest.mark.parametrize("write", [keras_file, hdf5_file, saved_model])
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_a_model_of_ones_own_answers_as_it_did(
+    write: Callable[[keras.Model, Path], Path], activation: str | None, tmp_path: Path
+) -> None:
+    model = small(activation=activation)
+    card = import_model(request(write(model, tmp_path)), is_trusted=True)
+    assert list(card.labels) == CANONICAL
+    assert any("softmax" in limit for limit in card.limits) == (activation is None)
+    faces = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), np.uint8)
+    expected = np.asarray(model(faces / np.float32(255)))
+    if activation is None:
+        expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    assert load_model("mine").classify(faces).probs == pytest.approx(expected, abs=1e-4)
+    assert [path.name for path in user_models_folder().iterdir()] == ["mine"]
+
+
+def test_weights_alone_go_into_the_network_of_a_recipe(tmp_path: Path) -> None:
+    from emotion_core.training.recipe import load_recipe
+    from emotion_core.training.zoo import build_network
+
+    recipe = load_recipe("vgg-xs")
+    network = build_network(
+        recipe.network, input_px=48, classes=3, head=recipe.head, **recipe.options
+    )
+    network.save_weights(tmp_path / "m.weights.h5")
+    asked = request(tmp_path / "m.weights.h5", side_px=48, pixels="0..255")
+    with pytest.raises(ModelError, match=r"weights alone.*--recipe"):
+        import_model(asked, is_trusted=True)
+    card = import_model(
+        request(tmp_path / "m.weights.h5", side_px=48, pixels="0..255", recipe="vgg-xs"),
+        is_trusted=True,
+    )
+    faces = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 1), np.uint8)
+    expected = np.asarray(network(faces.astype(np.float32)))
+    assert load_model(card.id).classify(faces).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_it_is_read_only_when_somebody_trusts_it(tmp_path: Path) -> None:
+    asked = request(keras_file(small(), tmp_path))
+    with pytest.raises(ModelNotTrusted, match="--trust"):
+        import_model(asked, is_trusted=False)
+    assert "mine" not in [entry.id for entry in list_models()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"labels": ("happy", "sad")}, "2 labels would be"),
+        ({"labels": ("happy", "happy", "sad")}, "two labels or more"),
+        ({"side_px": 4}, "8 to 1024"),
+        ({"side_px": 32}, "does not take 32×32×1"),
+        ({"channels": 3}, "does not take 24×24×3"),
+        ({"pixels": "0..3"}, "Pixels are one of"),
+        ({"id": "vgg-s"}, "already"),
+        ({"id": "a/b"}, "cannot be a model's name"),
+        ({"file": "nowhere.keras"}, "no file nowhere.keras"),
+    ],
+)
+def test_what_does_not_fit_is_said(changes: dict, word: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=word):
+        import_model(asked_for(tmp_path, **changes), is_trusted=True)
+    assert not list(user_models_folder().iterdir())
+
+
+def test_lambdas_are_refused_in_every_form(tmp_path: Path) -> None:
+    mark = tmp_path / "it-ran"
+
+    def run(x: object) -> object:
+        mark.touch()
+        return x
+
+    pixels = keras.Input((24, 24, 1))
+    x = layers.Lambda(run, output_shape=(24, 24, 1))(pixels)
+    model = keras.Model(pixels, layers.Dense(3)(layers.Flatten()(x)))
+    files = [keras_file(model, tmp_path), hdf5_file(model, tmp_path)]
+    mark.unlink(missing_ok=True)
+    for file in files:
+        with pytest.raises(ModelNotTrusted, match="Lambda layer, which carries code"):
+            import_model(request(file), is_trusted=True)
+    assert not mark.exists()
+    assert not list(user_models_folder().iterdir())
+
+
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_hostile_files_are_refused(step: int, test_data: Path) -> None:
+    files = sorted((test_data / "bad_inputs" / "archives").glob("*model*"))
+    assert len(files) >= 8
+    for file in files[::step]:
+        with pytest.raises(ModelError) as refusal:
+            import_model(request(file), is_trusted=True)
+        assert file.name in str(refusal.value)
+        assert "Traceback" not in str(refusal.value)
+    assert not list(user_models_folder().iterdir())
+
+
+CONFINED = """
+    import pathlib, sys, types
+    from emotion_core import sandbox
+    name = "what_it_tries"
+    module = types.ModuleType(name)
+    def main(target):
+        import socket, subprocess
+        for try_it in (
+            lambda: socket.create_connection(("127.0.0.1", int(target))),
+            lambda: subprocess.run(["true"]),
+            lambda: bytearray(20_000_000_000),
+        ):
+            try:
+                try_it()
+                print("allowed")
+            except (PermissionError, OSError, MemoryError) as error:
+                print(type(error).__name__)
+    module.main = main
+    sys.modules[name] = module
+    sys.argv = ["sandbox", name, sys.argv[1]]
+    sandbox.main()
+"""
+
+
+def test_the_confined_process_has_no_network_no_programs_and_bounded_memory() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(CONFINED), str(port)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    tried = told.stdout.split()
+    assert len(tried) == 3
+    assert "allowed" not in tried, told.stdout
+
+
+def test_the_network_is_taken_away_by_the_system_too() -> None:
+    """Where Linux permits it, also code that is not Python reaches nobody."""
+    script = (
+        "import ctypes, socket, sys\n"
+        "from emotion_core.sandbox import confine\n"
+        "confine(memory_bytes=8_000_000_000)\n"
+        "try:\n    socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print('allowed')\n"
+        "except OSError: print('refused')\n"
+    )
+    permitted = subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode == 0
+    if not permitted:
+        pytest.skip("this system lets nobody have a network of one's own")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [sys.executable, "-c", script, str(server.getsockname()[1])]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "refused"
+
+
+def test_the_command(tmp_path: Path) -> None:
+    file = keras_file(small(), tmp_path)
+    options = ("--labels", "angry,happy,neutral", "--input", "24x24x1", "--pixels", "0..1")
+    refused = mien("models", "import", file, *options)
+    assert refused.returncode == 2
+    assert "--trust" in refused.stderr
+    told = mien("models", "import", file, *options, "--id", "mine", "--trust")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("mine: ready, ")
+    assert "mine" in mien("models", "list").stdout
+    assert json.loads((user_models_folder() / "mine" / "card.json").read_text())["metrics"] == {}
+    assert "nobody has measured here" in " ".join(mien("models", "show", "mine").stdout.split())
