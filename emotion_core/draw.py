@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from .labels import UNCERTAIN
-from .palette import COLOURS, VALENCE_COLOURS, ink_on, rgb
+from .palette import COLOURS, HEAT, VALENCE_COLOURS, ink_on, rgb
 from .types import Image, Reading
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
@@ -164,3 +164,26 @@ def _draw_bars(
         canvas[top : top + step - 1, left : left + filled] = rgb(
             COLOURS.get(label, COLOURS[UNCERTAIN])
         )
+
+
+def draw_heat(face: NDArray[np.uint8], heat: NDArray[np.float32], *, side_px: int = 192) -> Image:
+    """Lay a map of 0..1 over a face: dark and blue where it is 0, yellow where it is 1.
+
+    Args:
+        face: uint8 (h, w), (h, w, 1) or RGB (h, w, 3).
+        heat: float32 (h, w).
+        side_px: Side of the picture that is returned; small faces are enlarged.
+
+    Returns:
+        uint8 RGB (side_px, side_px, 3).
+    """
+    grey = face.reshape(*face.shape[:2], -1)
+    ground = grey if grey.shape[2] == 3 else np.repeat(grey, 3, axis=2)
+    size = (side_px, side_px)
+    below = np.asarray(PillowImage.fromarray(ground).resize(size), np.float32)
+    levels = PillowImage.fromarray((255 * heat).astype(np.uint8)).resize(size)
+    strength = np.asarray(levels, np.float32)[..., None] / 255
+    low, high = (np.array(rgb(colour), np.float32) for colour in HEAT)
+    colour = low + (high - low) * strength
+    share = 0.25 + 0.35 * strength
+    return np.asarray(below * (1 - share) + colour * share, np.uint8)

@@ -26,6 +26,9 @@ VALENCE_COLOURS = MappingProxyType(
     }
 )
 
+#: Both ends of a map of strength: readable on light and dark skin, and in grey.
+HEAT = ("#1B2A6B", "#FFD23F")
+
 
 def rgb(colour: str) -> tuple[int, int, int]:
     """Return `#RRGGBB` as three numbers 0..255."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .videos import Progress, VideoTask, analyse_video
-from .workbench import imports, trainings
+from .workbench import imports, looking, trainings
 from .workbench.tasks import PREFIX, TASKS, run_task
 
 #: The longer side of a preview.
@@ -43,6 +43,7 @@ JOBS: dict[str, Callable[[JobRun], None]] = {
     "video": run_video,
     trainings.KIND: trainings.run_job,
     imports.KIND: imports.run_import,
+    looking.KIND: looking.run_looking,
     **{PREFIX + kind: run_task for kind in TASKS},
 }
 

@@ -143,6 +143,6 @@ with error_box():
         position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
         offer_whole(shown, chosen[position].key)
     leader = resources.recognizer(choice.model_ids, choice.vote).members[0]
-    show_result(shown, leader.card.crop, choice.drawing)
+    show_result(shown, leader.card, choice.drawing)
     show_model_note(shown.model_id, leader.card)
     show_downloads(shown, results, choice.drawing)

@@ -7,7 +7,7 @@ import streamlit as st
 from emotion_core import jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
-from emotion_core.workbench import imports
+from emotion_core.workbench import imports, looking
 from emotion_core.workbench.tasks import PREFIX, TASKS
 from emotion_core.workbench.trainings import KIND
 
@@ -19,6 +19,7 @@ _PAGES = {
     "camera": "pages/video.py",
     KIND: "pages/training.py",
     imports.KIND: "pages/training.py",
+    looking.KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
 }
 

@@ -1,8 +1,11 @@
 """One photo's reading: the picture first, then each face, the table and the downloads."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from emotion_core.cards import Card
 from emotion_core.crops import crop_faces, rule_for, shrink_to
@@ -11,9 +14,10 @@ from emotion_core.export import to_zip
 from emotion_core.labels import CANONICAL
 from emotion_core.photos import PhotoResult, photo_files
 from emotion_core.texts import label_name, say
-from emotion_core.types import CropRule, Reading
+from emotion_core.types import Reading
+from emotion_core.workbench.looking import can_look, start_looking
 
-from . import charts
+from . import charts, looking, visitor
 from .errors import plain
 
 #: Faces shown in full; a crowd's others stand in the table.
@@ -23,7 +27,7 @@ _CROP_SHOWN_PX = 112
 _PICTURE_SHOWN_PX = 1600
 
 
-def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> None:
+def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None:
     """Show the annotated picture with its faces beside it, and the table under it."""
     reading = result.reading
     picture, faces = st.columns([3, 2], gap="medium")
@@ -37,12 +41,14 @@ def show_result(result: PhotoResult, rule: CropRule, drawing: DrawOptions) -> No
         if reading.is_whole_picture:
             st.caption(say("photo.whole_note"))
     with faces:
-        rule = rule_for(rule, is_whole=reading.is_whole_picture)
+        rule = rule_for(leader.crop, is_whole=reading.is_whole_picture)
         crops = crop_faces(image, reading.faces[:_FACES_SHOWN], rule)
         for face, crop in enumerate(crops):
             _show_face(reading, face, crop.squeeze(), key=f"{result.name}-{face}")
         if len(reading) > _FACES_SHOWN:
             st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
+        if len(reading) and can_look(leader):
+            _offer_looking(result, leader, crops)
     if len(reading):
         _show_table(reading)
 
@@ -136,6 +142,23 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
             )
         with st.expander(say("photo.crop")):
             st.image(crop, width=_CROP_SHOWN_PX, alt=say("photo.crop_alt", face=face + 1))
+
+
+def _offer_looking(result: PhotoResult, leader: Card, crops: NDArray[np.uint8]) -> None:
+    """Offer to show where the leader looked on the faces that are shown."""
+    reading, labels = result.reading, list(leader.labels)
+    top = reading.top_label[: len(crops)]
+    asked = np.array([labels.index(name) for name in top], np.int64)
+    captions = [
+        say("looking.caption", label=label_name(name), percent=f"{reading.confidence[face]:.0%}")
+        for face, name in enumerate(top)
+    ]
+    looking.offer(
+        sha256(crops.tobytes() + f"{leader.id} {top}".encode()).hexdigest(),
+        lambda: start_looking(leader.id, crops, asked, owner=visitor.owner()),
+        captions,
+        faces=crops,
+    )
 
 
 def _show_table(reading: Reading) -> None:

@@ -6,22 +6,25 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from emotion_core import metrics
+from emotion_core.cards import read_card
 from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import InputError
 from emotion_core.jobs import Job
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run, delete_run, load_run, request_stop
-from emotion_core.texts import say
+from emotion_core.texts import label_name, say
 from emotion_core.training.recipe import parse_recipe
+from emotion_core.workbench.looking import can_look, start_looking_back
 from emotion_core.workbench.store import load_dataset
 from emotion_core.workbench.trainings import job_of, pause_run, promote_run, start_run, state_of
 
-from . import gallery, resources, training_charts, visitor
+from . import gallery, looking, resources, training_charts, visitor
 from .drawer import describe
 from .errors import error_box, plain
 from .training_runs import state_text
 
 _MISTAKES = 240
+_LOOKED_AT = 12
 
 
 def show(run: Run) -> None:
@@ -184,6 +187,7 @@ def _show_answers(run: Run) -> None:
         chart = training_charts.coverage(probs[clear], truth[clear], threshold)
         _chart(chart, f"coverage-{run.id}", say("training.coverage"))
     _show_mistakes(run, answers, probs, labels)
+    _show_looking(run, answers, probs, labels)
 
 
 def _show_per_label(
@@ -237,6 +241,42 @@ def _show_mistakes(
         reason=say("training.mistakes_reason"),
         suggested=dict(zip(paths, best[order].tolist(), strict=True)),
         notes={path: f"{probs[row].max():.0%}" for path, row in zip(paths, order, strict=True)},
+    )
+
+
+def _show_looking(
+    run: Run, answers: pd.DataFrame, probs: NDArray[np.floating], labels: list[str]
+) -> None:
+    """Show where the network looked on some validation faces: surest mistakes, or of one label."""
+    card = read_card(run.model_folder / "card.json")
+    if not can_look(card):
+        return
+    best, truth = probs.argmax(axis=1), answers["truth"].to_numpy(object)
+    chosen = st.selectbox(
+        say("looking.of"),
+        ["", *labels],
+        format_func=lambda name: (
+            say("looking.true_label", label=label_name(name)) if name else say("looking.mistakes")
+        ),
+        key=f"looking-of-{run.id}",
+        width=320,
+    )
+    is_asked = truth == chosen if chosen else np.array(labels, object)[best] != truth
+    rows = np.flatnonzero(is_asked & answers["is_clear"].to_numpy(bool))
+    rows = rows[np.argsort(-probs[rows].max(axis=1), kind="stable")][:_LOOKED_AT]
+    if not len(rows):
+        st.caption(say("dataset.no_pictures"))
+        return
+    named = [labels[best[row]] for row in rows]
+    looking.offer(
+        f"{run.id}-{chosen}",
+        lambda: start_looking_back(
+            run, answers["path"].iloc[rows].tolist(), named, owner=visitor.owner()
+        ),
+        [
+            say("looking.caption", label=label_name(name), percent=f"{probs[row].max():.0%}")
+            for row, name in zip(rows, named, strict=True)
+        ],
     )
 
 

@@ -1,5 +1,6 @@
 """Every page without a browser: empty, happy, refused."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,20 @@ def test_the_sample_of_home_opens_read(app: AppTest) -> None:
     app.run().button(key="sample").click().run()
     assert not app.exception
     assert "looks happy" in markdown_of(app)
+
+
+def test_where_the_network_looked_on_a_photo_is_shown(app: AppTest) -> None:
+    app.run().button(key="sample").click().run()
+    (asked,) = [one.key for one in app.button if str(one.key).startswith("looking-")]
+    app.button(key=asked).click().run()
+    end_s = time.monotonic() + 120
+    while say("looking.about") not in [text.value for text in app.caption]:
+        assert time.monotonic() < end_s
+        time.sleep(0.5)
+        app.run()
+        assert not app.exception
+        assert not app.error
+    assert asked not in [one.key for one in app.button], "it is kept for the visit"
 
 
 def test_uploads_are_read_and_bad_ones_refused_by_name(photo_page: AppTest) -> None:

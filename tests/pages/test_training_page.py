@@ -127,6 +127,21 @@ def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
     assert app.button(key=f"open-run-{done.id}")
 
 
+def test_where_the_network_looked_is_shown(done: Run) -> None:
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.selectbox(key=f"looking-of-{done.id}").set_value("happy").run()
+    app.button(key=f"looking-{done.id}-happy").click().run()
+    assert not app.exception
+    wait_for_job("done")
+    for _ in range(2):  # the fragment that waits reads it, then the page shows it
+        app.run()
+    assert not app.exception
+    assert not app.error
+    assert say("looking.about") in [text.value for text in app.caption]
+    assert [job for job in list_jobs(OWNER) if job.kind == "looking"] == []
+
+
 def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> None:
     promote_run(done, "mine")
     assert "mine" not in [member.card.id for member in load_committee().members]

@@ -1,0 +1,141 @@
+"""Jobs that show where a network looks: it takes gradients, and so TensorFlow, in a worker."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cards import KERAS_FILE, Card
+from ..errors import StorageError, TrainingError
+from ..files import atomic_path, atomic_write
+from ..jobs import Job, JobRun, delete_job, new_job, start_job
+from ..registry import model_folder, verify_model
+from ..runs import Run, load_run
+from ..texts import say
+from ..training.recipe import EMOTION, parse_recipe
+from .learning import prepare_data
+from .store import load_dataset
+
+KIND = "looking"
+_FACES, _HEAT = "faces.npz", "heat.npz"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Where a network looked on n faces.
+
+    Attributes:
+        faces: uint8 (n, h, w, c), as the network takes them.
+        heat: float32 (n, h, w) in 0..1.
+    """
+
+    faces: NDArray[np.uint8]
+    heat: NDArray[np.float32]
+
+
+def can_look(card: Card) -> bool:
+    """Return whether a model can show where it looks: its Keras file and expressions are there."""
+    return KERAS_FILE in card.files and EMOTION in card.outputs
+
+
+def start_looking(
+    model_id: str, faces: NDArray[np.uint8], class_id: NDArray[np.int64], *, owner: str
+) -> Job:
+    """Start a job that shows where a model looks on faces.
+
+    Args:
+        model_id: A model for which `can_look` holds.
+        faces: uint8 (n, h, w, c), cut out by its rule. They are deleted when the job ends, and
+            its result holds none of them.
+        class_id: int64 (n,), which label each is asked about.
+        owner: Whose job it is.
+
+    Raises:
+        StorageError: The job cannot be started.
+    """
+    job = new_job(KIND, model_id, owner=owner, settings={"model": model_id})
+    try:
+        held = io.BytesIO()
+        np.savez(held, faces=faces, class_id=class_id)
+        atomic_write(job.folder / "input" / _FACES, held.getbuffer())
+    except BaseException:
+        delete_job(job)
+        raise
+    start_job(job)
+    return job
+
+
+def start_looking_back(run: Run, paths: Sequence[str], labels: Sequence[str], *, owner: str) -> Job:
+    """Start a job that shows where the network of a run looks on validation pictures.
+
+    Args:
+        run: A run that is done.
+        paths: Names of pictures of its validation split.
+        labels: Which label each is asked about.
+        owner: Whose job it is.
+
+    Raises:
+        StorageError: The job cannot be started.
+    """
+    settings = {"looks_into": run.id, "paths": list(paths), "labels": list(labels)}
+    job = new_job(KIND, run.name, owner=owner, settings=settings)
+    start_job(job)
+    return job
+
+
+def run_looking(run: JobRun) -> None:
+    """Do the work of such a job, in its worker."""
+    run.progress(0, 1, is_quiet=True)
+    settings = run.job.settings
+    faces = None
+    if "looks_into" in settings:
+        training = load_run(settings["looks_into"])
+        recipe = parse_recipe(training.recipe)
+        path, outputs = training.model_folder / KERAS_FILE, recipe.outputs
+        data = prepare_data(load_dataset(training.dataset["id"]), recipe)
+        row_of = {name: row for row, name in enumerate(data.val.names)}
+        rows = [row_of[name] for name in settings["paths"] if name in row_of]
+        if len(rows) < len(settings["paths"]):
+            raise TrainingError(say("error.looking_gone"))
+        faces = np.asarray(data.val.images[np.array(rows, np.int64)])
+        asked = np.array([data.labels.index(label) for label in settings["labels"]], np.int64)
+        shown = faces
+    else:
+        card = verify_model(settings["model"])
+        path, outputs = model_folder(card.id) / KERAS_FILE, card.outputs
+        with np.load(run.input / _FACES) as held:
+            shown, asked = held["faces"], held["class_id"]
+    heat = _heat(path, shown, asked, outputs.index(EMOTION))
+    with atomic_path(run.result / _HEAT) as temporary:
+        kept = {"heat": heat} if faces is None else {"heat": heat, "faces": faces}
+        np.savez_compressed(temporary, **kept)
+    run.progress(1, 1)
+
+
+def read_looks(job: Job, faces: NDArray[np.uint8] | None = None) -> Looks:
+    """Return what a finished job found; `faces` where they were handed to it.
+
+    Raises:
+        StorageError: The result is gone or damaged.
+    """
+    path = job.folder / "result" / _HEAT
+    try:
+        with np.load(path) as held:
+            return Looks(held["faces"] if faces is None else faces, held["heat"])
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(say("error.no_result", name=path.name)) from error
+
+
+def _heat(
+    path: Path, faces: NDArray[np.uint8], asked: NDArray[np.int64], where: int
+) -> NDArray[np.float32]:
+    # heavy: only such a job takes gradients
+    import keras
+
+    from ..training import zoo  # noqa: F401 – its layers are registered by being imported
+    from ..training.gradcam import grad_cam
+
+    return grad_cam(keras.models.load_model(path, compile=False), faces, asked, where=where)

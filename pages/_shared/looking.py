@@ -1,0 +1,74 @@
+"""Where a network looked: a job takes the gradients, the page shows the heat."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from emotion_core.draw import draw_heat
+from emotion_core.errors import EmotionError
+from emotion_core.jobs import Job, delete_job, load_job
+from emotion_core.texts import say
+from emotion_core.workbench.looking import Looks, read_looks
+
+from . import visitor
+from .errors import plain
+
+_SHOWN_PX = 144
+
+
+def offer(
+    key: str,
+    start: Callable[[], Job],
+    captions: Sequence[str],
+    *,
+    faces: NDArray[np.uint8] | None = None,
+) -> None:
+    """Show a button; once it was clicked, the job's progress, then the faces with their heat.
+
+    Args:
+        key: What is looked at; the answer is kept under it as long as the page is open.
+        start: Starts the job.
+        captions: A word under each face.
+        faces: uint8 (n, h, w, c) where the page holds the faces; else the job's result does.
+    """
+    held = st.session_state.setdefault("looking", {})
+    answer = held.get(key)
+    if answer is None:
+        if st.button(say("looking.ask"), help=say("looking.help"), key=f"looking-{key}"):
+            held[key] = start().id
+            st.rerun()
+    elif isinstance(answer, str):
+        st.fragment(_follow, run_every=1.0)(key, answer, faces)
+    elif isinstance(answer, Looks):
+        _show(answer, captions)
+    else:
+        st.error(plain(str(answer)))
+
+
+def _follow(key: str, job_id: str, faces: NDArray[np.uint8] | None) -> None:
+    """Wait for the job; what it found is kept for the visit, and the job deleted."""
+    held = st.session_state["looking"]
+    try:
+        job = load_job(job_id, visitor.owner())
+        if not job.is_over:
+            st.caption(say("looking.under_way"))
+            return
+        held[key] = read_looks(job, faces) if job.state == "done" else EmotionError(job.message)
+        delete_job(job)
+    except EmotionError as error:
+        held[key] = error
+    st.rerun()
+
+
+def _show(looks: Looks, captions: Sequence[str]) -> None:
+    st.caption(say("looking.about"))
+    with st.container(horizontal=True):
+        for face, heat, caption in zip(looks.faces, looks.heat, captions, strict=True):
+            st.image(
+                draw_heat(face, heat),
+                width=_SHOWN_PX,
+                caption=plain(caption),
+                alt=say("looking.alt", caption=caption),
+            )
