@@ -63,9 +63,8 @@ def test_it_looks_where_the_difference_is() -> None:
 
 
 def test_a_network_without_planes_says_so() -> None:
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
-    )
+    pixels = keras.Input((8, 8, 1))
+    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.Flatten()(pixels)))
     with pytest.raises(TrainingError, match="lie on a plane"):
         grad_cam(model, FACES[:, :8, :8], np.zeros(20, np.int64))
 
