@@ -42,6 +42,7 @@ def run_video(run: JobRun) -> None:
 JOBS: dict[str, Callable[[JobRun], None]] = {
     "video": run_video,
     trainings.KIND: trainings.run_job,
+    trainings.EXPORT: trainings.run_export,
     imports.KIND: imports.run_import,
     looking.KIND: looking.run_looking,
     **{PREFIX + kind: run_task for kind in TASKS},

@@ -2,6 +2,8 @@
 row in `FORMATS`."""
 
 import shutil
+import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..cards import NETWORK_FILE
 from ..classify import outputs_of
 from ..errors import StorageError, TrainingError
 from ..files import atomic_path, atomic_write
@@ -20,6 +23,8 @@ from .feed import answers_of, largest_gap
 from .recipe import EMOTION
 
 _PROBE, _CALIBRATION = 64, 200
+#: The newest of ONNX that the converter writes well, and runtimes of the last years read.
+_OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,9 @@ def _litert_int8(model: Any, target: Path, val: Examples, outputs: tuple[str, ..
     converter.representative_dataset = lambda: (
         [val.images[[row]].astype(np.float32)] for row in chosen
     )
-    content = converter.convert()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inputs stay float32, and the converter wonders
+        content = converter.convert()
     atomic_write(target, content)
     given, expected = _run_litert(content, val.images), answers_of(model, val.images)
     difference = largest_gap(given, expected)
@@ -114,6 +121,57 @@ def _litert_int8(model: Any, target: Path, val: Examples, outputs: tuple[str, ..
     )
     loss = before - after
     return Exported(target, difference, round(loss, 4), int(clear.sum()))
+
+
+def _onnx(model: Any, target: Path, val: Examples, outputs: tuple[str, ...]) -> Exported:
+    """By way of LiteRT, where the network is flat already. Input `pixels`, outputs by name."""
+    try:
+        import onnx
+        import onnxruntime
+        import tf2onnx
+    except ImportError as error:
+        raise TrainingError(
+            f"ONNX needs the package {error.name}: pip install -r requirements-onnx.txt."
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        flat = Path(folder) / NETWORK_FILE
+        model.export(str(flat), format="litert", verbose=False)
+        # the pickers of operations warn of many that nothing here has
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made, _ = tf2onnx.convert.from_tflite(str(flat), opset=_OPSET)
+    _name_ends(made.graph, outputs)
+    probe = val.images[:_PROBE]
+    try:
+        onnx.checker.check_model(made, full_check=True)
+        session = onnxruntime.InferenceSession(made.SerializeToString())
+        given = session.run(None, {"pixels": probe.astype(np.float32)})
+    except Exception as error:
+        told = next(iter(str(error).splitlines()), type(error).__name__)[:160]
+        raise TrainingError(
+            f"This network cannot be written as ONNX ({told}). Take another form, such as "
+            "savedmodel."
+        ) from error
+    difference = largest_gap(given, answers_of(model, probe))
+    atomic_write(target, made.SerializeToString())
+    return _checked(target, difference)
+
+
+def _name_ends(graph: Any, outputs: tuple[str, ...]) -> None:
+    """Put the outputs of an ONNX graph in their order and give both ends the names of ours."""
+    # LiteRT numbers its outputs behind a colon, and lists them in an order of its own
+    given = sorted(graph.output, key=lambda one: int(one.name.rpartition(":")[2] or 0))
+    ends = {one.name: name for one, name in zip(given, outputs, strict=True)}
+    ends[graph.input[0].name] = "pixels"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                names[place] = ends.get(name, name)
+    ordered = [type(one).FromString(one.SerializeToString()) for one in given]
+    del graph.output[:]
+    graph.output.extend(ordered)
+    for one in (*graph.output, *graph.input):
+        one.name = ends.get(one.name, one.name)
 
 
 def _run_litert(content: bytes, images: NDArray[np.uint8] | Rows) -> list[NDArray[np.float32]]:
@@ -146,4 +204,5 @@ FORMATS: dict[str, Callable[[Any, Path, Examples, tuple[str, ...]], Exported]] =
     "keras": _keras,
     "savedmodel": _savedmodel,
     "litert-int8": _litert_int8,
+    "onnx": _onnx,
 }

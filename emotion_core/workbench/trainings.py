@@ -39,7 +39,10 @@ from .store import Dataset, load_dataset
 if TYPE_CHECKING:
     from ..training.formats import Exported
 
-KIND = "train"
+KIND, EXPORT = "train", "model-export"
+#: Forms that a finished model is written in besides its own, keys of `formats.FORMATS`; how the
+#: file's name ends. A SavedModel is a folder.
+FORMS = {"litert-int8": ".int8.tflite", "onnx": ".onnx", "savedmodel": ""}
 OnProgress = Callable[[int, int], None]
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -257,6 +260,35 @@ def export_run(run: Run, kind: str, target: Path) -> "Exported":
     recipe = parse_recipe(run.recipe)
     data = prepare_data(load_dataset(run.dataset["id"]), recipe)
     return export_as(kind, model, target, data.val, outputs=recipe.outputs)
+
+
+def start_export(run: Run, form: str, *, owner: str) -> Job:
+    """Start a job that writes the model of a finished run in another form.
+
+    Args:
+        run: A run that is done.
+        form: A key of `FORMS`.
+        owner: Whose job it is.
+
+    Raises:
+        StorageError: It cannot be started.
+    """
+    job = new_job(EXPORT, run.name, owner=owner, settings={"exported": run.id, "form": form})
+    start_job(job)
+    return job
+
+
+def run_export(run: JobRun) -> None:
+    """Do the work of such a job, in its worker."""
+    training, form = load_run(run.job.settings["exported"]), run.job.settings["form"]
+    run.progress(0, 1, is_quiet=True)
+    target = run.result / f"{training.recipe['name']}{FORMS[form]}"
+    made = export_run(training, form, target)
+    if target.is_dir():
+        shutil.make_archive(str(target), "zip", target)
+        shutil.rmtree(target)
+    run.summary.update(loss=made.accuracy_loss, n=made.n, difference=made.difference)
+    run.progress(1, 1)
 
 
 #: What runs are compared by.

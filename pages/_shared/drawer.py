@@ -9,7 +9,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench import imports, looking
 from emotion_core.workbench.tasks import PREFIX, TASKS
-from emotion_core.workbench.trainings import KIND
+from emotion_core.workbench.trainings import EXPORT, KIND
 
 from . import visitor
 from .errors import error_box, plain
@@ -18,6 +18,7 @@ _PAGES = {
     "video": "pages/video.py",
     "camera": "pages/video.py",
     KIND: "pages/training.py",
+    EXPORT: "pages/training.py",
     imports.KIND: "pages/training.py",
     looking.KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
@@ -38,7 +39,8 @@ def open_job(job: jobs.Job) -> None:
     st.session_state["job"] = job.id
     if job.kind == imports.KIND:
         st.session_state.update(training_view="bring", run=None, imported=job.id)
-    st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
+    shown = job.settings.get("exported", job.settings.get("looks_into", job.settings.get("run")))
+    st.session_state["run"] = shown or st.session_state.get("run")
     st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
     st.switch_page(_PAGES[job.kind])
 

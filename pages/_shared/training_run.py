@@ -9,14 +9,22 @@ from emotion_core import metrics
 from emotion_core.cards import read_card
 from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import InputError
-from emotion_core.jobs import Job
+from emotion_core.jobs import Job, list_jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.looking import can_look, start_looking_back
 from emotion_core.workbench.store import load_dataset
-from emotion_core.workbench.trainings import job_of, pause_run, promote_run, start_run, state_of
+from emotion_core.workbench.trainings import (
+    FORMS,
+    job_of,
+    pause_run,
+    promote_run,
+    start_export,
+    start_run,
+    state_of,
+)
 
 from . import gallery, looking, resources, training_charts, visitor
 from .drawer import describe
@@ -321,8 +329,48 @@ def _show_papers(run: Run, job: Job | None) -> None:
             st.download_button(
                 name, path.read_bytes, name, key=f"get-{run.id}-{name}", on_click="ignore"
             )
+    _show_forms(run)
     if job is not None:
         _show_log(job)
+
+
+def _show_forms(run: Run) -> None:
+    """Offer the model in other forms; a job writes them and checks them against Keras."""
+    if run.state != "done":
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        form = st.selectbox(
+            say("training.form"),
+            list(FORMS),
+            format_func=lambda name: say(f"training.form_{name}".replace("-", "_")),
+            key=f"form-{run.id}",
+            width=320,
+        )
+        if st.button(say("training.export"), key=f"export-{run.id}"):
+            start_export(run, form, owner=visitor.owner())
+            st.rerun()
+    made = [one for one in list_jobs(visitor.owner()) if one.settings.get("exported") == run.id]
+    for job in made:
+        _show_form(job)
+
+
+def _show_form(job: Job) -> None:
+    form = say(f"training.form_{job.settings['form']}".replace("-", "_"))
+    if job.state != "done":
+        st.caption(plain(say("jobs.line", title=form, state=describe(job))))
+        return
+    for name, path in job.results().items():
+        told = job.summary or {}
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.download_button(
+                name, path.read_bytes, name, key=f"form-{job.id}-{name}", on_click="ignore"
+            )
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
+            key = "training.form_loss" if told.get("n") else "training.form_same"
+            loss = f"{100 * told.get('loss', 0):+.1f}"
+            st.caption(
+                say(key, size=size, loss=loss, n=told.get("n"), gap=f"{told['difference']:.1e}")
+            )
 
 
 def _show_log(job: Job) -> None:

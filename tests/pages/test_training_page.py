@@ -127,6 +127,21 @@ def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
     assert app.button(key=f"open-run-{done.id}")
 
 
+def test_other_forms_are_written_and_offered(done: Run) -> None:
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    for form, word in [("savedmodel", "answers as Keras does"), ("litert-int8", "points of the")]:
+        app.selectbox(key=f"form-{done.id}").set_value(form).run()
+        app.button(key=f"export-{done.id}").click().run()
+        assert not app.exception
+        wait_for_job("done")
+        app.run()
+        assert not app.exception
+        assert any(word in text.value for text in app.caption)
+    names = {name for job in list_jobs(OWNER) for name in job.results()}
+    assert names == {"tiny.zip", "tiny.int8.tflite"}
+
+
 def test_where_the_network_looked_is_shown(done: Run) -> None:
     app = opened()
     app.button(key=f"open-run-{done.id}").click().run()

@@ -78,8 +78,10 @@ def test_each_network_learns_is_saved_and_answers_alike_everywhere(
 ) -> None:
     import keras
 
+    from emotion_core.training.examples import Examples
     from emotion_core.training.export import export_litert
     from emotion_core.training.feed import answers_of
+    from emotion_core.training.formats import export_as
     from emotion_core.training.zoo import build_network
 
     keras.utils.set_random_seed(0)
@@ -102,6 +104,14 @@ def test_each_network_learns_is_saved_and_answers_alike_everywhere(
     again.compile(jit_compile=False)
     assert answers_of(again, faces)[0] == pytest.approx(answer, abs=1e-6)
     assert export_litert(model, tmp_path / "m.tflite", faces) <= 1e-4
+    val = Examples(faces, targets)
+    if "ConvNeXt" in options.get("variant", ""):
+        with pytest.raises(TrainingError, match="cannot be written as ONNX"):
+            export_as("onnx", again, tmp_path / "m.onnx", val, outputs=("emotion",))
+        assert not (tmp_path / "m.onnx").exists()
+    else:
+        made = export_as("onnx", again, tmp_path / "m.onnx", val, outputs=("emotion",))
+        assert made.difference <= 1e-4
 
 
 def test_a_compact_network_reads_a_dim_photo_alike() -> None:
@@ -114,6 +124,31 @@ def test_a_compact_network_reads_a_dim_photo_alike() -> None:
     faces = np.random.default_rng(0).integers(60, 120, (2, 48, 48, 1)).astype(np.float32)
     plain = values(model(faces))
     assert values(model(faces * 0.8 + 5)) == pytest.approx(plain, abs=0.05)
+
+
+@pytest.mark.parametrize("form", ["onnx", "litert-int8"])
+def test_two_heads_keep_their_order_in_other_forms(form: str, tmp_path: Path) -> None:
+    import keras
+
+    from emotion_core.training.examples import Examples
+    from emotion_core.training.formats import export_as
+    from emotion_core.training.zoo import build_network
+
+    keras.utils.set_random_seed(0)
+    outputs = ("emotion", "affect")
+    small = {"widths": (4,), "depths": (1,)}
+    # both have two numbers, so that only the values tell them apart
+    model = build_network("compact_vgg", input_px=24, classes=2, outputs=outputs, **small)
+    model.compile(jit_compile=False)
+    faces = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 1)).astype(np.uint8)
+    val = Examples(faces, np.eye(2, dtype=np.float32)[[0, 1] * 3], np.zeros((6, 2), np.float32))
+    made = export_as(form, model, tmp_path / "m", val, outputs=outputs)
+    assert made.difference < (0.05 if form == "litert-int8" else 1e-4)
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(tmp_path / "m"))
+        assert [one.name for one in session.get_outputs()] == ["emotion", "affect"]
 
 
 def test_two_heads_answer_two_questions() -> None:
