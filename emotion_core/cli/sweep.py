@@ -20,6 +20,14 @@ Out = Annotated[Path | None, typer.Option(help="The ranked table as CSV.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="SETTING=VALUE of all trainings.")
 ]
+Ray = Annotated[
+    str,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Side by side on a Ray cluster: its address, auto, or local to start one here.",
+    ),
+]
 _STOPPED = "Stopped. Finished trainings are kept; give the command again to go on."
 
 
@@ -31,6 +39,7 @@ def sweep(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of each combination, such as 0,1,2.")] = "",
     change: Settings = None,
+    ray: Ray = "",
     out: Out = None,
     kind: Kind = "",
     votes: Votes = None,
@@ -42,7 +51,7 @@ def sweep(
         need_keras()
         axes = [*(vary or []), *([f"seed={seeds}"] if seeds else [])]
         recipes = varied(load_recipe(recipe, change or []), axes)
-        _run(recipes, (data, kind, votes, by_votes), label, out)
+        _run(recipes, (data, kind, votes, by_votes), label, out, ray)
 
 
 def survey(
@@ -57,6 +66,7 @@ def survey(
     unfreeze: Annotated[int, typer.Option(min=1, help="Last layers that learn then.")] = 7,
     tune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of that.")] = 10,
     change: Settings = None,
+    ray: Ray = "",
     out: Out = None,
     kind: Kind = "",
     votes: Votes = None,
@@ -73,7 +83,7 @@ def survey(
             unfreeze=unfreeze,
             tune_epochs=tune_epochs,
         )
-        _run(recipes, (data, kind, votes, by_votes), label, out)
+        _run(recipes, (data, kind, votes, by_votes), label, out, ray)
 
 
 def _run(
@@ -81,6 +91,7 @@ def _run(
     source: tuple[Path, str, Path | None, bool],
     labels: list[str] | None,
     out: Path | None,
+    ray_address: str,
 ) -> None:
     with cancellable(_STOPPED):
         dataset, _ = measured(*source)
@@ -92,6 +103,7 @@ def _run(
             on_trial=lambda run: print(f"run {run.id}: {run.name}", flush=True),
             on_epoch=print_epoch,
             on_failure=lambda title, reason: complain(f"{title}: {reason}"),
+            ray_address=ray_address,
         )
     if out:
         atomic_write(out, to_csv(table))

@@ -13,7 +13,8 @@ from ..errors import EmotionError, TrainingError
 from ..jobs import owner_hash
 from ..runs import DONE, Run, list_runs, load_run
 from ..texts import say
-from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe
+from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe, parse_recipe
+from .cluster import work_side_by_side
 from .index import load_index
 from .store import Dataset
 from .trainings import begin_run, compare_runs, recipe_hash, work_on
@@ -83,8 +84,9 @@ def run_all(
     on_trial: Callable[[Run], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_failure: Callable[[str, str], None] | None = None,
+    ray_address: str = "",
 ) -> pd.DataFrame:
-    """Train recipes one after another and rank them.
+    """Train recipes, one after another here or side by side on Ray, and rank them.
 
     A trial that was finished before is not trained again, one that was interrupted goes on; so a
     stopped sweep is given the same command again. One that fails does not end the others.
@@ -93,29 +95,46 @@ def run_all(
         dataset: Measured before.
         recipes: What is trained.
         owner: Whose runs they are.
-        on_trial: Called with each run before it is worked on.
+        on_trial: Called with each run before it is worked on; on Ray, when it is done.
         on_epoch: Called with the history row of every finished epoch.
         on_failure: Called with the title and the reason of what failed.
+        ray_address: Of a Ray cluster, as `cluster.work_side_by_side` takes it; empty for here.
 
     Returns:
         As `compare_runs`, the best first, with `rank` and `fits_40_ms`.
 
     Raises:
-        TrainingError: All of them failed.
+        TrainingError: All of them failed, or there is no cluster.
     """
-    done: list[Run] = []
+
+    def tell(recipe: Recipe, reason: str) -> None:
+        if on_failure:
+            on_failure(recipe.title or recipe.name, reason)
+
+    runs: list[Run] = []
     for recipe in recipes:
         try:
-            run = _known(dataset, recipe, owner) or begin_run(dataset, recipe, owner=owner)
-            if run.state != DONE:
-                if on_trial:
-                    on_trial(run)
-                work_on(run, on_epoch=on_epoch)
-                _forget_networks()
-            done.append(load_run(run.id))
+            runs.append(_known(dataset, recipe, owner) or begin_run(dataset, recipe, owner=owner))
         except EmotionError as error:
-            if on_failure:
-                on_failure(recipe.title or recipe.name, str(error))
+            tell(recipe, str(error))
+            continue
+        if not ray_address and runs[-1].state != DONE:
+            if on_trial:
+                on_trial(runs[-1])
+            try:
+                work_on(runs[-1], on_epoch=on_epoch)
+            except EmotionError as error:
+                tell(recipe, str(error))
+            _forget_networks()
+    missing = [run for run in runs if run.state != DONE]
+    if ray_address and missing:
+        work_side_by_side(
+            missing,
+            ray_address,
+            on_trial=on_trial,
+            on_failure=lambda run, reason: tell(parse_recipe(run.recipe), reason),
+        )
+    done = [again for run in runs if (again := load_run(run.id)).state == DONE]
     if not done:
         raise TrainingError(say("error.all_failed", n=len(recipes)))
     table = compare_runs(done)

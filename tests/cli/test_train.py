@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
+from emotion_core.jobs import owner_hash
+from emotion_core.runs import list_runs
+from emotion_core.workbench.store import COMMAND_LINE
 from tests.builders import write_faces
 from tests.cli.test_cli import ROOT, complaints, mien
 from tests.training.test_training import tiny
@@ -143,6 +147,42 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
     assert pd.read_csv(tmp_path / "s.csv")["run"].tolist() == table["run"].tolist()
     refused = mien("sweep", recipe, "--data", folder, "--vary", "batch")
     assert (refused.returncode, "varies nothing" in refused.stderr) == (2, True)
+
+
+def test_a_sweep_on_ray_outlives_a_lost_worker(folder: Path, recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "emotion_core", "sweep", recipe, "--data", folder,
+               "--seeds", "0,1", "--set", "stages.0.epochs=30", "--set", "batch=2",
+               "--ray", "local", "--out", tmp_path / "s.csv"]  # fmt: skip
+    with subprocess.Popen(
+        [str(part) for part in command], cwd=ROOT, env=os.environ, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        victim = worker_that_trains(running)
+        victim.kill()
+        told, complaints_told = running.communicate(timeout=240)
+        assert running.returncode == 0, complaints_told
+    assert len(re.findall(r"^run [0-9a-f]{16}: ", told, re.M)) == 2
+    assert pd.read_csv(tmp_path / "s.csv")["epochs"].tolist() == [30, 30]
+    for run in list_runs(owner_hash(COMMAND_LINE)):
+        assert [row["epoch"] for row in run.history] == list(range(1, 31))
+
+
+def worker_that_trains(driver: subprocess.Popen[str]) -> psutil.Process:
+    """The process of the cluster that has finished some epochs of a training."""
+    end_s = time.monotonic() + 120
+    while not any(len(run.history) >= 3 for run in list_runs(owner_hash(COMMAND_LINE))):
+        assert driver.poll() is None
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    below = psutil.Process(driver.pid).children(recursive=True)
+    return next(one for one in below if one.name().startswith("ray::_train"))
+
+
+def test_without_a_cluster_it_says_so(folder: Path, recipe: Path) -> None:
+    told = mien("sweep", recipe, "--data", folder, "--seeds", "0,1", "--ray", "127.0.0.1:9")
+    assert told.returncode == 2
+    assert "No Ray answers at 127.0.0.1:9" in told.stderr
+    assert len(complaints(told)) == 1
 
 
 def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
