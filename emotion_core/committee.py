@@ -27,18 +27,20 @@ class Vote:
     confidence: NDArray[np.float32]
 
 
-def soft_vote(members: Sequence[Scores]) -> Vote:
+def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
     """Average the probabilities of the members.
 
     Args:
         members: One `Scores` per member over the same faces.
+        weights: How much each member counts, such as `metrics.fit_mixture` gives; none = alike.
 
     Raises:
         CardMismatch: The members do not share one label set in one order.
     """
     labels = _check_members(members)
     check_same_labels([member.labels for member in members])
-    probs = np.asarray(np.mean([member.probs for member in members], axis=0), np.float32)
+    shares = [member.probs for member in members]
+    probs = np.average(shares, axis=0, weights=list(weights) or None).astype(np.float32)
     class_id = probs.argmax(axis=1).astype(np.int64)
     confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
     return Vote(Scores(probs, labels, _mean_affect(members)), class_id, confidence)

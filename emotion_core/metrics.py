@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
+_MIXTURE_STEPS = 2_000
 
 
 def accuracy(probs: Floats, truth: Ints) -> float:
@@ -110,6 +111,31 @@ def fit_temperature(probs: Floats, truth: Ints) -> float:
         else:
             low = a
     return round(float(np.exp((low + high) / 2)), 4)
+
+
+def fit_mixture(members: Sequence[Floats], truth: Ints) -> NDArray[np.float64]:
+    """Return weights of models, 0 or more with sum 1, under which their mean is likeliest.
+
+    Expectation maximisation of a mixture with fixed parts (Dempster, Laird and Rubin 1977); the
+    likelihood is concave in the weights, so there is one best answer.
+
+    Args:
+        members: float (n, k) each, probabilities.
+        truth: int (n,).
+
+    Returns:
+        float64 (m,).
+    """
+    rows = np.arange(len(truth))
+    held = np.stack([probs[rows, truth] for probs in members]).astype(np.float64) + 1e-12
+    weights = np.full(len(members), 1 / len(members))
+    for _ in range(_MIXTURE_STEPS):
+        share = weights[:, None] * held
+        better = (share / share.sum(axis=0)).mean(axis=1)
+        if np.abs(better - weights).max() < 1e-6:
+            break
+        weights = better
+    return weights
 
 
 def abstain_threshold(probs: Floats, truth: Ints, *, accuracy_goal: float) -> float:

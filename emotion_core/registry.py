@@ -88,6 +88,7 @@ def load_committee(
     *,
     vote: str = "soft",
     threshold: float | None = None,
+    weights: Sequence[float] = (),
 ) -> Committee:
     """Load several models that answer as one.
 
@@ -97,6 +98,7 @@ def load_committee(
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
         threshold: Under this confidence the committee abstains. None takes the leader's in a
             soft vote, and half of the votes in a hard one.
+        weights: How much each counts in a soft vote; none = alike.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
@@ -109,7 +111,7 @@ def load_committee(
         raise ModelError(say("error.no_models", folder=models_folder()))
     if threshold is None:
         threshold = members[0].threshold if vote == "soft" else 0.5
-    return Committee(members, vote, threshold)
+    return Committee(members, vote, threshold, tuple(weights))
 
 
 def reads_faces(card: Card) -> bool:
@@ -132,15 +134,17 @@ def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
     return [card for card in voters if card.labels == voters[0].labels]
 
 
-def load_recognizer(model_ids: Sequence[str], *, vote: str = "soft") -> Recognizer:
-    """Load one model, or a committee when several are named.
+def load_recognizer(
+    model_ids: Sequence[str], *, vote: str = "soft", weights: Sequence[float] = ()
+) -> Recognizer:
+    """Load one model, or a committee when several are named; `weights` as `load_committee`.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
     if len(model_ids) == 1 and vote in VOTES:
         return load_model(model_ids[0])
-    return load_committee(model_ids, vote=vote)
+    return load_committee(model_ids, vote=vote, weights=weights)
 
 
 def _entry(card_path: Path) -> ModelEntry:

@@ -3,13 +3,21 @@
 import streamlit as st
 
 from emotion_core.texts import say
-from pages._shared import notice, training_bring, training_new, training_run, training_runs
+from pages._shared import (
+    notice,
+    training_bring,
+    training_measure,
+    training_new,
+    training_run,
+    training_runs,
+)
 from pages._shared.choice import one_of
 from pages._shared.errors import error_box
 
 VIEWS = {
     "runs": training_runs.show,
     "new": training_new.show,
+    "measure": training_measure.show,
     "bring": training_bring.show,
 }
 

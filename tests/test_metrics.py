@@ -66,3 +66,22 @@ def test_interval() -> None:
     low, high = metrics.wilson_interval(2712, 3153)
     assert (low, high) == pytest.approx((0.848, 0.872), abs=1e-3)
     assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_weights_of_a_mixture_find_who_knows_more() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 4000)
+    sure = np.full((4000, 3), 0.1)
+    sure[np.arange(4000), np.where(random.random(4000) < 0.8, truth, (truth + 1) % 3)] = 0.8
+    guess = np.full((4000, 3), 1 / 3)
+    weights = metrics.fit_mixture([guess, sure, guess], truth)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1] > 0.9
+    assert metrics.fit_mixture([sure, sure], truth) == pytest.approx([0.5, 0.5])
+    best = metrics.fit_mixture([guess, sure], truth)
+
+    def loss(shares: object) -> float:
+        mixed = np.average([guess, sure], axis=0, weights=shares)
+        return metrics.negative_log_likelihood(mixed, np.eye(3)[truth])
+
+    assert all(loss(best) <= loss([share, 1 - share]) + 1e-6 for share in np.linspace(0, 1, 21))

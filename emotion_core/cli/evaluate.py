@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..classify import Recognizer
 from ..datasets.tables import PATH_COLUMNS, column_of, read_table
 from ..errors import InputError
 from ..export import to_csv
@@ -17,12 +18,20 @@ from .reading import Model, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 
+Weights = Annotated[
+    str, typer.Option(help="How much each model of a soft vote counts, such as 0.5,0.3,0.2.")
+]
+
 
 def evaluate(
     data: Data,
     model: Model = None,
     vote: Vote = "soft",
+    weights: Weights = "",
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = ALL,
+    fit_weights: Annotated[
+        str, typer.Option(metavar="SPLIT", help="Fit a committee's weights there first: val.")
+    ] = "",
     json: Annotated[Path | None, typer.Option(help="All figures.")] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV with a row per picture.")] = None,
     kind: Kind = "",
@@ -34,9 +43,11 @@ def evaluate(
     with refusals(), cancellable(), quiet_natives() as terminal:
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
-        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+        recognizer = _recognizer(model, vote, weights)
         with counting("faces", terminal) as tell:
-            found = evaluate_on(dataset, recognizer, split=split, on_progress=tell)
+            found = evaluate_on(
+                dataset, recognizer, split=split, fit_on=fit_weights, on_progress=tell
+            )
         if json:
             write_json(json, found.as_dict())
         if out:
@@ -49,6 +60,7 @@ def submit(
     out: Annotated[Path, typer.Option(help="The CSV: image_path, emotion.")],
     model: Model = None,
     vote: Vote = "soft",
+    weights: Weights = "",
     sample: Annotated[
         Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
     ] = None,
@@ -57,7 +69,7 @@ def submit(
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
         dataset, _ = measured(data, "", None, False)
-        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+        recognizer = _recognizer(model, vote, weights)
         order = _order(sample) if sample else []
         with counting("faces", terminal) as tell:
             table = submission(dataset, recognizer, order=order, flip=tta, on_progress=tell)
@@ -65,6 +77,14 @@ def submit(
     for name, n in table["emotion"].value_counts().items():
         print(f"{name:10} {n:6} {n / len(table):6.1%}")
     print(out)
+
+
+def _recognizer(model: list[str] | None, vote: str, weights: str) -> Recognizer:
+    try:
+        shares = [float(one) for one in weights.split(",") if one.strip()]
+    except ValueError as error:
+        raise InputError(say("error.bad_weights", text=weights)) from error
+    return load_recognizer(model or [DEFAULT_MODEL], vote=vote, weights=shares)
 
 
 def _order(sample: Path) -> list[str]:
@@ -90,7 +110,12 @@ def _print(found: Evaluation) -> None:
             precision = "–" if row["precision"] is None else f"{row['precision']:.1%}"
             print(f"  {name:10} n {row['n']:6}  recall {row['recall']:6.1%}  precision {precision}")
     for name, accuracy in found.members.items():
-        print(f"  member {name}: accuracy {accuracy:.1%}")
+        weight = f", weight {found.weights[name]:.3f}" if found.weights else ""
+        taken = f"{found.latency_ms[name]:.2f} ms a face"
+        print(f"  member {name}: accuracy {accuracy:.1%}{weight}, {taken}")
+    if found.members:
+        total = sum(found.latency_ms.values())
+        print(f"  the committee gains {100 * found.gain:+.1f} points, {total:.2f} ms a face")
     if found.left_out:
         told = ", ".join(f"{name} {n}" for name, n in found.left_out.items())
         print(f"left out, since the model does not know these labels: {told}")

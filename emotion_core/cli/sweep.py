@@ -10,8 +10,8 @@ import typer
 from ..export import to_csv
 from ..files import atomic_write
 from ..training.recipe import Recipe, load_recipe
-from ..workbench.store import COMMAND_LINE
-from ..workbench.sweeps import run_all, surveyed, varied
+from ..workbench.store import COMMAND_LINE, Dataset
+from ..workbench.sweeps import run_all, surveyed, varied, write_submissions
 from .shared import cancellable, complain, refusals
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 from .train import need_keras, print_epoch, show_table
@@ -65,6 +65,9 @@ def survey(
     head_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the head, at most.")] = 10,
     unfreeze: Annotated[int, typer.Option(min=1, help="Last layers that learn then.")] = 7,
     tune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of that.")] = 10,
+    submissions: Annotated[
+        Path | None, typer.Option(help="Folder for what each says of the unlabelled pictures.")
+    ] = None,
     change: Settings = None,
     ray: Ray = "",
     out: Out = None,
@@ -83,7 +86,10 @@ def survey(
             unfreeze=unfreeze,
             tune_epochs=tune_epochs,
         )
-        _run(recipes, (data, kind, votes, by_votes), label, out, ray)
+        dataset, table = _run(recipes, (data, kind, votes, by_votes), label, out, ray)
+        if submissions:
+            for path in write_submissions(dataset, table, submissions):
+                print(path)
 
 
 def _run(
@@ -92,7 +98,7 @@ def _run(
     labels: list[str] | None,
     out: Path | None,
     ray_address: str,
-) -> None:
+) -> tuple[Dataset, pd.DataFrame]:
     with cancellable(_STOPPED):
         dataset, _ = measured(*source)
         keep_labels(dataset, labels)
@@ -108,3 +114,4 @@ def _run(
     if out:
         atomic_write(out, to_csv(table))
     show_table(table)
+    return dataset, table

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..classify import Recognizer
+from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
 from ..errors import InputError
@@ -37,6 +37,8 @@ class Evaluation:
         with_flip: Figures with the mirror image beside each face.
         confusion: int64 (k, k), row = label, column = answer; without the mirror image.
         members: Accuracy of each member by its id; of a committee.
+        weights: How much each member counts, where they were fitted or given.
+        latency_ms: Median time for one face, by the id of each network that is asked.
         table: A row per picture: `path`, `truth`, `label`, `confidence` and `prob_<label>`.
     """
 
@@ -48,7 +50,15 @@ class Evaluation:
     with_flip: dict[str, Any]
     confusion: NDArray[np.int64]
     members: dict[str, float]
+    weights: dict[str, float]
+    latency_ms: dict[str, float]
     table: pd.DataFrame
+
+    @property
+    def gain(self) -> float:
+        """How much more often a committee is right than its best member; 0 for one model."""
+        best = max(self.members.values(), default=self.plain["accuracy"])
+        return round(float(self.plain["accuracy"]) - best, 4)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON; the table is left out."""
@@ -61,6 +71,9 @@ class Evaluation:
             "with_flip": self.with_flip,
             "confusion": self.confusion.tolist(),
             "members": self.members,
+            "weights": self.weights,
+            "latency_ms": self.latency_ms,
+            "gain": self.gain,
         }
 
 
@@ -69,6 +82,7 @@ def evaluate(
     recognizer: Recognizer,
     *,
     split: str = ALL,
+    fit_on: str = "",
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Measure a model or a committee on the labelled pictures of a data set.
@@ -79,22 +93,19 @@ def evaluate(
         dataset: Measured before.
         recognizer: Who reads.
         split: `train`, `val`, `test` or `all`.
+        fit_on: The split on which the weights of a committee are fitted first, `val`; not the one
+            that is measured. Empty leaves them as they are.
         on_progress: Called after some pictures each.
 
     Raises:
-        InputError: No picture of the split has a label that the model knows.
+        InputError: No picture of the split has a label that the model knows; or weights would be
+            fitted on what is measured, or for something that has none.
         BadTable: The data set cannot be split.
     """
-    rows = _labelled(dataset, split)
+    if fit_on:
+        recognizer = _weighted(dataset, recognizer, split, fit_on, on_progress)
+    rows, left_out = _known(dataset, recognizer, split)
     labels = recognizer.labels
-    is_known = rows["label"].isin(labels.names)
-    left_out = rows.loc[~is_known, "label"].value_counts().to_dict()
-    rows = rows[is_known].reset_index(drop=True)
-    if rows.empty:
-        names = ", ".join(labels)
-        raise InputError(
-            say("error.no_evaluation_rows", name=dataset.name, split=split, labels=names)
-        )
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_both_ways(source, paths, recognizer.members, on_progress=on_progress)
@@ -108,11 +119,15 @@ def evaluate(
         model=recognizer.id,
         labels=labels.names,
         split=split,
-        left_out={str(name): int(n) for name, n in left_out.items()},
+        left_out=left_out,
         plain=_figures(plain, truth, labels),
         with_flip=_figures(flipped, truth, labels),
         confusion=metrics.confusion_matrix(_as_probs(plain), truth),
         members=members if len(members) > 1 else {},
+        weights=_weights_of(recognizer),
+        latency_ms={
+            member.card.id: measure_latency(member)["median_ms"] for member in recognizer.members
+        },
         table=_table(rows, plain, labels),
     )
 
@@ -156,6 +171,50 @@ def submission(
     vote = recognizer.fuse(scores)
     labels = np.array(recognizer.labels.names, object)
     return pd.DataFrame({"image_path": wanted, "emotion": labels[vote.class_id]})
+
+
+def _known(
+    dataset: Dataset, recognizer: Recognizer, split: str
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows whose label a model knows, and how many are left out by label."""
+    rows = _labelled(dataset, split)
+    is_known = rows["label"].isin(recognizer.labels.names)
+    left_out = rows.loc[~is_known, "label"].value_counts().to_dict()
+    rows = rows[is_known].reset_index(drop=True)
+    if rows.empty:
+        names = ", ".join(recognizer.labels)
+        raise InputError(
+            say("error.no_evaluation_rows", name=dataset.name, split=split, labels=names)
+        )
+    return rows, {str(name): int(n) for name, n in left_out.items()}
+
+
+def _weighted(
+    dataset: Dataset,
+    recognizer: Recognizer,
+    split: str,
+    fit_on: str,
+    on_progress: OnProgress | None,
+) -> Committee:
+    """Return a committee with the weights under which its answers on a split are likeliest."""
+    if not isinstance(recognizer, Committee) or recognizer.vote != "soft":
+        raise InputError(say("error.weights_of_what", name=recognizer.id))
+    if fit_on in (split, ALL) or split == ALL:
+        raise InputError(say("error.weights_where", split=split, fit_on=fit_on))
+    rows, _ = _known(dataset, recognizer, fit_on)
+    with closing(dataset.open()) as source:
+        paths = rows["path"].tolist()
+        scores = read_probs(source, paths, recognizer.members, on_progress=on_progress)
+    truth = pd.Index(recognizer.labels.names).get_indexer(pd.Index(rows["label"]))
+    weights = metrics.fit_mixture([one.probs for one in scores], truth.astype(np.int64))
+    return replace(recognizer, weights=tuple(round(float(one), 4) for one in weights))
+
+
+def _weights_of(recognizer: Recognizer) -> dict[str, float]:
+    if not isinstance(recognizer, Committee) or not recognizer.weights:
+        return {}
+    names = [member.card.id for member in recognizer.members]
+    return dict(zip(names, recognizer.weights, strict=True))
 
 
 def _labelled(dataset: Dataset, split: str) -> pd.DataFrame:

@@ -3,18 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from ..classify import BUDGET_MS
+from ..cards import NETWORK_FILE, read_card
+from ..classify import BUDGET_MS, LiteRTClassifier
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, TrainingError
+from ..export import to_csv
+from ..files import atomic_write, safe_stem
 from ..jobs import owner_hash
 from ..runs import DONE, Run, list_runs, load_run
 from ..texts import say
 from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe, parse_recipe
 from .cluster import work_side_by_side
+from .evaluation import submission
 from .index import load_index
 from .store import Dataset
 from .trainings import begin_run, compare_runs, recipe_hash, work_on
@@ -142,6 +147,28 @@ def run_all(
     fits = table["ms_per_face"] <= BUDGET_MS
     table["fits_40_ms"] = fits.astype("boolean").where(table["ms_per_face"].notna())
     return table
+
+
+def write_submissions(dataset: Dataset, table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write what each finished training of a table says of the pictures without a label.
+
+    Args:
+        dataset: What they were trained on.
+        table: As `run_all` returned it.
+        folder: Gets a CSV for each, `<rank>-<name>.csv`.
+
+    Raises:
+        InputError: No picture is without a label.
+        StorageError: A file cannot be written.
+    """
+    written = []
+    for _, row in table.iterrows():
+        run = load_run(str(row["run"]))
+        card = read_card(run.model_folder / "card.json")
+        answers = submission(dataset, LiteRTClassifier(run.model_folder / NETWORK_FILE, card))
+        name = safe_stem(str(row["name"]), otherwise=run.id)
+        written.append(atomic_write(folder / f"{row['rank']}-{name}.csv", to_csv(answers)))
+    return written
 
 
 def _axis(text: str) -> list[str]:

@@ -4,8 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import BadTable
+from ..export import to_csv
+from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, list_jobs, new_job, start_job
+from ..registry import load_recognizer
 from ..texts import say
+from .evaluation import evaluate, submission
 from .export import crop_dataset, export_dataset, report_dataset, zip_files
 from .index import build_index, load_index
 from .judging import draw_map, judge_labels
@@ -84,10 +88,32 @@ def _export(run: JobRun, dataset: Dataset) -> None:
         run.summary.update(faces=written, skipped=skipped)
 
 
+def _evaluate(run: JobRun, dataset: Dataset) -> None:
+    asked = run.job.settings
+    found = evaluate(
+        dataset,
+        load_recognizer(asked["models"], vote=asked["vote"]),
+        split=asked["split"],
+        fit_on=asked["fit_on"],
+        on_progress=run.progress,
+    )
+    write_json(run.result / "evaluation.json", found.as_dict())
+    atomic_write(run.result / "answers.csv", to_csv(found.table))
+
+
+def _submit(run: JobRun, dataset: Dataset) -> None:
+    asked = run.job.settings
+    recognizer = load_recognizer(asked["models"], vote=asked["vote"])
+    table = submission(dataset, recognizer, flip=asked["flip"], on_progress=run.progress)
+    atomic_write(run.result / "submission.csv", to_csv(table))
+
+
 #: What a worker can do with a data set. A new task is a function and a row.
 TASKS: dict[str, Callable[[JobRun, Dataset], None]] = {
     "index": _index,
     "noise": _noise,
     "map": _map,
     "export": _export,
+    "evaluate": _evaluate,
+    "submit": _submit,
 }

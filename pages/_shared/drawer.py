@@ -22,6 +22,7 @@ _PAGES = {
     imports.KIND: "pages/training.py",
     looking.KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
+    **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
 }
 
 
@@ -37,6 +38,8 @@ def show_drawer() -> None:
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
     st.session_state["job"] = job.id
+    if job.kind in (f"{PREFIX}evaluate", f"{PREFIX}submit"):
+        st.session_state.update(training_view="measure", run=None, measured=job.id)
     if job.kind == imports.KIND:
         st.session_state.update(training_view="bring", run=None, imported=job.id)
     shown = job.settings.get("exported", job.settings.get("looks_into", job.settings.get("run")))

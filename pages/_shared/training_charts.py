@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from emotion_core import metrics
+from emotion_core.datasets.naming import in_label_order
+from emotion_core.labels import UNCERTAIN
+from emotion_core.palette import COLOURS
 from emotion_core.runs import Run
 from emotion_core.texts import say
 
@@ -121,6 +125,21 @@ def coverage(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         hovermode="x unified",
     )
+    return figure
+
+
+def answered(counts: pd.Series) -> go.Figure:
+    """How often each label was answered; the colours are those of the expressions."""
+    names = in_label_order(counts.index)
+    figure = go.Figure(
+        go.Bar(
+            x=[label_text(name) for name in names],
+            y=[int(counts[name]) for name in names],
+            marker_color=[COLOURS.get(name, COLOURS[UNCERTAIN]) for name in names],
+            text=[f"{counts[name] / counts.sum():.1%}" for name in names],
+        )
+    )
+    figure.update_layout(height=300, margin=_MARGINS)
     return figure
 
 

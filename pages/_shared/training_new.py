@@ -20,7 +20,7 @@ _FIRST = ("quick", "vgg-s", "vgg-xs", "se-resnet-s", "two-headed", "mobilenet-s"
 
 def show() -> None:
     """Ask for data set and recipe, and start."""
-    dataset = _choose_dataset()
+    dataset = choose_dataset(key="training_dataset")
     if dataset is None:
         return
     recipe = _choose_recipe()
@@ -48,7 +48,8 @@ def open_run(run: Run) -> None:
     st.rerun()
 
 
-def _choose_dataset() -> Dataset | None:
+def choose_dataset(*, key: str) -> Dataset | None:
+    """Let people choose one of their measured data sets; None, and a way to one, without any."""
     mine = [one for one in list_datasets(visitor.owner()) if one.has_index]
     if not mine:
         st.info(say("training.no_dataset"))
@@ -72,7 +73,7 @@ def _choose_dataset() -> Dataset | None:
             else say("dataset.numbered", name=one.name, number=len(mine) - mine.index(one))
         ),
         help=say("training.dataset_help"),
-        key="training_dataset",
+        key=key,
     )
 
 

@@ -367,9 +367,9 @@ def _show_form(job: Job) -> None:
             )
             size = f"{path.stat().st_size / 1e6:.1f} MB"
             key = "training.form_loss" if told.get("n") else "training.form_same"
-            loss = f"{100 * told.get('loss', 0):+.1f}"
+            change = f"{-100 * told.get('loss', 0):+.1f}"
             st.caption(
-                say(key, size=size, loss=loss, n=told.get("n"), gap=f"{told['difference']:.1e}")
+                say(key, size=size, change=change, n=told.get("n"), gap=f"{told['difference']:.1e}")
             )
 
 

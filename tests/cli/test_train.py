@@ -102,6 +102,29 @@ def test_a_committee_is_measured_with_its_members(folder: Path, tmp_path: Path) 
     assert held["plain"]["n"] == 60
 
 
+def test_weights_of_a_committee_are_fitted_where_it_is_not_measured(
+    folder: Path, tmp_path: Path
+) -> None:
+    options = ("evaluate", "--data", folder, "--model", "vgg-xs", "--model", "se-resnet-s")
+    refused = mien(*options, "--fit-weights", "val")
+    assert (refused.returncode, "cannot be judged on all" in refused.stderr) == (2, True)
+    told = mien(*options, "--split", "train", "--fit-weights", "val", "--json", tmp_path / "e.json")
+    assert told.returncode == 0, told.stderr
+    held = json.loads((tmp_path / "e.json").read_text())
+    assert sum(held["weights"].values()) == pytest.approx(1, abs=1e-3)
+    best = max(held["members"].values())
+    assert held["gain"] == pytest.approx(held["plain"]["accuracy"] - best, abs=1e-4)
+    assert set(held["latency_ms"]) == {"vgg-xs", "se-resnet-s"}
+    assert "the committee gains" in told.stdout
+    given = ",".join(str(weight) for weight in held["weights"].values())
+    again = mien(*options, "--split", "train", "--weights", given, "--json", tmp_path / "f.json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "f.json").read_text())["plain"] == held["plain"]
+    for weights, word in [("1", "do not fit"), ("a,b", "are no weights"), ("-1,2", "do not fit")]:
+        wrong = mien(*options, "--weights", weights)
+        assert (wrong.returncode, word in wrong.stderr) == (2, True), wrong.stderr
+
+
 def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
     command = [sys.executable, "-m", "emotion_core", "train", str(recipe), "--data", str(folder),
                "--set", "stages.0.epochs=40", "--set", "batch=2"]  # fmt: skip
@@ -188,7 +211,8 @@ def test_without_a_cluster_it_says_so(folder: Path, recipe: Path) -> None:
 def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
     told = mien("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
                 "--set", "weights=none", "--set", "crop.side_px=32", "--head-epochs", "1",
-                "--tune-epochs", "1", "--unfreeze", "2", "--out", tmp_path / "s.csv")  # fmt: skip
+                "--tune-epochs", "1", "--unfreeze", "2", "--out", tmp_path / "s.csv",
+                "--submissions", tmp_path / "said")  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert "NoSuchNet" in told.stderr
     table = pd.read_csv(tmp_path / "s.csv")
@@ -196,6 +220,11 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
     assert table["ms_per_face"].gt(0).all()
     assert table["fits_40_ms"].notna().all()
     assert table["epochs"].tolist() == [2, 2]
+    said = sorted(path.name for path in (tmp_path / "said").iterdir())
+    assert said == [f"{rank}-{name}.csv" for rank, name in enumerate(table["name"], start=1)]
+    for name in said:
+        answers = pd.read_csv(tmp_path / "said" / name)
+        assert answers["image_path"].tolist() == [f"{number}.png" for number in range(60, 66)]
 
 
 @pytest.mark.parametrize(

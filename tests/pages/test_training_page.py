@@ -130,7 +130,7 @@ def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
 def test_other_forms_are_written_and_offered(done: Run) -> None:
     app = opened()
     app.button(key=f"open-run-{done.id}").click().run()
-    for form, word in [("savedmodel", "answers as Keras does"), ("litert-int8", "points of the")]:
+    for form, word in [("savedmodel", "answers as Keras does"), ("litert-int8", "changes by")]:
         app.selectbox(key=f"form-{done.id}").set_value(form).run()
         app.button(key=f"export-{done.id}").click().run()
         assert not app.exception
@@ -164,6 +164,41 @@ def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> Non
     assert not app.exception
     choices = app.selectbox(key="model").options
     assert any("mine" in choice or "tiny" in choice for choice in choices)
+
+
+def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
+    made = new_dataset(
+        "set", SourceSpec(str(write_faces(tmp_path / "m", unlabelled=6))), owner=OWNER
+    )
+    build_index(made, with_faces=False)
+    app = opened()
+    app.button(key="training_view-measure").click().run()
+    app.selectbox(key="measure_split").set_value("all").run()
+    app.button(key="measure_start").click().run()
+    wait_for_job("done")
+    app.run()
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    alone = shown[say("figure.val_accuracy")]
+    assert say("training.measure_gain") not in shown
+    app.multiselect(key="measure_models").set_value(["vgg-s", "vgg-xs"]).run()
+    assert say("training.measure_fitted") not in app.radio(key="measure_vote").options
+    app.selectbox(key="measure_split").set_value("train").run()
+    app.radio(key="measure_vote").set_value("fitted").run()
+    app.button(key="measure_start").click().run()
+    wait_for_job("done")
+    app.run()
+    assert not app.exception
+    assert not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown[say("training.measure_gain")][0] in "+-"
+    assert alone.endswith("%")
+    assert app.dataframe[0].value["Weight"].sum() == pytest.approx(1, abs=1e-3)
+    app.button(key="measure_submit").click().run()
+    wait_for_job("done")
+    app.run()
+    assert not app.exception
+    assert say("training.measure_distribution", n="6") in [text.value for text in app.markdown]
 
 
 def test_a_model_is_brought(tmp_path: Path) -> None:

@@ -1,0 +1,209 @@
+"""Models on labelled data sets, alone and voting together; their answers on unlabelled ones."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from emotion_core.classify import BUDGET_MS
+from emotion_core.datasets.splits import TEST, TRAIN, VAL
+from emotion_core.errors import InputError
+from emotion_core.files import read_json
+from emotion_core.jobs import Job, load_job
+from emotion_core.registry import like_minded, reads_faces
+from emotion_core.texts import label_name, say
+from emotion_core.workbench.evaluation import ALL
+from emotion_core.workbench.index import load_index
+from emotion_core.workbench.store import Dataset
+from emotion_core.workbench.tasks import start_task
+
+from . import resources, training_charts, training_new, visitor
+from .drawer import describe
+from .errors import plain
+
+_FITTED = "fitted"
+
+
+def show() -> None:
+    """Ask who is measured on what, follow the job, and show what it came to."""
+    st.caption(say("training.measure_about"))
+    dataset = training_new.choose_dataset(key="measure_dataset")
+    if dataset is None:
+        return
+    asked = _ask()
+    index = load_index(dataset)
+    unlabelled = int((index["is_readable"] & index["raw_label"].isna()).sum())
+    with st.container(horizontal=True):
+        if st.button(
+            say("training.measure_start"),
+            type="primary",
+            key="measure_start",
+            disabled=not asked["models"],
+        ):
+            _start("evaluate", dataset, asked)
+        if unlabelled and st.button(
+            say("training.measure_submit", n=f"{unlabelled:,}"),
+            key="measure_submit",
+            disabled=not asked["models"],
+        ):
+            _start("submit", dataset, asked)
+    job = _last_job()
+    if job is not None:
+        st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id)
+
+
+def _ask() -> dict[str, Any]:
+    cards = {e.card.id: e.card for e in resources.models() if e.card and reads_faces(e.card)}
+    left, right = st.columns(2, gap="large")
+    with left:
+        chosen = st.multiselect(
+            say("training.measure_models"),
+            list(cards),
+            default=list(cards)[:1],
+            format_func=lambda one: cards[one].title,
+            key="measure_models",
+        )
+        split = st.selectbox(
+            say("training.measure_split"),
+            [VAL, TEST, TRAIN, ALL],
+            format_func=lambda one: say(f"training.measure_{one}"),
+            key="measure_split",
+        )
+    vote = "soft"
+    with right:
+        if len(chosen) > 1:
+            agree = len(like_minded([cards[one] for one in chosen])) == len(chosen)
+            fits = [_FITTED] if agree and split in (TEST, TRAIN) else []
+            vote = st.radio(
+                say("training.measure_vote"),
+                [*(["soft"] if agree else []), "hard", *fits],
+                format_func=lambda rule: (
+                    say("training.measure_fitted")
+                    if rule == _FITTED
+                    else say(f"options.vote_{rule}")
+                ),
+                help=say("options.vote_help"),
+                key="measure_vote",
+            )
+        flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="measure_flip")
+    return {
+        "models": list(chosen),
+        "vote": "hard" if vote == "hard" else "soft",
+        "fit_on": VAL if vote == _FITTED else "",
+        "split": split,
+        "flip": flip,
+    }
+
+
+def _start(kind: str, dataset: Dataset, asked: dict[str, Any]) -> None:
+    job = start_task(kind, dataset, owner=visitor.owner(), settings=asked)
+    st.session_state["measured"] = job.id
+
+
+def _last_job() -> Job | None:
+    try:
+        return load_job(st.session_state.get("measured", ""), visitor.owner())
+    except InputError:
+        return None
+
+
+def _follow(job_id: str) -> None:
+    job = load_job(job_id, visitor.owner())
+    if job.state == "failed":
+        st.error(plain(job.message))
+    elif job.state != "done":
+        st.info(plain(describe(job)))
+    elif "submission.csv" in job.results():
+        _show_submission(job)
+    else:
+        _show_evaluation(job)
+
+
+def _show_submission(job: Job) -> None:
+    """Show how often each label was answered, and offer the file."""
+    content = job.results()["submission.csv"].read_bytes()
+    counts = pd.read_csv(io.BytesIO(content))["emotion"].value_counts()
+    title = say("training.measure_distribution", n=f"{int(counts.sum()):,}")
+    st.markdown(title)
+    st.plotly_chart(
+        training_charts.answered(counts),
+        key=f"answered-{job.id}",
+        config={"displayModeBar": False},
+        alt=title,
+    )
+    st.download_button(
+        say("training.measure_submission"), content, "submission.csv", on_click="ignore"
+    )
+
+
+def _show_evaluation(job: Job) -> None:
+    held = read_json(job.results()["evaluation.json"]) or {}
+    figures = held["plain"]
+    low, high = figures["accuracy_interval_95"]
+    n = figures["n"]
+    tiles: list[tuple[str, str, str | None]] = [
+        (
+            say("figure.val_accuracy"),
+            f"{figures['accuracy']:.1%}",
+            say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=n),
+        ),
+        (say("training.measure_mirror"), f"{held['with_flip']['accuracy']:.1%}", None),
+        (say("figure.val_macro_f1"), f"{figures['macro_f1']:.1%}", None),
+        (
+            say("training.measure_kappa"),
+            f"{figures['kappa']:.3f}",
+            say("training.measure_kappa_help"),
+        ),
+        (say("figure.val_ece"), f"{figures['ece_15_bins']:.1%}", say("training.ece_help")),
+    ]
+    total_ms = sum(held["latency_ms"].values())
+    if held["members"]:
+        help_text = say("training.measure_gain_help", ms=f"{total_ms:.1f}", budget=BUDGET_MS)
+        tiles.append((say("training.measure_gain"), f"{100 * held['gain']:+.1f}", help_text))
+    else:
+        tiles.append((say("training.column_ms_per_face"), f"{total_ms:.1f} ms", None))
+    for column, (name, value, told) in zip(st.columns(len(tiles)), tiles, strict=True):
+        column.metric(name, value, help=told)
+    if held["left_out"]:
+        told = ", ".join(f"{label_name(name)} {n}" for name, n in held["left_out"].items())
+        st.caption(plain(say("training.measure_left_out", told=told)))
+    if held["members"]:
+        _show_members(held)
+    title = say("training.confusion")
+    st.markdown(title)
+    st.plotly_chart(
+        training_charts.confusion(np.array(held["confusion"]), held["labels"]),
+        key=f"measured-{job.id}",
+        config={"displayModeBar": False},
+        alt=title,
+    )
+    names = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
+    with st.container(horizontal=True):
+        for file, text in names.items():
+            st.download_button(
+                say(f"training.{text}"),
+                job.results()[file].read_bytes,
+                file,
+                key=f"measured-{job.id}-{file}",
+                on_click="ignore",
+            )
+
+
+def _show_members(held: dict[str, Any]) -> None:
+    rows = [
+        {
+            say("training.measure_member"): name,
+            say("figure.val_accuracy"): 100 * accuracy,
+            **({say("training.measure_weight"): held["weights"][name]} if held["weights"] else {}),
+            say("training.column_ms_per_face"): held["latency_ms"][name],
+        }
+        for name, accuracy in held["members"].items()
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={say("figure.val_accuracy"): st.column_config.NumberColumn(format="%.1f %%")},
+        alt=say("training.measure_member"),
+    )
