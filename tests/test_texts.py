@@ -11,7 +11,7 @@ from emotion_core.texts import catalogue, say
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *(ROOT / "pages").rglob("*.py"), *(ROOT / "emotion_core").rglob("*.py")]
-CALLS = re.compile(r"""say\(\s*f?["']([a-z_.{}\[\]]+?)["']""")
+CALLS = re.compile(r"""(?:say|_known)\(\s*f?["']([a-z_.{}\[\]]+?)["']""")
 
 
 def used_keys() -> set[str]:

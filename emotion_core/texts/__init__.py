@@ -44,5 +44,13 @@ def _with_english(language: str) -> dict[str, str]:
 
 def label_name(label: str) -> str:
     """Return what a label is called; one of somebody's own as it is."""
-    known = _with_english(os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE))
-    return known.get(f"label.{label}", label)
+    return _known(f"label.{label}", label)
+
+
+def figure_name(figure: str) -> str:
+    """Return what a figure of a history is called; one from elsewhere as it is."""
+    return _known(f"figure.{figure}", figure)
+
+
+def _known(key: str, otherwise: str) -> str:
+    return _with_english(os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE)).get(key, otherwise)

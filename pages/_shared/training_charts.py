@@ -11,8 +11,7 @@ from emotion_core import metrics
 from emotion_core.datasets.naming import in_label_order
 from emotion_core.labels import UNCERTAIN
 from emotion_core.palette import COLOURS
-from emotion_core.runs import Run
-from emotion_core.texts import say
+from emotion_core.texts import figure_name, say
 
 from .charts import DASHES, GREY
 from .gallery import label_text
@@ -22,21 +21,23 @@ LINE_COLOURS = ("#05779C", "#D51934", "#1EA861", "#8F38ED", "#B68D0C", "#BA1761"
 _MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
 
 
-def curves(runs: Mapping[str, Run], figures: Sequence[str]) -> go.Figure:
-    """Figures over epochs, a line per run and figure; `runs` by the name that is shown."""
+def curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]], figures: Sequence[str]
+) -> go.Figure:
+    """Figures over epochs, a line per history and figure; histories by the name that is shown."""
     figure = go.Figure()
     number = 0
-    for title, run in runs.items():
+    for title, history in histories.items():
         for name in figures:
-            rows = [row for row in run.history if name in row]
+            rows = [row for row in history if name in row]
             if not rows:
                 continue
-            shown = figure_text(name)
+            shown = figure_name(name)
             figure.add_scatter(
                 x=[row["epoch"] for row in rows],
                 y=[row[name] for row in rows],
                 mode="lines+markers" if len(rows) < 3 else "lines",
-                name=shown if len(runs) == 1 else f"{title}: {shown}",
+                name=shown if len(histories) == 1 else f"{title}: {shown}",
                 line={
                     "color": LINE_COLOURS[number % len(LINE_COLOURS)],
                     "dash": DASHES[number % len(DASHES)],
@@ -141,8 +142,3 @@ def answered(counts: pd.Series) -> go.Figure:
     )
     figure.update_layout(height=300, margin=_MARGINS)
     return figure
-
-
-def figure_text(name: str) -> str:
-    """Return what a figure of the history is called."""
-    return say(f"figure.{name}")

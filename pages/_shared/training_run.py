@@ -131,7 +131,7 @@ def _show_curves(run: Run) -> None:
     ):
         with column:
             st.plotly_chart(
-                training_charts.curves({run.name: run}, names),
+                training_charts.curves({run.name: run.history}, names),
                 key=f"curves-{run.id}-{names[0]}",
                 config={"displayModeBar": False},
                 alt=say("training.curves"),

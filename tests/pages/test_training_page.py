@@ -166,6 +166,19 @@ def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> Non
     assert any("mine" in choice or "tiny" in choice for choice in choices)
 
 
+def test_a_history_from_elsewhere_is_shown() -> None:
+    app = opened()
+    content = b"epoch,loss,val_accuracy,<b>own</b>\n0,1.8,0.2,1\n1,1.5,0.4,2\n"
+    app.get("file_uploader")[0].set_value(
+        [("history_[x].csv", content, "text/csv"), ("bad_[y].csv", b"a,b\nc,d\n", "text/csv")]
+    )
+    app.run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 2
+    (error,) = app.error
+    assert r"bad\_\[y\].csv" in error.value
+
+
 def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     made = new_dataset(
         "set", SourceSpec(str(write_faces(tmp_path / "m", unlabelled=6))), owner=OWNER
