@@ -39,8 +39,9 @@ def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
     """
     labels = _check_members(members)
     check_same_labels([member.labels for member in members])
-    shares = [member.probs for member in members]
-    probs = np.average(shares, axis=0, weights=list(weights) or None).astype(np.float32)
+    counts = np.array(list(weights) or [1.0] * len(members), np.float64)
+    shares = np.stack([member.probs for member in members])
+    probs = np.tensordot(counts / counts.sum(), shares, axes=1).astype(np.float32)
     class_id = probs.argmax(axis=1).astype(np.int64)
     confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
     return Vote(Scores(probs, labels, _mean_affect(members)), class_id, confidence)

@@ -1,5 +1,9 @@
 """Every limit with its reason."""
 
+import os
+
+from .errors import InputError
+
 #: A phone takes 12 to 50 Mpx; 50 Mpx take under half a GB while they are decoded.
 PHOTO_MAX_PX = 50_000_000
 #: Longer sides are panoramas or attacks; a strip of 50,000 px shows no face.
@@ -49,3 +53,23 @@ ARCHIVE_MAX_RATIO = 100
 FACE_CROP_FROM_PX = 128
 #: t-SNE and UMAP take minutes for more; a seeded sample of so many stands for the rest.
 MAP_MAX_POINTS = 5_000
+
+
+def slots(variable: str, *, otherwise: int) -> int:
+    """Return how many may run at once: what a variable of the environment says, at least 1.
+
+    Args:
+        variable: Its name.
+        otherwise: Where it is not set.
+
+    Raises:
+        InputError: It says something else.
+    """
+    told = os.environ.get(variable, "").strip()
+    if not told:
+        return max(1, otherwise)
+    if not told.isdecimal() or int(told) < 1:
+        raise InputError(
+            f"{variable} is {told!r}. Set it to a whole number from 1 on, or take it away."
+        )
+    return int(told)

@@ -122,6 +122,17 @@ def test_a_broken_video_says_why(work_home: Path, tmp_path: Path) -> None:
     assert job.results() == {}
 
 
+@pytest.mark.parametrize("told", ["many", "0", "-1", "1.5"])
+def test_slots_that_are_no_number_are_named(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_JOB_SLOTS", told)
+    with pytest.raises(InputError, match="MIEN_JOB_SLOTS is"):
+        limits.slots("MIEN_JOB_SLOTS", otherwise=2)
+    monkeypatch.setenv("MIEN_JOB_SLOTS", "3")
+    assert limits.slots("MIEN_JOB_SLOTS", otherwise=2) == 3
+    monkeypatch.delenv("MIEN_JOB_SLOTS")
+    assert limits.slots("MIEN_JOB_SLOTS", otherwise=0) == 1
+
+
 def test_one_job_waits_for_the_other(
     work_home: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """`sweep` and `survey`: many trainings one after another, and what they came to"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ _STOPPED = "Stopped. Finished trainings are kept; give the command again to go o
 
 
 def sweep(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+    recipe: Annotated[list[str], typer.Argument(help="Names of shipped recipes, or YAML files.")],
     data: Data,
     vary: Annotated[
         list[str] | None, typer.Option(help="SETTING=VALUE,VALUE…, such as batch=16,32.")
@@ -46,11 +47,18 @@ def sweep(
     by_votes: ByVotes = False,
     label: Labels = None,
 ) -> None:
-    """Train a recipe with every combination of some settings, and rank them."""
+    """Train recipes with every combination of some settings, and rank them."""
     with refusals():
         need_keras()
         axes = [*(vary or []), *([f"seed={seeds}"] if seeds else [])]
-        recipes = varied(load_recipe(recipe, change or []), axes)
+        recipes = []
+        for name in recipe:
+            loaded = load_recipe(name, change or [])
+            made = varied(loaded, axes)
+            if axes and len(recipe) > 1:
+                first = loaded.title or loaded.name
+                made = [replace(one, title=f"{first}, {one.title}") for one in made]
+            recipes += made
         _run(recipes, (data, kind, votes, by_votes), label, out, ray)
 
 

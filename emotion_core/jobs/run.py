@@ -154,7 +154,7 @@ class JobRun:
 
 def _free_slot(folder: Path, line: str) -> FileLock | None:
     """Take a free slot of a line; the system frees it when the process ends, however it ends."""
-    slots = int(os.environ.get("MIEN_JOB_SLOTS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    slots = limits.slots("MIEN_JOB_SLOTS", otherwise=(os.cpu_count() or 1) // 2)
     for number in range(slots):
         lock = FileLock(folder / f"{line}-{number}.lock", timeout=0)
         try:

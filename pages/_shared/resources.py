@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import streamlit as st
 
+from emotion_core import limits
 from emotion_core.classify import Recognizer
 from emotion_core.errors import StorageError
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
@@ -47,7 +48,7 @@ def sweeper() -> threading.Thread:
 @st.cache_resource(show_spinner=False)
 def live_slots() -> LiveSlots:
     """Return who may use a camera now; one for the whole server."""
-    return LiveSlots(int(os.environ.get("MIEN_LIVE_SLOTS", 0)) or max(1, os.cpu_count() or 1))
+    return LiveSlots(limits.slots("MIEN_LIVE_SLOTS", otherwise=os.cpu_count() or 1))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda session: session.close())

@@ -168,6 +168,12 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
     assert again.returncode == 0, again.stderr
     assert "epoch 1" not in again.stdout, "what was finished was trained again"
     assert pd.read_csv(tmp_path / "s.csv")["run"].tolist() == table["run"].tolist()
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(tiny(epochs=1, name="other", title="The other one")))
+    two = mien("sweep", recipe, other, "--data", folder, "--set", "stages.0.epochs=1",
+               "--out", tmp_path / "two.csv")  # fmt: skip
+    assert two.returncode == 0, two.stderr
+    assert "The other one" in pd.read_csv(tmp_path / "two.csv")["name"].tolist()
     refused = mien("sweep", recipe, "--data", folder, "--vary", "batch")
     assert (refused.returncode, "varies nothing" in refused.stderr) == (2, True)
 
