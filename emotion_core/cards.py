@@ -13,7 +13,7 @@ OUTPUTS = ("emotion", "affect")
 #: The coordinates of `affect.COORDINATES`.
 SYSTEMS = ("rays", "anchors")
 #: The files of a model folder beside its card.
-NETWORK_FILE, KERAS_FILE = "model.tflite", "model.keras"
+NETWORK_FILE, KERAS_FILE, HISTORY_FILE = "model.tflite", "model.keras", "history.csv"
 #: What every card says of use and failure.
 INTENDED = (
     "Describing which of some expressions a visible face looks like, in research, teaching and "

@@ -51,6 +51,9 @@ ARCHIVE_MAX_RATIO = 100
 #: Larger pictures are searched for a face before a network judges them; smaller ones are crops
 #: of faces already.
 FACE_CROP_FROM_PX = 128
+#: A larger network is written as LiteRT only when somebody asks for it, and read by workers alone:
+#: the server of the pages would hold it in memory for every visitor's choice.
+LITERT_MAX_BYTES = 200_000_000
 #: t-SNE and UMAP take minutes for more; a seeded sample of so many stands for the rest.
 MAP_MAX_POINTS = 5_000
 

@@ -1,12 +1,12 @@
 """The models that come along and those that were promoted: list them, check them, load them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cards import NETWORK_FILE, Card, read_card
-from .classify import VOTES, Committee, LiteRTClassifier, Recognizer
+from .cards import KERAS_FILE, NETWORK_FILE, Card, read_card
+from .classify import VOTES, Committee, LiteRTClassifier, NetworkClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
 from .files import sha256_of, work_folder, work_path
 from .texts import say
@@ -69,8 +69,17 @@ def verify_model(model_id: str) -> Card:
     return card
 
 
-def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
+#: Loads the network of a model's folder.
+Load = Callable[[Path, Card], NetworkClassifier]
+
+
+def load_model(model_id: str = DEFAULT_MODEL, *, load: Load | None = None) -> NetworkClassifier:
     """Load one model after checking its hash, labels and shapes.
+
+    Args:
+        model_id: Its id.
+        load: Loads the network; None takes LiteRT, which needs no TensorFlow. A worker's own is
+            `serving.open_network`.
 
     Raises:
         ModelError: There is no such model.
@@ -78,9 +87,12 @@ def load_model(model_id: str = DEFAULT_MODEL) -> LiteRTClassifier:
         ModelNotTrusted: A file differs from its card.
     """
     card = verify_model(model_id)
+    folder = model_folder(model_id)
+    if load is not None:
+        return load(folder, card)
     if not reads_faces(card):
         raise CardMismatch(say("error.model_no_litert", id=model_id))
-    return LiteRTClassifier(model_folder(model_id) / NETWORK_FILE, card)
+    return LiteRTClassifier(folder / NETWORK_FILE, card)
 
 
 def load_committee(
@@ -89,6 +101,7 @@ def load_committee(
     vote: str = "soft",
     threshold: float | None = None,
     weights: Sequence[float] = (),
+    load: Load | None = None,
 ) -> Committee:
     """Load several models that answer as one.
 
@@ -99,6 +112,7 @@ def load_committee(
         threshold: Under this confidence the committee abstains. None takes the leader's in a
             soft vote, and half of the votes in a hard one.
         weights: How much each counts in a soft vote; none = alike.
+        load: As `load_model` takes it.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
@@ -106,7 +120,7 @@ def load_committee(
     """
     if model_ids is None:
         model_ids = [card.id for card in like_minded()]
-    members = tuple(load_model(model_id) for model_id in model_ids)
+    members = tuple(load_model(model_id, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
     if threshold is None:
@@ -114,9 +128,14 @@ def load_committee(
     return Committee(members, vote, threshold, tuple(weights))
 
 
-def reads_faces(card: Card) -> bool:
-    """Return whether a model can read faces here: its network is there in LiteRT."""
-    return NETWORK_FILE in card.files
+def reads_faces(card: Card, *, in_job: bool = False) -> bool:
+    """Return whether a model can read faces in this process: its network is there in LiteRT.
+
+    Args:
+        card: Its card.
+        in_job: Whether a worker will read, which takes large networks as Keras files, too.
+    """
+    return NETWORK_FILE in card.files or (in_job and KERAS_FILE in card.files)
 
 
 def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
@@ -135,16 +154,20 @@ def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
 
 
 def load_recognizer(
-    model_ids: Sequence[str], *, vote: str = "soft", weights: Sequence[float] = ()
+    model_ids: Sequence[str],
+    *,
+    vote: str = "soft",
+    weights: Sequence[float] = (),
+    load: Load | None = None,
 ) -> Recognizer:
-    """Load one model, or a committee when several are named; `weights` as `load_committee`.
+    """Load one model, or a committee when several are named, as `load_committee` does.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
     if len(model_ids) == 1 and vote in VOTES:
-        return load_model(model_ids[0])
-    return load_committee(model_ids, vote=vote, weights=weights)
+        return load_model(model_ids[0], load=load)
+    return load_committee(model_ids, vote=vote, weights=weights, load=load)
 
 
 def _entry(card_path: Path) -> ModelEntry:

@@ -21,7 +21,8 @@ from .jobs import Job, delete_job, new_job, start_job
 from .media.encode import write_video
 from .media.sample import sample_video
 from .media.video import iter_frames, probe_video
-from .registry import DEFAULT_MODEL, load_recognizer
+from .registry import DEFAULT_MODEL
+from .serving import load_recognizer
 from .texts import say
 from .timeline import TimelineBuilder
 from .types import Frame, FrameReading, Image, VideoInfo

@@ -15,7 +15,7 @@ FLOORS = {
     "media": 2, "faces": 2, "crops": 2, "classify": 2, "datasets": 2, "draw": 2, "export": 2,
     "tracking": 2, "quality": 2, "jobs": 2, "runs": 2, "histories": 2,
     "registry": 3, "training": 3,
-    "analysis": 4,
+    "analysis": 4, "serving": 4,
     "live": 5,
     "photos": 5, "videos": 5, "workbench": 5,
     "cli": 6, "worker": 6, "__main__": 7,

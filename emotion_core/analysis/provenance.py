@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..cards import NETWORK_FILE
+from ..cards import KERAS_FILE, NETWORK_FILE
 from ..classify import Recognizer
 from ..export import software_versions
 from ..faces import Detector
@@ -28,7 +28,7 @@ def provenance_of(
         input_sha256: SHA-256 of what was read; empty for a camera.
     """
     return Provenance(
-        models={m.card.id: m.card.files[NETWORK_FILE] for m in recognizer.members},
+        models={m.card.id: _hash_of(m.card.files) for m in recognizer.members},
         options={
             **options,
             "recognizer": recognizer.id,
@@ -40,3 +40,8 @@ def provenance_of(
         versions=software_versions(),
         input_sha256=input_sha256,
     )
+
+
+def _hash_of(files: Mapping[str, str]) -> str:
+    """Return the hash of the network that was asked: LiteRT, or Keras where there is none."""
+    return files.get(NETWORK_FILE) or files[KERAS_FILE]

@@ -4,6 +4,7 @@ from .committee import VOTES, Committee
 from .contract import Classifier, Recognizer
 from .latency import BUDGET_MS, measure_latency
 from .litert import LiteRTClassifier, outputs_of
+from .network import NetworkClassifier
 
 __all__ = [
     "BUDGET_MS",
@@ -11,6 +12,7 @@ __all__ = [
     "Classifier",
     "Committee",
     "LiteRTClassifier",
+    "NetworkClassifier",
     "Recognizer",
     "measure_latency",
     "outputs_of",

@@ -1,21 +1,16 @@
 """Networks in LiteRT: quick to start, small, and no TensorFlow in the process."""
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..affect import scores_from_affect
 from ..cards import Card
-from ..committee import Vote, soft_vote
 from ..errors import CardMismatch, ModelNotTrusted
-from ..labels import LabelSet
-from ..metrics import scale_temperature
 from ..native import NET_THREADS
-from ..types import Affect, Scores
+from .network import NetworkClassifier
 
 #: Faces per call. A fixed set, since every new size costs an allocation of its own.
 _BATCHES = (16, 4, 1)
@@ -33,7 +28,7 @@ def outputs_of(net: Any) -> list[Any]:
     return [named[name] for name in sorted(named)]
 
 
-class LiteRTClassifier:
+class LiteRTClassifier(NetworkClassifier):
     """One `.tflite` network with its card.
 
     Args:
@@ -48,7 +43,8 @@ class LiteRTClassifier:
     def __init__(self, path: Path, card: Card) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._card, self._path = card, path
+        super().__init__(card)
+        self._path = path
         self._lock = threading.Lock()
         self._nets: dict[int, Any] = {}
         try:
@@ -59,67 +55,6 @@ class LiteRTClassifier:
                 "Restore the model's folder."
             ) from error
         self._check_shapes(probe)
-
-    @property
-    def card(self) -> Card:
-        """The model's card."""
-        return self._card
-
-    @property
-    def id(self) -> str:
-        """The card's id."""
-        return self._card.id
-
-    @property
-    def labels(self) -> LabelSet:
-        """The card's labels."""
-        return LabelSet(self._card.labels)
-
-    @property
-    def threshold(self) -> float:
-        """The card's threshold."""
-        return self._card.threshold
-
-    @property
-    def members(self) -> Sequence["LiteRTClassifier"]:
-        """The model itself: a committee of one."""
-        return (self,)
-
-    def fuse(self, scores: Sequence[Scores]) -> Vote:
-        """Return the only member's scores as the vote."""
-        return soft_vote(scores)
-
-    def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
-        """Return calibrated scores, (n, k), for crops uint8 (n, side, side, channels).
-
-        They hold valence and arousal where the network answers them. A network that answers
-        nothing else has its labels read from these, `affect.scores_from_affect`.
-
-        With `flip`, all is the mean over each crop and its mirror image.
-
-        Raises:
-            ValueError: The crops are not of the card's side and channels.
-        """
-        rule = self._card.crop
-        if crops.shape[1:] != (rule.side_px, rule.side_px, rule.channels):
-            raise ValueError(
-                f"{self.id} takes crops (n, {rule.side_px}, {rule.side_px}, {rule.channels}), "
-                f"got {crops.shape}."
-            )
-        answers = self._run(crops)
-        if flip:
-            mirrored = self._run(crops[:, :, ::-1])
-            pairs = zip(answers, mirrored, strict=True)
-            answers = [np.mean(pair, axis=0, dtype=np.float32) for pair in pairs]
-        named = dict(zip(self._card.outputs, answers, strict=True))
-        affect = None
-        if "affect" in named:
-            affect = Affect(*np.clip(named["affect"], -1, 1).T)
-        if affect is not None and "emotion" not in named:
-            read = scores_from_affect(affect, self.labels, system=self._card.coordinates)
-            named["emotion"] = read.probs
-        probs = scale_temperature(named["emotion"], self._card.temperature)
-        return Scores(probs, self.labels, affect)
 
     def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return what each output answers, float32 (n, width)."""
@@ -139,11 +74,6 @@ class LiteRTClassifier:
         net.set_tensor(net.get_input_details()[0]["index"], rows)
         net.invoke()
         return [np.array(net.get_tensor(index), np.float32) for index in self._outputs]
-
-    @property
-    def _widths(self) -> list[int]:
-        """How many numbers each output has, by the card."""
-        return [2 if name == "affect" else len(self._card.labels) for name in self._card.outputs]
 
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter

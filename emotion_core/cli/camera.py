@@ -21,7 +21,8 @@ from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import atomic_write, sha256_of
 from ..media.camera import iter_camera
 from ..media.video import iter_frames
-from ..registry import DEFAULT_MODEL, load_recognizer
+from ..registry import DEFAULT_MODEL
+from ..serving import load_recognizer
 from ..timeline import TimelineBuilder
 from ..types import Frame, FrameReading
 from . import reading

@@ -10,7 +10,8 @@ from ..datasets.tables import PATH_COLUMNS, column_of, read_table
 from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
-from ..registry import DEFAULT_MODEL, load_recognizer
+from ..registry import DEFAULT_MODEL
+from ..serving import load_recognizer
 from ..texts import say
 from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on

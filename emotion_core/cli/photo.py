@@ -11,7 +11,8 @@ from ..errors import EmotionError
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import unique_name
 from ..photos import export_photo, read_photo_file
-from ..registry import DEFAULT_MODEL, load_recognizer
+from ..registry import DEFAULT_MODEL
+from ..serving import load_recognizer
 from . import reading
 from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 

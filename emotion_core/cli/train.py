@@ -103,7 +103,7 @@ def export(
     run: RunId,
     out: Annotated[Path, typer.Option(help="The file or folder that is made.")],
     form: Annotated[
-        str, typer.Option("--format", help="keras, savedmodel, litert-int8 or onnx.")
+        str, typer.Option("--format", help="keras, savedmodel, litert, litert-int8 or onnx.")
     ] = "litert-int8",
 ) -> None:
     """Write the model of a finished run in another form, checked against Keras."""

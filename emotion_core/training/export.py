@@ -8,11 +8,22 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from .. import limits as limits_of
 from .. import metrics
 from ..affect import scores_from_affect
-from ..cards import FORBIDDEN, INTENDED, KERAS_FILE, LIMITS, NETWORK_FILE, Card, card_text
+from ..cards import (
+    FORBIDDEN,
+    HISTORY_FILE,
+    INTENDED,
+    KERAS_FILE,
+    LIMITS,
+    NETWORK_FILE,
+    Card,
+    card_text,
+)
 from ..classify import outputs_of
 from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
@@ -26,6 +37,7 @@ from .recipe import AFFECT, EMOTION, Recipe
 #: Largest difference of an output between Keras and LiteRT that an export may have.
 TOLERANCE = 1e-4
 _PROBE = 64
+LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
 #: A model of valence and arousal alone abstains until a label is at least so much likelier.
 _MORE_THAN_CHANCE = 0.01
 
@@ -89,9 +101,15 @@ def write_model(
         StorageError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    difference = export_litert(model, folder / NETWORK_FILE, data.val.images[:_PROBE])
+    # four bytes a number
+    is_light = 4 * model.count_params() <= limits_of.LITERT_MAX_BYTES
+    difference = 0.0
+    if is_light:
+        difference = export_litert(model, folder / NETWORK_FILE, data.val.images[:_PROBE])
     with atomic_path(folder / KERAS_FILE) as temporary:
         model.save(temporary)
+    history = pd.DataFrame(state.history).to_csv(index=False, lineterminator="\n")
+    atomic_write(folder / HISTORY_FILE, history)
     figures: dict[str, Any] = {}
     probs = label_probs(recipe, answers_of(model, data.val.images), data.labels)
     temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
@@ -114,7 +132,11 @@ def write_model(
         labels=data.labels,
         crop=data.crop or recipe.crop,
         scaling="grey or RGB values 0..255; the network scales them itself",
-        files={name: sha256_of(folder / name) for name in (NETWORK_FILE, KERAS_FILE)},
+        files={
+            name: sha256_of(folder / name)
+            for name in (NETWORK_FILE, KERAS_FILE, HISTORY_FILE)
+            if is_light or name != NETWORK_FILE
+        },
         coordinates=recipe.affect if AFFECT in recipe.outputs else "",
         temperature=temperature,
         threshold=threshold,
@@ -137,7 +159,7 @@ def write_model(
             "hours": round(sum(row["seconds"] for row in state.history) / 3600, 2),
         },
         metrics=figures,
-        limits=(*LIMITS, *data.limits),
+        limits=(*LIMITS, *data.limits, *(() if is_light else (LARGE,))),
         intended=INTENDED,
         forbidden=FORBIDDEN,
     )

@@ -18,7 +18,7 @@ from ..classify import outputs_of
 from ..errors import StorageError, TrainingError
 from ..files import atomic_path, atomic_write
 from .examples import Examples, Rows
-from .export import TOLERANCE
+from .export import TOLERANCE, export_litert
 from .feed import answers_of, largest_gap
 from .recipe import EMOTION
 
@@ -95,6 +95,10 @@ def _savedmodel(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> 
     answer = loaded.serve(tf.constant(probe.astype(np.float32)))
     held = list(answer) if isinstance(answer, list | tuple) else [answer]
     return _checked(target, largest_gap([one.numpy() for one in held], answers_of(model, probe)))
+
+
+def _litert(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> Exported:
+    return Exported(target, export_litert(model, target, val.images[:_PROBE]))
 
 
 def _litert_int8(model: Any, target: Path, val: Examples, outputs: tuple[str, ...]) -> Exported:
@@ -203,6 +207,7 @@ def _checked(target: Path, difference: float) -> Exported:
 FORMATS: dict[str, Callable[[Any, Path, Examples, tuple[str, ...]], Exported]] = {
     "keras": _keras,
     "savedmodel": _savedmodel,
+    "litert": _litert,
     "litert-int8": _litert_int8,
     "onnx": _onnx,
 }

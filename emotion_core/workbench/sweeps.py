@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ..cards import NETWORK_FILE, read_card
-from ..classify import BUDGET_MS, LiteRTClassifier
+from ..cards import read_card
+from ..classify import BUDGET_MS
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, TrainingError
 from ..export import to_csv
 from ..files import atomic_write, safe_stem
 from ..jobs import owner_hash
 from ..runs import DONE, Run, list_runs, load_run
+from ..serving import open_network
 from ..texts import say
 from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe, parse_recipe
 from .cluster import work_side_by_side
@@ -165,7 +166,7 @@ def write_submissions(dataset: Dataset, table: pd.DataFrame, folder: Path) -> li
     for _, row in table.iterrows():
         run = load_run(str(row["run"]))
         card = read_card(run.model_folder / "card.json")
-        answers = submission(dataset, LiteRTClassifier(run.model_folder / NETWORK_FILE, card))
+        answers = submission(dataset, open_network(run.model_folder, card))
         name = safe_stem(str(row["name"]), otherwise=run.id)
         written.append(atomic_write(folder / f"{row['rank']}-{name}.csv", to_csv(answers)))
     return written

@@ -7,7 +7,7 @@ from ..errors import BadTable
 from ..export import to_csv
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, list_jobs, new_job, start_job
-from ..registry import load_recognizer
+from ..serving import load_recognizer
 from ..texts import say
 from .evaluation import evaluate, submission
 from .export import crop_dataset, export_dataset, report_dataset, zip_files

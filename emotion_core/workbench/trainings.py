@@ -13,7 +13,7 @@ import pandas as pd
 
 from .. import metrics
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
-from ..classify import LiteRTClassifier, measure_latency
+from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
@@ -29,6 +29,7 @@ from ..runs import (
     note_end,
     note_job,
 )
+from ..serving import open_network
 from ..texts import say
 from ..training.recipe import NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
@@ -39,6 +40,8 @@ from .store import Dataset, load_dataset
 if TYPE_CHECKING:
     from ..training.formats import Exported
 
+#: Faces that latency is measured on; a large network takes seconds for each.
+_CALLS, _CALLS_LARGE = 200, 20
 KIND, EXPORT = "train", "model-export"
 #: Forms that a finished model is written in besides its own, keys of `formats.FORMATS`; how the
 #: file's name ends. A SavedModel is a folder.
@@ -222,10 +225,13 @@ def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -
     for column, name in enumerate(data.labels):
         table[f"prob_{name}"] = probs[:, column]
     write_table(table, run.folder / "validation.parquet")
-    size_mb = sum(path.stat().st_size for path in run.model_folder.glob("*.tflite")) / 1e6
+    network = open_network(run.model_folder, card)
+    is_light = NETWORK_FILE in card.files
+    file = run.model_folder / (NETWORK_FILE if is_light else KERAS_FILE)
+    size_mb = file.stat().st_size / 1e6
     report = {
         "metrics": card.metrics,
-        "latency": measure_latency(LiteRTClassifier(run.model_folder / NETWORK_FILE, card)),
+        "latency": measure_latency(network, calls=_CALLS if is_light else _CALLS_LARGE),
         "parameters": card.parameters,
         "model_mb": round(size_mb, 2),
         "threshold": card.threshold,

@@ -36,16 +36,17 @@ class Choice:
     drawing: DrawOptions
 
 
-def choose(*, more: Callable[[], None] | None = None) -> Choice:
+def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> Choice:
     """Show the options in an expander and return the choice.
 
     Args:
         more: Shows what else a page asks, in the same expander.
+        in_job: Whether a worker will read, which takes large networks, too.
     """
     with st.expander(say("options.title")):
         left, middle, right = st.columns(3)
         with left:
-            model_ids, vote = _choose_model()
+            model_ids, vote = _choose_model(in_job=in_job)
         with middle:
             detector, min_confidence = _choose_detector()
         with right:
@@ -60,8 +61,8 @@ def choose(*, more: Callable[[], None] | None = None) -> Choice:
     return Choice(model_ids, vote, detector, min_confidence, reading, drawing)
 
 
-def _choose_model() -> tuple[tuple[str, ...], str]:
-    cards = [e.card for e in resources.models() if e.card and reads_faces(e.card)]
+def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
+    cards = [e.card for e in resources.models() if e.card and reads_faces(e.card, in_job=in_job)]
     shared = Counter(card.title for card in cards)
     # the widget tells its choices apart by what it shows
     titles = {c.id: c.title if shared[c.title] == 1 else f"{c.title} ({c.id})" for c in cards}

@@ -55,7 +55,9 @@ def show() -> None:
 
 
 def _ask() -> dict[str, Any]:
-    cards = {e.card.id: e.card for e in resources.models() if e.card and reads_faces(e.card)}
+    cards = {
+        e.card.id: e.card for e in resources.models() if e.card and reads_faces(e.card, in_job=True)
+    }
     left, right = st.columns(2, gap="large")
     with left:
         chosen = st.multiselect(

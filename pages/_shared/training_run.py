@@ -26,7 +26,7 @@ from emotion_core.workbench.trainings import (
     state_of,
 )
 
-from . import gallery, looking, resources, training_charts, visitor
+from . import gallery, histories, looking, resources, training_charts, visitor
 from .drawer import describe
 from .errors import error_box, plain
 from .training_runs import state_text
@@ -62,7 +62,8 @@ def show(run: Run) -> None:
     if message and state == "failed":
         st.error(plain(message))
     _show_actions(run, state)
-    _show_curves(run)
+    if run.history:
+        histories.show(run.name, run.history, key=run.id)
     if state == "done":
         _show_figures(run)
         _show_answers(run)
@@ -104,7 +105,8 @@ def _show_moving(run_id: str) -> None:
                 args=(run,),
                 disabled=not run.history or run.should_stop() or job.is_stopping,
             )
-        _show_curves(run)
+        if run.history:
+            histories.show(run.name, run.history, key=run.id)
         st.caption(say("video.go_on"))
         _show_log(job)
 
@@ -119,23 +121,6 @@ def _show_actions(run: Run, state: str) -> None:
             delete_run(run)
             st.session_state.pop("run")
             st.rerun()
-
-
-def _show_curves(run: Run) -> None:
-    if not run.history:
-        return
-    left, right = st.columns(2, gap="large")
-    for column, names in (
-        (left, ("loss", "val_loss", "val_mse")),
-        (right, ("val_accuracy", "val_macro_f1", "val_mae")),
-    ):
-        with column:
-            st.plotly_chart(
-                training_charts.curves({run.name: run.history}, names),
-                key=f"curves-{run.id}-{names[0]}",
-                config={"displayModeBar": False},
-                alt=say("training.curves"),
-            )
 
 
 def _show_figures(run: Run) -> None:

@@ -2,15 +2,14 @@
 
 import streamlit as st
 
-from emotion_core.errors import BadTable, InputError
-from emotion_core.histories import read_history
+from emotion_core.errors import InputError
 from emotion_core.jobs import owner_hash
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run, list_runs, load_run
 from emotion_core.texts import figure_name, say
 from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, state_of
 
-from . import training_charts, visitor
+from . import histories, training_charts, visitor
 from .errors import plain
 
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
@@ -36,11 +35,12 @@ def show() -> None:
         if st.button(say("training.begin"), type="primary", key="training_begin"):
             st.session_state["training_view"] = "new"
             st.rerun()
-        _show_foreign()
+        histories.show_shipped()
+        histories.show_foreign()
         return
     moving = any(not _is_at_rest(run) for run in mine)
     st.fragment(_show_table, run_every=2.0 if moving else None)()
-    _show_foreign()
+    histories.show_foreign()
 
 
 def state_text(run: Run) -> str:
@@ -102,36 +102,3 @@ def _show_table() -> None:
             config={"displayModeBar": False},
             alt=say("training.compared"),
         )
-
-
-def _show_foreign() -> None:
-    """Show the curves of trainings from elsewhere."""
-    with st.expander(say("training.foreign")):
-        uploads = st.file_uploader(
-            say("training.foreign_file"), accept_multiple_files=True, key="training_foreign"
-        )
-        for number, upload in enumerate(uploads or []):
-            name = upload.name[:NAME_SHOWN_CHARS]
-            try:
-                table = read_history(upload.name, upload.getvalue())
-            except BadTable as error:
-                st.error(plain(str(error)))
-                continue
-            rows = [{k: v for k, v in row.items() if v == v} for row in table.to_dict("records")]
-            figures = [str(column) for column in table if column != "epoch"]
-            losses = [figure for figure in figures if "loss" in figure]
-            rest = [figure for figure in figures if figure not in losses]
-            columns = st.columns(2, gap="large")
-            for column, shown, title in zip(
-                columns, (losses, rest), ("foreign_loss", "foreign_rest"), strict=True
-            ):
-                if shown:
-                    with column:
-                        text = say(f"training.{title}", name=plain(name))
-                        st.markdown(text)
-                        st.plotly_chart(
-                            training_charts.curves({name: rows}, shown),
-                            key=f"foreign-{number}-{title}",
-                            config={"displayModeBar": False},
-                            alt=text,
-                        )

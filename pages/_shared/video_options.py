@@ -16,7 +16,7 @@ _DEFAULTS = VideoOptions()
 def choose_task() -> VideoTask:
     """Show the options in an expander and return what to make of a video."""
     chosen: list[tuple[VideoOptions, bool, float, float | None]] = []
-    choice = options.choose(more=lambda: chosen.append(_choose_time()))
+    choice = options.choose(more=lambda: chosen.append(_choose_time()), in_job=True)
     reading, has_video, start_s, end_s = chosen[0]
     return VideoTask(
         model_ids=choice.model_ids,

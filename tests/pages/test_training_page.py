@@ -166,6 +166,13 @@ def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> Non
     assert any("mine" in choice or "tiny" in choice for choice in choices)
 
 
+def test_an_empty_page_shows_how_a_shipped_model_learned() -> None:
+    app = opened()
+    (title,) = [text.value for text in app.subheader if "which comes along" in text.value]
+    assert title.startswith("How VGG")
+    assert len(app.get("plotly_chart")) == 2
+
+
 def test_a_history_from_elsewhere_is_shown() -> None:
     app = opened()
     content = b"epoch,loss,val_accuracy,<b>own</b>\n0,1.8,0.2,1\n1,1.5,0.4,2\n"

@@ -1,0 +1,95 @@
+"""What all networks with a card share: calibration, the mirror image, labels from points."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..affect import scores_from_affect
+from ..cards import Card
+from ..committee import Vote, soft_vote
+from ..labels import LabelSet
+from ..metrics import scale_temperature
+from ..types import Affect, Scores
+
+
+class NetworkClassifier(ABC):
+    """One network with its card, and a committee of one; a runtime fills in `_run`.
+
+    Args:
+        card: Its card.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self._card
+
+    @property
+    def id(self) -> str:
+        """The card's id."""
+        return self._card.id
+
+    @property
+    def labels(self) -> LabelSet:
+        """The card's labels."""
+        return LabelSet(self._card.labels)
+
+    @property
+    def threshold(self) -> float:
+        """The card's threshold."""
+        return self._card.threshold
+
+    @property
+    def members(self) -> Sequence["NetworkClassifier"]:
+        """The model itself: a committee of one."""
+        return (self,)
+
+    def fuse(self, scores: Sequence[Scores]) -> Vote:
+        """Return the only member's scores as the vote."""
+        return soft_vote(scores)
+
+    def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
+        """Return calibrated scores, (n, k), for crops uint8 (n, side, side, channels).
+
+        They hold valence and arousal where the network answers them. A network that answers
+        nothing else has its labels read from these, `affect.scores_from_affect`.
+
+        With `flip`, all is the mean over each crop and its mirror image.
+
+        Raises:
+            ValueError: The crops are not of the card's side and channels.
+        """
+        rule = self._card.crop
+        if crops.shape[1:] != (rule.side_px, rule.side_px, rule.channels):
+            raise ValueError(
+                f"{self.id} takes crops (n, {rule.side_px}, {rule.side_px}, {rule.channels}), "
+                f"got {crops.shape}."
+            )
+        answers = self._run(crops)
+        if flip:
+            mirrored = self._run(crops[:, :, ::-1])
+            pairs = zip(answers, mirrored, strict=True)
+            answers = [np.mean(pair, axis=0, dtype=np.float32) for pair in pairs]
+        named = dict(zip(self._card.outputs, answers, strict=True))
+        affect = None
+        if "affect" in named:
+            affect = Affect(*np.clip(named["affect"], -1, 1).T)
+        if affect is not None and "emotion" not in named:
+            read = scores_from_affect(affect, self.labels, system=self._card.coordinates)
+            named["emotion"] = read.probs
+        probs = scale_temperature(named["emotion"], self._card.temperature)
+        return Scores(probs, self.labels, affect)
+
+    @property
+    def _widths(self) -> list[int]:
+        """How many numbers each output has, by the card."""
+        return [2 if name == "affect" else len(self._card.labels) for name in self._card.outputs]
+
+    @abstractmethod
+    def _run(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return what each output answers, float32 (n, width)."""

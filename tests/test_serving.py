@@ -1,0 +1,82 @@
+"""Large networks: read with Keras by workers and commands, kept from the pages."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core import limits
+from emotion_core.datasets.sources import SourceSpec
+from emotion_core.errors import CardMismatch
+from emotion_core.jobs import load_job
+from emotion_core.registry import like_minded, load_model, model_folder, reads_faces, verify_model
+from emotion_core.runs import load_run
+from emotion_core.serving import KerasClassifier, load_recognizer
+from emotion_core.training.recipe import parse_recipe
+from emotion_core.videos import VideoTask, load_timeline, start_video_job
+from emotion_core.workbench.index import build_index
+from emotion_core.workbench.learning import prepare_data
+from emotion_core.workbench.store import new_dataset
+from emotion_core.workbench.trainings import begin_run, export_run, promote_run, work_on
+from tests.builders import write_faces
+from tests.cli.test_cli import mien
+from tests.pages.test_video_page import fresh_app
+from tests.training.test_training import tiny
+
+
+@pytest.mark.parametrize("outputs", [["emotion"], ["emotion", "affect"]])
+def test_a_large_network_is_read_by_workers_and_commands(
+    outputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = new_dataset("set", SourceSpec(str(write_faces(tmp_path / "set"))), owner="me")
+    build_index(made, with_faces=False)
+    monkeypatch.setattr(limits, "LITERT_MAX_BYTES", 100)
+    recipe = parse_recipe(tiny(epochs=2, outputs=outputs))
+    run = begin_run(made, recipe, owner="me")
+    work_on(run)
+    run = load_run(run.id)
+    report = run.report()
+    assert report is not None
+    assert report["latency"]["calls"] == 20
+    assert report["model_mb"] > 0
+    card = promote_run(run, "large")
+    assert set(card.files) == {"model.keras", "history.csv"}
+    assert any("too large for the pages" in limit for limit in verify_model("large").limits)
+    assert (reads_faces(card), reads_faces(card, in_job=True)) == (False, True)
+    assert "large" not in [one.id for one in like_minded()]
+    with pytest.raises(CardMismatch, match="no LiteRT network"):
+        load_model("large")
+
+    network = load_recognizer(["large"])
+    assert isinstance(network, KerasClassifier)
+    faces = np.asarray(prepare_data(made, recipe).val.images)
+    scores = network.classify(faces, flip=True)
+    assert (scores.affect is not None) == ("affect" in outputs)
+    answers = run.answers()
+    assert answers is not None
+    probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
+    assert network.classify(faces).probs == pytest.approx(probs, abs=1e-4)
+    assert len(network.classify(faces[:0])) == 0
+    # LiteRT is there for who asks, and answers alike
+    assert export_run(run, "litert", tmp_path / "m.tflite").difference <= 1e-4
+    if "affect" in outputs:
+        return
+
+    job = start_video_job("clip.mp4", None, VideoTask(model_ids=("large",), end_s=0.5), owner="me")
+    end_s = time.monotonic() + 120
+    while not (job := load_job(job.id, "me")).is_over:
+        assert time.monotonic() < end_s
+        time.sleep(0.3)
+    assert job.state == "done", job.message or job.log()
+    (table,) = (path for name, path in job.results().items() if name.endswith(".parquet"))
+    assert set(load_timeline(table)["model_id"]) == {"large"}
+    told = mien("evaluate", "--data", tmp_path / "set", "--model", "large")
+    assert told.returncode == 0, told.stderr
+    assert (model_folder("large") / "CARD.md").is_file()
+
+    for page, is_offered in (("photo", False), ("video", True)):
+        app = fresh_app().switch_page(f"pages/{page}.py").run()
+        assert not app.exception
+        options = app.selectbox(key="model").options
+        assert any("large" in one or "tiny" in one for one in options) is is_offered, page
