@@ -100,6 +100,10 @@ def test_begin_follow_leave_stop_resume_compare_promote_and_use(
 
     main(page).get_by_role("button", name="Open first").click()
     settle(page)
+    page.get_by_role("button", name="Where did it look?").click()
+    expect(page.get_by_text("Yellow: what speaks most")).to_be_visible(timeout=120_000)
+    settle(page)
+    check_look(page, "training-looked")
     page.get_by_label("Name of the model").fill("mine")
     page.get_by_label("Name of the model").press("Tab")
     settle(page)
@@ -116,6 +120,15 @@ def test_begin_follow_leave_stop_resume_compare_promote_and_use(
     settle(page)
     expect(page.get_by_text(re.compile("looks")).first).to_be_visible()
     no_traceback(page)
+
+    visit(page, studio, "training")
+    page.get_by_role("button", name="Measure models").click()
+    settle(page)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_text("Kappa with the labels")).to_be_visible(timeout=120_000)
+    settle(page)
+    check_look(page, "training-measured")
+    no_traceback(page)
     page.close()
 
 
@@ -128,4 +141,8 @@ def test_the_form_in_a_narrow_and_in_a_dark_window(chromium: Browser, studio: St
         page = open_page(context)
         visit(page, studio, "training")
         check_look(page, f"training-empty-{name}")
+        page.get_by_role("button", name="Bring a model").click()
+        expect(page.get_by_text("I trust where this file")).to_be_visible()
+        settle(page)
+        check_look(page, f"training-bring-{name}")
         context.close()
