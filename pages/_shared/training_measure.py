@@ -35,6 +35,9 @@ def show() -> None:
     asked = _ask()
     index = load_index(dataset)
     unlabelled = int((index["is_readable"] & index["raw_label"].isna()).sum())
+    flip = bool(unlabelled) and st.checkbox(
+        say("training.measure_flip"), help=say("options.tta_help"), key="measure_flip"
+    )
     with st.container(horizontal=True):
         if st.button(
             say("training.measure_start"),
@@ -48,7 +51,7 @@ def show() -> None:
             key="measure_submit",
             disabled=not asked["models"],
         ):
-            _start("submit", dataset, asked)
+            _start("submit", dataset, {**asked, "flip": flip})
     job = _last_job()
     if job is not None:
         st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id)
@@ -89,13 +92,11 @@ def _ask() -> dict[str, Any]:
                 help=say("options.vote_help"),
                 key="measure_vote",
             )
-        flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="measure_flip")
     return {
         "models": list(chosen),
         "vote": "hard" if vote == "hard" else "soft",
         "fit_on": VAL if vote == _FITTED else "",
         "split": split,
-        "flip": flip,
     }
 
 
@@ -173,7 +174,7 @@ def _show_evaluation(job: Job) -> None:
         st.caption(plain(say("training.measure_left_out", told=told)))
     if held["members"]:
         _show_members(held)
-    title = say("training.confusion")
+    title = say("training.measure_confusion")
     st.markdown(title)
     st.plotly_chart(
         training_charts.confusion(np.array(held["confusion"]), held["labels"]),
