@@ -84,7 +84,7 @@ def show_foreign() -> None:
             figures = [str(column) for column in table if column != "epoch"]
             losses = [figure for figure in figures if "loss" in figure]
             others = [figure for figure in figures if figure not in losses]
-            st.markdown(f"**{plain(name)}**")
+            st.markdown(say("training.foreign_name", name=plain(name)))
             key = f"foreign-{number}"
             show(name, _rows(table), key=key, losses=losses, others=others)
 
