@@ -42,7 +42,7 @@ def test_limits_are_those_of_the_code() -> None:
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
     files = [*(ROOT / "emotion_core").rglob("*.py"), *(ROOT / "pages").rglob("*.py")]
     code = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    used = set(re.findall(r'environ(?:\.get)?[\[(]"(MIEN_\w+)"', code))
+    used = set(re.findall(r'(?:environ(?:\.get)?|slots)[\[(]"(MIEN_\w+)"', code))
     assert set(re.findall(r"`(MIEN_\w+)`", EVERYTHING)) == used
 
 
