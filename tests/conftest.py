@@ -9,9 +9,14 @@ import pytest
 # before any module asks for it while tests are collected
 os.environ["MIEN_HOME"] = tempfile.mkdtemp(prefix="mien-tests-")
 
+from hypothesis import settings
+
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.types import Image
+
+settings.register_profile("calm", deadline=None)  # no test asserts on time
+settings.load_profile("calm")
 
 ROOT = Path(__file__).resolve().parent.parent
 
