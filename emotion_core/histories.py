@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from . import limits
 from .errors import BadTable
 from .texts import say
 
-#: An event file of a long training has some MB; what is larger holds pictures or graphs.
-_MAX_BYTES = 200_000_000
 _EPOCHS_MAX = 10**9
 _EPOCHS = ("epoch", "step", "epochs")
 #: Wire types of Protocol Buffers: a number, 8 bytes, bytes, 4 bytes.
@@ -34,8 +33,9 @@ def read_history(name: str, content: bytes) -> pd.DataFrame:
     Raises:
         BadTable: It is neither, or holds no figure.
     """
-    if len(content) > _MAX_BYTES:
-        raise BadTable(say("error.history_large", name=name, mb=_MAX_BYTES // 1_000_000))
+    if len(content) > limits.HISTORY_MAX_BYTES:
+        limit_mb = limits.HISTORY_MAX_BYTES // 1_000_000
+        raise BadTable(say("error.history_large", name=name, mb=limit_mb))
     is_events = "tfevents" in PurePath(name).name
     table = _from_events(name, content) if is_events else _from_csv(name, content)
     figures = [column for column in table if column != "epoch"]

@@ -51,6 +51,13 @@ ARCHIVE_MAX_RATIO = 100
 #: Larger pictures are searched for a face before a network judges them; smaller ones are crops
 #: of faces already.
 FACE_CROP_FROM_PX = 128
+#: Addresses of a process that reads a foreign model file; TensorFlow alone takes several GB of
+#: them.
+SANDBOX_MAX_BYTES = 12_000_000_000
+#: A model file that is not read after so long is none, or far too large.
+IMPORT_MAX_S = 900.0
+#: An event file of a long training has some MB; what is larger holds pictures or graphs.
+HISTORY_MAX_BYTES = 200_000_000
 #: A larger network is written as LiteRT only when somebody asks for it, and read by workers alone:
 #: the server of the pages would hold it in memory for every visitor's choice.
 LITERT_MAX_BYTES = 200_000_000

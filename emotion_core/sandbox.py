@@ -11,8 +11,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-#: Of addresses, not of memory in use: TensorFlow alone takes several GB of them.
-_MEMORY_BYTES = 12_000_000_000
+from . import limits
+
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 #: What Python code may not even try afterwards, by the names of its audit events.
 _FORBIDDEN = (
@@ -60,7 +60,7 @@ def forbid() -> None:
 def main() -> None:
     """Confine this process, import a module, and call its `main` with the arguments."""
     name, *arguments = sys.argv[1:]
-    confine(memory_bytes=_MEMORY_BYTES)
+    confine(memory_bytes=limits.SANDBOX_MAX_BYTES)
     module = import_module(name)
     forbid()
     module.main(*arguments)

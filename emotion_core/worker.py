@@ -45,6 +45,7 @@ JOBS: dict[str, Callable[[JobRun], None]] = {
     trainings.EXPORT: trainings.run_export,
     imports.KIND: imports.run_import,
     looking.KIND: looking.run_looking,
+    looking.RUN_KIND: looking.run_looking,
     **{PREFIX + kind: run_task for kind in TASKS},
 }
 

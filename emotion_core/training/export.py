@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import limits as limits_of
-from .. import metrics
+from .. import limits, metrics
 from ..affect import scores_from_affect
 from ..cards import (
     FORBIDDEN,
@@ -102,7 +101,7 @@ def write_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # four bytes a number
-    is_light = 4 * model.count_params() <= limits_of.LITERT_MAX_BYTES
+    is_light = 4 * model.count_params() <= limits.LITERT_MAX_BYTES
     difference = 0.0
     if is_light:
         difference = export_litert(model, folder / NETWORK_FILE, data.val.images[:_PROBE])
@@ -111,20 +110,23 @@ def write_model(
     history = pd.DataFrame(state.history).to_csv(index=False, lineterminator="\n")
     atomic_write(folder / HISTORY_FILE, history)
     figures: dict[str, Any] = {}
-    probs = label_probs(recipe, answers_of(model, data.val.images), data.labels)
+    answers = answers_of(model, data.val.images)
+    probs = label_probs(recipe, answers, data.labels)
     temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
+    calibrated = metrics.scale_temperature(probs, temperature)
     if EMOTION not in recipe.outputs:  # a point near no label gives all of them the same
         threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
-    calibrated = metrics.scale_temperature(probs, temperature)
+        answered = float((calibrated.max(axis=1) >= threshold).mean())
     figures["validation"] = _measure(calibrated, data.val, data)
     figures["answered_at_threshold"] = round(answered, 4)
     if data.test is not None:
         figures["test"] = _measure_twice(recipe, model, data.test, data, temperature)
     if AFFECT in recipe.outputs:
-        for name, split in (("validation_affect", data.val), ("test_affect", data.test)):
-            if split is not None:
-                where = recipe.outputs.index(AFFECT)
-                figures[name] = measure_affect(answers_of(model, split.images)[where], split)
+        where = recipe.outputs.index(AFFECT)
+        figures["validation_affect"] = measure_affect(answers[where], data.val)
+        if data.test is not None:
+            points = answers_of(model, data.test.images)[where]
+            figures["test_affect"] = measure_affect(points, data.test)
     card = Card(
         id=recipe.name,
         title=recipe.title or recipe.name,

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrainingError
-from .zoo.heads import POOL
 
 #: Faces whose gradients are held at once.
 _BATCH = 16
+_POOLINGS = (
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.Flatten,
+)
 
 
 def grad_cam(
@@ -57,21 +61,14 @@ def grad_cam(
 
 
 def _features(model: Any) -> Any:
-    """Return the tensor before the pooling, else the last one that lies on a plane."""
-    planes = [layer.output for layer in model.layers[1:] if _is_plane(layer.output)]
-    for layer in model.layers:
-        if layer.name == POOL and _is_plane(layer.input):
+    """Return what goes into the last pooling; those before it belong to single blocks."""
+    for layer in reversed(model.layers):
+        if isinstance(layer, _POOLINGS) and len(layer.input.shape) == 4:
             return layer.input
-    if not planes:
-        raise TrainingError(
-            "Where this network looks cannot be shown: none of its layers answers with features "
-            "that lie on a plane."
-        )
-    return planes[-1]
-
-
-def _is_plane(tensor: Any) -> bool:
-    return len(getattr(tensor, "shape", ())) == 4
+    raise TrainingError(
+        "Where this network looks cannot be shown: it has no features that lie on a plane before "
+        "its pooling."
+    )
 
 
 def _spread(plane: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """Read one foreign model file; `sandbox` runs this, with a folder as the argument.
 
-request.json               what to read and how: the fields of `workbench.imports.ImportRequest`
-model.tflite, model.keras  what is made of it
-answer.json                `parameters`, `difference`, `notes`; or `refused` and `is_unsafe`
+request.json  what to read and how: the fields of `workbench.imports.ImportRequest`
+model.tflite  what is made of it
+answer.json   `parameters`, `difference`, `notes`; or `refused` and `is_unsafe`
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..cards import NETWORK_FILE
 from ..errors import EmotionError, ModelError, ModelNotTrusted
 from ..files import read_json, write_json
 from .export import export_litert
@@ -50,21 +51,21 @@ PIXELS: dict[str, Any] = {
 
 
 def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Read a model file and write it in the forms of a model folder.
+    """Read a model file and write it as LiteRT, which alone is loaded ever after.
 
     Args:
         request: What to read and how.
-        folder: Where `model.tflite` and, where the file can be kept as Keras, `model.keras` go.
+        folder: Where `model.tflite` goes.
 
     Returns:
-        `parameters`, `difference` between the two forms, and `notes` for the card.
+        `parameters`, `difference` from what Keras answers, and `notes` for the card.
 
     Raises:
         ModelNotTrusted: The file carries code or is damaged.
         ModelError: It does not fit what was said of it.
     """
     name = request["name"]
-    foreign, is_kept = _load(Path(request["file"]), request)
+    foreign = _load(Path(request["file"]), request)
     side, channels = request["side_px"], request["channels"]
     takes = getattr(foreign, "input_shape", None)
     if isinstance(takes, tuple) and len(takes) == 4:
@@ -89,24 +90,22 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     probe = np.random.default_rng(0).integers(0, 256, (_PROBE, side, side, channels), np.uint8)
     held, notes = _as_probabilities(pixels, held, request, probe)
     model = keras.Model(pixels, held[0] if len(held) == 1 else held)
-    difference = export_litert(model, folder / "model.tflite", probe)
-    if is_kept:
-        model.save(folder / "model.keras")
+    difference = export_litert(model, folder / NETWORK_FILE, probe)
     count = int(model.count_params())
     return {"parameters": count, "difference": difference, "notes": notes}
 
 
-def _load(path: Path, request: dict[str, Any]) -> tuple[Any, bool]:
-    """Return a callable network, and whether Keras can keep it in a file of its own."""
+def _load(path: Path, request: dict[str, Any]) -> Any:
+    """Return a network that can be called."""
     name = request["name"]
     if path.is_dir():
-        return _saved_model(path, name), False
+        return _saved_model(path, name)
     magic = path.read_bytes()[:8] if path.stat().st_size else b""
     if magic[:4] == b"PK\x03\x04":
         _refuse_code(_keras_config(path, name), name)
-        return keras.models.load_model(path, compile=False, safe_mode=True), True
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     if magic == b"\x89HDF\r\n\x1a\n":
-        return _hdf5(path, request), True
+        return _hdf5(path, request)
     raise ModelNotTrusted(
         f"{name} is no model that can be read: neither a .keras file, nor HDF5 (.h5), nor "
         "the folder of a SavedModel."
@@ -151,14 +150,16 @@ def _hdf5(path: Path, request: dict[str, Any]) -> Any:
 
 
 def _saved_model(path: Path, name: str) -> Any:
-    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
 
-    loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures.get("serving_default")
-    if signature is None:
+    # looked at before it is loaded, which would run what begins it
+    described = saved_model_pb2.SavedModel()
+    described.ParseFromString((path / "saved_model.pb").read_bytes())
+    graphs = [meta.graph_def for meta in described.meta_graphs]
+    if not any("serving_default" in meta.signature_def for meta in described.meta_graphs):
         raise ModelError(f"The SavedModel {name} has no signature 'serving_default'.")
-    graph = signature.graph.as_graph_def()
-    nodes = [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
+    nodes = [node for graph in graphs for node in graph.node]
+    nodes += [node for graph in graphs for one in graph.library.function for node in one.node_def]
     found = {node.op for node in nodes if any(word in node.op for word in _OPERATIONS)}
     if found:
         raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")

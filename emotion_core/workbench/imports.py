@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..cards import FORBIDDEN, INTENDED, KERAS_FILE, LIMITS, NETWORK_FILE, OUTPUTS, Card, card_text
+from .. import limits
+from ..cards import FORBIDDEN, INTENDED, LIMITS, NETWORK_FILE, OUTPUTS, SYSTEMS, Card, card_text
 from ..errors import ModelError, ModelNotTrusted
 from ..files import atomic_write, read_json, sha256_of, write_json
 from ..jobs import Job, JobRun, delete_job, new_job, start_job
@@ -25,7 +26,6 @@ KIND = "import"
 PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 #: Of model files; `.weights.h5` is how Keras 3 names weights alone.
 ENDINGS = (".weights.h5", ".keras", ".h5", ".hdf5")
-_PATIENCE_S = 900.0
 _LOOK_S = 0.2
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -59,18 +59,28 @@ class ImportRequest:
     recipe: str = ""
     margin: float = 1.2
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels by their canonical names, where they have one."""
+        return tuple(canonical_name(label) or label for label in self.labels)
+
     def check(self) -> None:
         """Raise `ModelError` for what can be known to be wrong before the file is opened."""
         if not NAME.fullmatch(self.id):
             raise ModelError(say("error.bad_model_name", name=self.id))
         if self.id in {entry.id for entry in list_models()}:
             raise ModelError(say("error.model_exists", name=self.id))
-        if len(set(self.labels)) < 2 or len(set(self.labels)) != len(self.labels):
+        if len(set(self.names)) < 2 or len(set(self.names)) != len(self.names):
             raise ModelError(say("error.import_labels", labels=", ".join(self.labels) or "-"))
         if self.side_px not in range(8, 1025) or self.channels not in (1, 3):
             raise ModelError(say("error.import_input"))
-        is_known = self.pixels in PIXELS and set(self.outputs) <= set(OUTPUTS) and self.outputs
-        if not is_known or not 0.5 <= self.margin <= 4:
+        is_known = self.pixels in PIXELS and self.coordinates in SYSTEMS
+        if (
+            not is_known
+            or not self.outputs
+            or not set(self.outputs) <= set(OUTPUTS)
+            or not 0.5 <= self.margin <= 4
+        ):
             raise ModelError(say("error.import_options", pixels=", ".join(PIXELS)))
         if not Path(self.file).exists():
             raise ModelError(say("error.import_no_file", name=self.file))
@@ -121,19 +131,22 @@ def import_model(
     return card
 
 
-def start_import(request: ImportRequest, content: bytes | memoryview, *, owner: str) -> Job:
-    """Start a job that adds a model from an uploaded file; whoever calls has been told to trust it.
+def start_import(
+    request: ImportRequest, content: bytes | memoryview, *, is_trusted: bool, owner: str
+) -> Job:
+    """Start a job that adds a model from an uploaded file.
 
     Args:
         request: What has to be known of the file; `file` is its name.
         content: The file, which is deleted when the job ends.
+        is_trusted: As `import_model` takes it.
         owner: Whose job it is.
 
     Raises:
         ModelError: What is said of the file cannot be true.
         StorageError: The job cannot be started.
     """
-    settings = {"request": asdict(request), "is_trusted": True}
+    settings = {"request": asdict(request), "is_trusted": is_trusted}
     job = new_job(KIND, Path(request.file).name, owner=owner, settings=settings)
     try:
         # Keras goes by the ending of a file
@@ -177,7 +190,7 @@ def _read_confined(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        end_s = time.monotonic() + _PATIENCE_S
+        end_s = time.monotonic() + limits.IMPORT_MAX_S
         try:
             while process.poll() is None:
                 if time.monotonic() > end_s:
@@ -198,17 +211,16 @@ def _read_confined(
 
 def _card(request: ImportRequest, name: str, folder: Path, answer: dict[str, object]) -> Card:
     path = Path(request.file)
-    files = [one for one in (NETWORK_FILE, KERAS_FILE) if (folder / one).is_file()]
     notes = answer["notes"]
     assert isinstance(notes, list)
     return Card(
         id=request.id,
         title=request.id,
         outputs=request.outputs,
-        labels=tuple(canonical_name(label) or label for label in request.labels),
+        labels=request.names,
         crop=CropRule(margin=request.margin, side_px=request.side_px, channels=request.channels),
         scaling=f"0..255, turned into {request.pixels} by the network itself",
-        files={one: sha256_of(folder / one) for one in files},
+        files={NETWORK_FILE: sha256_of(folder / NETWORK_FILE)},
         coordinates=request.coordinates if "affect" in request.outputs else "",
         network=f"imported from {name}",
         parameters=int(str(answer["parameters"])),

@@ -19,7 +19,8 @@ from ..training.recipe import EMOTION, parse_recipe
 from .learning import prepare_data
 from .store import load_dataset
 
-KIND = "looking"
+#: On faces that a page hands over, and on those of a run.
+KIND, RUN_KIND = "looking", "looking-run"
 _FACES, _HEAT = "faces.npz", "heat.npz"
 
 
@@ -80,8 +81,8 @@ def start_looking_back(run: Run, paths: Sequence[str], labels: Sequence[str], *,
     Raises:
         StorageError: The job cannot be started.
     """
-    settings = {"looks_into": run.id, "paths": list(paths), "labels": list(labels)}
-    job = new_job(KIND, run.name, owner=owner, settings=settings)
+    settings = {"run": run.id, "paths": list(paths), "labels": list(labels)}
+    job = new_job(RUN_KIND, run.name, owner=owner, settings=settings)
     start_job(job)
     return job
 
@@ -90,9 +91,8 @@ def run_looking(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
     run.progress(0, 1, is_quiet=True)
     settings = run.job.settings
-    faces = None
-    if "looks_into" in settings:
-        training = load_run(settings["looks_into"])
+    if run.job.kind == RUN_KIND:
+        training = load_run(settings["run"])
         recipe = parse_recipe(training.recipe)
         path, outputs = training.model_folder / KERAS_FILE, recipe.outputs
         data = prepare_data(load_dataset(training.dataset["id"]), recipe)
@@ -100,9 +100,8 @@ def run_looking(run: JobRun) -> None:
         rows = [row_of[name] for name in settings["paths"] if name in row_of]
         if len(rows) < len(settings["paths"]):
             raise TrainingError(say("error.looking_gone"))
-        faces = np.asarray(data.val.images[np.array(rows, np.int64)])
+        shown = np.asarray(data.val.images[np.array(rows, np.int64)])
         asked = np.array([data.labels.index(label) for label in settings["labels"]], np.int64)
-        shown = faces
     else:
         card = verify_model(settings["model"])
         path, outputs = model_folder(card.id) / KERAS_FILE, card.outputs
@@ -110,8 +109,10 @@ def run_looking(run: JobRun) -> None:
             shown, asked = held["faces"], held["class_id"]
     heat = _heat(path, shown, asked, outputs.index(EMOTION))
     with atomic_path(run.result / _HEAT) as temporary:
-        kept = {"heat": heat} if faces is None else {"heat": heat, "faces": faces}
-        np.savez_compressed(temporary, **kept)
+        if run.job.kind == RUN_KIND:
+            np.savez_compressed(temporary, heat=heat, faces=shown)
+        else:  # nothing of a photo stays
+            np.savez_compressed(temporary, heat=heat)
     run.progress(1, 1)
 
 

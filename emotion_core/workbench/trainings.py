@@ -40,8 +40,6 @@ from .store import Dataset, load_dataset
 if TYPE_CHECKING:
     from ..training.formats import Exported
 
-#: Faces that latency is measured on; a large network takes seconds for each.
-_CALLS, _CALLS_LARGE = 200, 20
 KIND, EXPORT = "train", "model-export"
 #: Forms that a finished model is written in besides its own, keys of `formats.FORMATS`; how the
 #: file's name ends. A SavedModel is a folder.
@@ -225,15 +223,12 @@ def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -
     for column, name in enumerate(data.labels):
         table[f"prob_{name}"] = probs[:, column]
     write_table(table, run.folder / "validation.parquet")
-    network = open_network(run.model_folder, card)
-    is_light = NETWORK_FILE in card.files
-    file = run.model_folder / (NETWORK_FILE if is_light else KERAS_FILE)
-    size_mb = file.stat().st_size / 1e6
+    file = run.model_folder / (NETWORK_FILE if NETWORK_FILE in card.files else KERAS_FILE)
     report = {
         "metrics": card.metrics,
-        "latency": measure_latency(network, calls=_CALLS if is_light else _CALLS_LARGE),
+        "latency": measure_latency(open_network(run.model_folder, card)),
         "parameters": card.parameters,
-        "model_mb": round(size_mb, 2),
+        "model_mb": round(file.stat().st_size / 1e6, 2),
         "threshold": card.threshold,
         "temperature": card.temperature,
     }
@@ -279,14 +274,14 @@ def start_export(run: Run, form: str, *, owner: str) -> Job:
     Raises:
         StorageError: It cannot be started.
     """
-    job = new_job(EXPORT, run.name, owner=owner, settings={"exported": run.id, "form": form})
+    job = new_job(EXPORT, run.name, owner=owner, settings={"run": run.id, "form": form})
     start_job(job)
     return job
 
 
 def run_export(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
-    training, form = load_run(run.job.settings["exported"]), run.job.settings["form"]
+    training, form = load_run(run.job.settings["run"]), run.job.settings["form"]
     run.progress(0, 1, is_quiet=True)
     target = run.result / f"{training.recipe['name']}{FORMS[form]}"
     made = export_run(training, form, target)

@@ -1,10 +1,12 @@
 """The drawer with one's own jobs, on every page."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
 from emotion_core import jobs
+from emotion_core.errors import InputError
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench import imports, looking
@@ -20,10 +22,13 @@ _PAGES = {
     KIND: "pages/training.py",
     EXPORT: "pages/training.py",
     imports.KIND: "pages/training.py",
-    looking.KIND: "pages/training.py",
+    looking.KIND: "pages/photo.py",
+    looking.RUN_KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
     **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
 }
+#: The view of its page that shows a job, where that is not the first one.
+_VIEWS = {imports.KIND: "bring", f"{PREFIX}evaluate": "measure", f"{PREFIX}submit": "measure"}
 
 
 def show_drawer() -> None:
@@ -38,14 +43,32 @@ def show_drawer() -> None:
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
     st.session_state["job"] = job.id
-    if job.kind in (f"{PREFIX}evaluate", f"{PREFIX}submit"):
-        st.session_state.update(training_view="measure", run=None, measured=job.id)
-    if job.kind == imports.KIND:
-        st.session_state.update(training_view="bring", run=None, imported=job.id)
-    shown = job.settings.get("exported", job.settings.get("looks_into", job.settings.get("run")))
-    st.session_state["run"] = shown or st.session_state.get("run")
+    st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
+    if job.kind in _VIEWS:
+        view = _VIEWS[job.kind]
+        st.session_state.update({"training_view": view, "run": None, f"{view}_job": job.id})
     st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
     st.switch_page(_PAGES[job.kind])
+
+
+def follow(key: str, show: Callable[[jobs.Job], None]) -> None:
+    """Show how the job that the visit holds under a key stands; once it is done, with `show`."""
+    try:
+        job = jobs.load_job(st.session_state.get(key, ""), visitor.owner())
+    except InputError:
+        return  # none was started, or it is deleted
+    st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id, show)
+
+
+def _follow(job_id: str, show: Callable[[jobs.Job], None]) -> None:
+    with error_box():
+        job = jobs.load_job(job_id, visitor.owner())
+        if job.state == "done":
+            show(job)
+        elif job.state == "failed":
+            st.error(plain(job.message))
+        else:
+            st.info(plain(describe(job)))
 
 
 def describe(job: jobs.Job) -> str:

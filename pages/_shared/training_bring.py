@@ -5,14 +5,13 @@ from pathlib import Path
 import streamlit as st
 
 from emotion_core.cards import SYSTEMS
-from emotion_core.errors import InputError
-from emotion_core.jobs import Job, load_job
+from emotion_core.jobs import Job
 from emotion_core.texts import say
 from emotion_core.training.recipe import recipe_names
 from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, start_import
 
 from . import resources, visitor
-from .drawer import describe
+from .drawer import follow
 from .errors import plain
 
 _OUTPUTS = {"emotion": ("emotion",), "affect": ("affect",), "both": ("emotion", "affect")}
@@ -37,11 +36,10 @@ def show() -> None:
         say("training.bring_start"), type="primary", key="bring_start", disabled=not is_ready
     ):
         assert upload is not None
-        job = start_import(request, upload.getbuffer(), owner=visitor.owner())
-        st.session_state["imported"] = job.id
-    job = _last_job()
-    if job is not None:
-        st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id)
+        content = upload.getbuffer()
+        job = start_import(request, content, is_trusted=is_trusted, owner=visitor.owner())
+        st.session_state["bring_job"] = job.id
+    follow("bring_job", _show_model)
 
 
 def _ask(file: str) -> ImportRequest:
@@ -99,20 +97,6 @@ def _ask(file: str) -> ImportRequest:
     )
 
 
-def _last_job() -> Job | None:
-    try:
-        return load_job(st.session_state.get("imported", ""), visitor.owner())
-    except InputError:
-        return None
-
-
-def _follow(job_id: str) -> None:
-    """Show how the job stands; the page is drawn anew when it ends."""
-    job = load_job(job_id, visitor.owner())
-    if job.state == "done":
-        resources.models.clear()
-        st.success(say("training.bring_done", model=plain(str((job.summary or {}).get("model")))))
-    elif job.state == "failed":
-        st.error(plain(job.message))
-    else:
-        st.info(plain(describe(job)))
+def _show_model(job: Job) -> None:
+    resources.models.clear()
+    st.success(say("training.bring_done", model=plain(str((job.summary or {}).get("model")))))

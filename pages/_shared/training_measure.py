@@ -9,9 +9,8 @@ import streamlit as st
 
 from emotion_core.classify import BUDGET_MS
 from emotion_core.datasets.splits import TEST, TRAIN, VAL
-from emotion_core.errors import InputError
 from emotion_core.files import read_json
-from emotion_core.jobs import Job, load_job
+from emotion_core.jobs import Job
 from emotion_core.registry import like_minded, reads_faces
 from emotion_core.texts import label_name, say
 from emotion_core.workbench.evaluation import ALL
@@ -20,7 +19,7 @@ from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
 from . import resources, training_charts, training_new, visitor
-from .drawer import describe
+from .drawer import follow
 from .errors import plain
 
 _FITTED = "fitted"
@@ -52,9 +51,7 @@ def show() -> None:
             disabled=not asked["models"],
         ):
             _start("submit", dataset, {**asked, "flip": flip})
-    job = _last_job()
-    if job is not None:
-        st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id)
+    follow("measure_job", _show_answers)
 
 
 def _ask() -> dict[str, Any]:
@@ -102,23 +99,11 @@ def _ask() -> dict[str, Any]:
 
 def _start(kind: str, dataset: Dataset, asked: dict[str, Any]) -> None:
     job = start_task(kind, dataset, owner=visitor.owner(), settings=asked)
-    st.session_state["measured"] = job.id
+    st.session_state["measure_job"] = job.id
 
 
-def _last_job() -> Job | None:
-    try:
-        return load_job(st.session_state.get("measured", ""), visitor.owner())
-    except InputError:
-        return None
-
-
-def _follow(job_id: str) -> None:
-    job = load_job(job_id, visitor.owner())
-    if job.state == "failed":
-        st.error(plain(job.message))
-    elif job.state != "done":
-        st.info(plain(describe(job)))
-    elif "submission.csv" in job.results():
+def _show_answers(job: Job) -> None:
+    if "submission.csv" in job.results():
         _show_submission(job)
     else:
         _show_evaluation(job)

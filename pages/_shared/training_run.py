@@ -17,6 +17,7 @@ from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.looking import can_look, start_looking_back
 from emotion_core.workbench.store import load_dataset
 from emotion_core.workbench.trainings import (
+    EXPORT,
     FORMS,
     job_of,
     pause_run,
@@ -334,9 +335,9 @@ def _show_forms(run: Run) -> None:
         if st.button(say("training.export"), key=f"export-{run.id}"):
             start_export(run, form, owner=visitor.owner())
             st.rerun()
-    made = [one for one in list_jobs(visitor.owner()) if one.settings.get("exported") == run.id]
-    for job in made:
-        _show_form(job)
+    for job in list_jobs(visitor.owner()):
+        if job.kind == EXPORT and job.settings["run"] == run.id:
+            _show_form(job)
 
 
 def _show_form(job: Job) -> None:

@@ -188,12 +188,16 @@ def test_a_sweep_on_ray_outlives_a_lost_worker(folder: Path, recipe: Path, tmp_p
     ) as running:  # fmt: skip
         victim = worker_that_trains(running)
         victim.kill()
+        before = {run.id: run.history for run in list_runs(owner_hash(COMMAND_LINE))}
         told, complaints_told = running.communicate(timeout=240)
         assert running.returncode == 0, complaints_told
     assert len(re.findall(r"^run [0-9a-f]{16}: ", told, re.M)) == 2
     assert pd.read_csv(tmp_path / "s.csv")["epochs"].tolist() == [30, 30]
     for run in list_runs(owner_hash(COMMAND_LINE)):
         assert [row["epoch"] for row in run.history] == list(range(1, 31))
+        kept = len(before[run.id])
+        assert run.history[:kept] == before[run.id], "trained anew: even the seconds are the same"
+    assert max(len(history) for history in before.values()) >= 3
 
 
 def worker_that_trains(driver: subprocess.Popen[str]) -> psutil.Process:

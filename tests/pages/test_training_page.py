@@ -154,7 +154,7 @@ def test_where_the_network_looked_is_shown(done: Run) -> None:
     assert not app.exception
     assert not app.error
     assert say("looking.about") in [text.value for text in app.caption]
-    assert [job for job in list_jobs(OWNER) if job.kind == "looking"] == []
+    assert [job for job in list_jobs(OWNER) if job.kind == "looking-run"] == []
 
 
 def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> None:

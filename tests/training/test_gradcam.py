@@ -13,7 +13,7 @@ from emotion_core.errors import TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job
 from emotion_core.registry import load_model, model_folder
-from emotion_core.training.gradcam import grad_cam
+from emotion_core.training.gradcam import _features, grad_cam
 from emotion_core.training.zoo import build_network
 from emotion_core.types import Image
 from emotion_core.workbench.looking import can_look, read_looks, start_looking
@@ -63,10 +63,18 @@ def test_it_looks_where_the_difference_is() -> None:
 
 
 def test_a_network_without_planes_says_so() -> None:
-    pixels = keras.Input((8, 8, 1))
-    model = keras.Model(pixels, keras.layers.Dense(2)(keras.layers.Flatten()(pixels)))
+    numbers = keras.Input((64,))
+    model = keras.Model(numbers, keras.layers.Dense(2)(numbers))
     with pytest.raises(TrainingError, match="lie on a plane"):
-        grad_cam(model, FACES[:, :8, :8], np.zeros(20, np.int64))
+        grad_cam(model, FACES, np.zeros(20, np.int64))
+
+
+def test_a_squeeze_inside_a_block_is_not_taken_for_the_pooling() -> None:
+    keras.utils.set_random_seed(1)
+    model = build_network("compact_se_resnet", input_px=24, classes=3, widths=[4, 8], reduction=2)
+    named = next(layer for layer in model.layers if layer.name == "pool")
+    assert _features(model) is named.input
+    assert sum(isinstance(layer, type(named)) for layer in model.layers) > 1
 
 
 def test_a_worker_shows_where_the_default_looks(portrait: Image) -> None:

@@ -16,7 +16,7 @@ from keras import layers
 
 from emotion_core.errors import ModelError, ModelNotTrusted
 from emotion_core.registry import list_models, load_model, user_models_folder
-from emotion_core.workbench.imports import ImportRequest, import_model
+from emotion_core.workbench.imports import PIXELS, ImportRequest, import_model
 from tests.cli.test_cli import ROOT, mien
 
 LABELS = ("angry", "happy", "neutral")
@@ -107,6 +107,8 @@ def test_it_is_read_only_when_somebody_trusts_it(tmp_path: Path) -> None:
     [
         ({"labels": ("happy", "sad")}, "2 labels would be"),
         ({"labels": ("happy", "happy", "sad")}, "two labels or more"),
+        ({"labels": ("happy", "angry", "anger")}, "two labels or more"),
+        ({"coordinates": "polar"}, "rays or anchors"),
         ({"side_px": 4}, "8 to 1024"),
         ({"side_px": 32}, "does not take 32×32×1"),
         ({"channels": 3}, "does not take 24×24×3"),
@@ -120,6 +122,27 @@ def test_what_does_not_fit_is_said(changes: dict, word: str, tmp_path: Path) -> 
     with pytest.raises(ModelError, match=word):
         import_model(asked_for(tmp_path, **changes), is_trusted=True)
     assert not list(user_models_folder().iterdir())
+
+
+def test_a_saved_model_that_reads_files_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Reader(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 1])])
+        def serve(self, pixels: object) -> object:
+            length = tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
+            return tf.reduce_mean(pixels, axis=(1, 2)) * [[1.0, 2.0, 3.0]] + length
+
+    reader = Reader()
+    tf.saved_model.save(reader, str(tmp_path / "m"), {"serving_default": reader.serve})
+    with pytest.raises(ModelNotTrusted, match="does more than compute: ReadFile"):
+        import_model(request(tmp_path / "m"), is_trusted=True)
+
+
+def test_page_and_reader_know_the_same_pixels() -> None:
+    from emotion_core.training import imported
+
+    assert tuple(imported.PIXELS) == PIXELS
 
 
 def test_lambdas_are_refused_in_every_form(tmp_path: Path) -> None:
@@ -154,7 +177,7 @@ def test_hostile_files_are_refused(step: int, test_data: Path) -> None:
 
 
 CONFINED = """
-    import pathlib, sys, types
+    import mmap, sys, types
     from emotion_core import sandbox
     name = "what_it_tries"
     module = types.ModuleType(name)
@@ -163,7 +186,8 @@ CONFINED = """
         for try_it in (
             lambda: socket.create_connection(("127.0.0.1", int(target))),
             lambda: subprocess.run(["true"]),
-            lambda: bytearray(20_000_000_000),
+            # addresses that no memory stands behind: only a bound on them refuses so many
+            lambda: mmap.mmap(-1, 13_000_000_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000),
         ):
             try:
                 try_it()

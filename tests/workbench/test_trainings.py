@@ -218,6 +218,8 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
     assert model.classify(held).probs == pytest.approx(probs, abs=1e-3)
     if outputs == ["affect"]:
+        share = (probs.max(axis=1) >= card.threshold).mean()
+        assert card.metrics["answered_at_threshold"] == pytest.approx(share, abs=1e-4)
         read = scores_from_affect(scores.affect, model.labels, system="rays").probs
         assert scores.probs.argmax(axis=1).tolist() == read.argmax(axis=1).tolist()
         assert model.threshold > 1 / 2, "a point near no label is no answer"

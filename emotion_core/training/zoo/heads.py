@@ -11,7 +11,7 @@ _POOLING = {
     "max": layers.GlobalMaxPooling2D,
     "flatten": layers.Flatten,
 }
-#: The layer between backbone and head; Grad-CAM looks at what goes into it.
+#: The layer between backbone and head.
 POOL = "pool"
 #: Layers of the head, by how their names begin; all others are backbone.
 HEAD_NAMES = (POOL, "head_", EMOTION, AFFECT)
