@@ -143,6 +143,7 @@ def test_an_upload_and_its_decisions_survive_a_kill_of_the_app(
         visit(page, first, "dataset")
         upload(page, tmp_path / "set.zip")
         page.get_by_role("button", name="Open", exact=True).click()
+        settle(page)  # Streamlit drops a click on a link while the page draws itself anew
         page.get_by_role("link", name="Photo").click()
         expect(page.get_by_role("heading", name="Photo")).to_be_visible()
         page.get_by_role("link", name="Dataset").click()
