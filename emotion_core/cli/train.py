@@ -18,6 +18,7 @@ from ..runs import Run, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
+from ..workbench.teaching import teacher_of
 from ..workbench.trainings import begin_run, compare_runs, export_run, promote_run, work_on
 from .shared import cancellable, counting, refusals
 from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
@@ -137,7 +138,8 @@ def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
     run = work_folder() / "runs" / recipe.name
     prepared = ferplus_data(faces)
     with cancellable("Paused after the last finished epoch. Give the command again to go on."):
-        model, state = train_network(recipe, prepared, run, on_epoch=print_epoch)
+        teacher = teacher_of(recipe, prepared.labels)
+        model, state = train_network(recipe, prepared, run, teacher=teacher, on_epoch=print_epoch)
         folder = (out or run) / recipe.name
         card = write_model(recipe, model, state, prepared, folder)
     print(f"{card.id}: {card.metrics['test']['accuracy']:.1%} of the private test")

@@ -218,6 +218,21 @@ def majority_labels(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.where(has_majority, emotions.argmax(axis=1), -1)
 
 
+def subtle_labels(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the emotion that a subtle face shows, its class id in `EMOTIONS`, or -1; int64 (n,).
+
+    A face is subtle where 20 to 50 % of the votes say neutral and one other emotion alone leads;
+    single votes, unknown and not-a-face are dropped.
+    """
+    emotions = np.where(votes > 1, votes, 0).astype(np.int64)[:, _COLUMN_OF]
+    neutral = EMOTIONS.index("neutral")
+    neutral_share = emotions[:, neutral] / np.maximum(emotions.sum(axis=1), 1)
+    leads_alone = (emotions == emotions.max(axis=1, keepdims=True)).sum(axis=1) == 1
+    leader = emotions.argmax(axis=1)
+    is_subtle = (neutral_share >= 0.2) & (neutral_share <= 0.5) & leads_alone & (leader != neutral)
+    return np.where(is_subtle, leader, -1)
+
+
 def validation_faces(faces: VotedFaces) -> VotedFaces:
     """Return the validation split without byte-identical copies of test pictures."""
     tested = {image.tobytes() for image in faces.split("test").images}

@@ -29,6 +29,8 @@ class Augmentation:
         brightness: Lowest and highest factor of the grey values; empty for none.
         channel_shift: Largest number that is added to all grey values; no value leaves the range
             that the face had.
+        light: How much brighter one side of the face may be than its middle, and the other darker,
+            as from a lamp beside it.
         gamma: Largest |log2| of the exponent that grey values are raised to.
         blur: Share of faces that are shrunk and enlarged again (to 1/3 of their side at most).
         noise: Share of faces that get Gaussian noise (standard deviation up to 12).
@@ -46,6 +48,7 @@ class Augmentation:
     flip: bool = False
     brightness: tuple[float, ...] = ()
     channel_shift: float = number(0.0, low=0, high=255)
+    light: float = number(0.0, low=0, high=1)
     gamma: float = number(0.0, low=0, high=3)
     blur: float = number(0.0, low=0, high=1)
     noise: float = number(0.0, low=0, high=1)
@@ -82,6 +85,8 @@ def augment_face(face: Face, settings: Augmentation, *, seed: tuple[int, int, in
         darkest, lightest = int(changed.min()), int(changed.max())
         shift = random.uniform(-settings.channel_shift, settings.channel_shift)
         changed = _look_up(changed, np.clip(np.arange(256) + shift, darkest, lightest))
+    if settings.light:
+        changed = _light(changed, random.uniform(0, settings.light), random)
     if settings.gamma:
         exponent = 2.0 ** random.uniform(-settings.gamma, settings.gamma)
         changed = _look_up(changed, 255.0 * (np.arange(256) / 255.0) ** exponent)
@@ -131,6 +136,13 @@ def _look_up(face: Face, table: NDArray[np.floating]) -> Face:
 
 def _to_bytes(values: NDArray[np.floating]) -> Face:
     return np.asarray(np.clip(values, 0, 255), np.uint8)
+
+
+def _light(face: Face, strength: float, random: np.random.Generator) -> Face:
+    angle = random.uniform(0, 2 * np.pi)
+    along = np.linspace(-1, 1, face.shape[0])
+    slope = along[None, :] * np.cos(angle) + along[:, None] * np.sin(angle)
+    return _to_bytes(face.reshape(*face.shape[:2], -1) * (1 + strength * slope)[..., None])
 
 
 def _blur(face: Face, random: np.random.Generator) -> Face:

@@ -1,15 +1,19 @@
 """Feeding faces to a network from numpy, whatever the backend."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import augment_face
+from .augment import Face, augment_face
 from .examples import Examples, Rows, class_weights, smooth
+from .mixing import cut_mix, draw_labels, mix_up, order_of
 from .recipe import EMOTION, Recipe
+
+#: From uint8 faces (n, h, h, c) to a distribution over the labels, float32 (n, k).
+Teacher = Callable[[Face], NDArray[np.float32]]
 
 #: So many pixels are read at once: 256 faces of 48 px, 11 of 224 px.
 _PIXELS_AT_ONCE = 256 * 48 * 48
@@ -22,49 +26,69 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         examples: What is trained on.
         recipe: Batch, augmentation, loss and seed are taken from it.
         epoch: Which epoch this is, from 0; order and changes follow from (seed, epoch) alone.
+        teacher: Who is asked what changed faces look like, where the recipe has teachers.
     """
 
-    def __init__(self, examples: Examples, recipe: Recipe, *, epoch: int) -> None:
+    def __init__(
+        self, examples: Examples, recipe: Recipe, *, epoch: int, teacher: Teacher | None = None
+    ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         self._images, self._epoch = examples.images, epoch
         self._recipe, self._augmentation = recipe, recipe.augmentation_of(epoch)
+        self._teacher = teacher
         self._batch = min(recipe.batch, len(examples))
-        smoothing = recipe.loss.label_smoothing
-        self._targets = [
-            smooth(held, smoothing) if smoothing and name == EMOTION else held
-            for name, held in zip(recipe.outputs, examples.outputs(recipe.outputs), strict=True)
-        ]
+        self._targets = examples.outputs(recipe.outputs)
         self._weights: NDArray[np.float32] | None = None
         if recipe.loss.class_weights == "balanced":
             self._weights = class_weights(examples.targets)
-        self._order = np.random.default_rng((recipe.seed, epoch)).permutation(len(examples))
+        random = np.random.default_rng((recipe.seed, epoch))
+        self._order = order_of(examples.targets, recipe.evenness, random)
 
     def __len__(self) -> int:
         return len(self._images) // self._batch
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self._order[index * self._batch : (index + 1) * self._batch]
-        seed = self._recipe.seed
-        faces = np.stack(
+        changed = np.stack(
             [
                 augment_face(
-                    self._images[row], self._augmentation, seed=(seed, self._epoch, int(row))
+                    self._images[row],
+                    self._augmentation,
+                    seed=(self._recipe.seed, self._epoch, int(row)),
                 )
                 for row in rows
             ]
-        ).astype(np.float32)
-        targets = [held[rows] for held in self._targets]
-        weights = None if self._weights is None else self._weights[rows]
-        if self._recipe.loss.mixup:
-            random = np.random.default_rng((seed, self._epoch, index, 1))
-            share = np.float32(random.beta(self._recipe.loss.mixup, self._recipe.loss.mixup))
-            other = random.permutation(len(rows))
-            faces = share * faces + (1 - share) * faces[other]
-            targets = [share * held + (1 - share) * held[other] for held in targets]
+        )
+        random = np.random.default_rng((self._recipe.seed, self._epoch, index, 1))
+        loss = self._recipe.loss
+        targets = [
+            self._taught(held[rows], changed, random) if name == EMOTION else held[rows]
+            for name, held in zip(self._recipe.outputs, self._targets, strict=True)
+        ]
+        faces = changed.astype(np.float32)
+        ways = [(mix_up, loss.mixup)] if loss.mixup else []
+        ways += [(cut_mix, loss.cutmix)] if loss.cutmix else []
+        if ways:
+            mix, alpha = ways[random.integers(len(ways)) if len(ways) > 1 else 0]
+            faces, targets = mix(faces, targets, alpha, random)
         answer = targets[0] if len(targets) == 1 else tuple(targets)
-        if weights is None:
+        if self._weights is None:
             return faces, answer
+        weights = self._weights[rows]
         return faces, answer, weights if len(targets) == 1 else tuple(weights for _ in targets)
+
+    def _taught(
+        self, targets: NDArray[np.float32], faces: Face, random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return what the faces of a batch should be read as."""
+        loss = self._recipe.loss
+        if loss.draw_votes:
+            targets = draw_labels(targets, random)
+        if loss.label_smoothing:
+            targets = smooth(targets, loss.label_smoothing)
+        if self._teacher is None:
+            return targets
+        return (1 - loss.teaching) * targets + loss.teaching * self._teacher(faces)
 
 
 def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = False) -> list[Any]:

@@ -19,10 +19,10 @@ from .average import WeightAverage
 from .board import log_epoch
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData
-from .feed import FaceFeed, answers_of
+from .feed import FaceFeed, Teacher, answers_of
 from .hardware import policy_for, strategy
 from .rates import RateControl, is_stalled
-from .recipe import EMOTION, Recipe, Stage, is_better
+from .recipe import EMOTION, Recipe, Stage, is_better, parse_recipe
 from .weights import load_weights, put_weights
 from .zoo import build_network
 from .zoo.heads import backbone_layers
@@ -42,6 +42,7 @@ def train(
     data: TrainingData,
     folder: Path,
     *,
+    teacher: Teacher | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -52,7 +53,7 @@ def train(
         recipe: What is trained, and how.
         data: The test split is not looked at.
         folder: The run's folder: recipe.json, checkpoints, history.json.
-        on_epoch, on_step, should_stop: As `fit_network`.
+        teacher, on_epoch, on_step, should_stop: As `fit_network`.
 
     Returns:
         A float32 model with the weights of the best epoch, and the final state.
@@ -68,6 +69,7 @@ def train(
         data.train,
         folder,
         measure=lambda model: measure_epoch(model, data.val, recipe.outputs),
+        teacher=teacher,
         on_epoch=on_epoch,
         on_step=on_step,
         should_stop=should_stop,
@@ -80,6 +82,7 @@ def fit_network(
     folder: Path,
     *,
     measure: Measure | None = None,
+    teacher: Teacher | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -92,6 +95,7 @@ def fit_network(
         folder: Holds the checkpoints and history.json.
         measure: Gives figures for the history row of a finished epoch. The epoch with the best
             `recipe.monitor` is kept; without such a figure it is the last.
+        teacher: Answers for the recipe's teachers; needed where it names some.
         on_epoch: Called with the history row of every finished epoch.
         on_step: Called after every step with (steps done, steps at most), over all epochs. What
             it raises ends the training, which can be resumed after its last finished epoch.
@@ -102,12 +106,14 @@ def fit_network(
         A float32 model with the weights of the best epoch, and the final state.
 
     Raises:
-        TrainingError: The recipe is impossible, weights are missing, or the loss is no longer a
-            number.
+        TrainingError: The recipe is impossible, weights or teachers are missing, or the loss is no
+            longer a number.
         StorageError: A checkpoint cannot be written.
     """
+    if recipe.teachers and teacher is None:
+        raise TrainingError(f"The recipe {recipe.name!r} has teachers, and nobody asks them.")
     with strategy():
-        loop = _Loop(recipe, examples, folder, measure, on_epoch, on_step, should_stop)
+        loop = _Loop(recipe, examples, folder, measure, teacher, on_epoch, on_step, should_stop)
         loop.run()
     final = build_model(recipe, examples.targets.shape[1])
     put_weights(final, loop.best)
@@ -165,12 +171,13 @@ class _Loop:
         examples: Examples,
         folder: Path,
         measure: Measure | None,
+        teacher: Teacher | None,
         on_epoch: OnEpoch | None,
         on_step: OnStep | None,
         should_stop: Callable[[], bool] | None,
     ) -> None:
         self._recipe, self._examples, self._folder = recipe, examples, folder
-        self._measure, self._on_epoch = measure, on_epoch
+        self._measure, self._teacher, self._on_epoch = measure, teacher, on_epoch
         self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
         self._watch = _Watch(on_step, should_stop)
         classes = examples.targets.shape[1]
@@ -244,7 +251,7 @@ class _Loop:
         self._watch.begin(state.epoch * self._steps, recipe.epochs * self._steps)
         _seed_dropout(model, recipe.seed, state.epoch * self._steps)
         batch = min(recipe.batch, len(self._examples))
-        feed = FaceFeed(self._examples, recipe, epoch=state.epoch)
+        feed = FaceFeed(self._examples, recipe, epoch=state.epoch, teacher=self._teacher)
         callbacks = [rate, *([self._average] if recipe.average else []), self._watch]
         result = model.fit(
             feed,
@@ -324,15 +331,23 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
 def _claim_folder(folder: Path, recipe: Recipe, content_hash: str) -> None:
     """Write what the run is, or check that it is still the same."""
     path = folder / "recipe.json"
-    settings = json.loads(json.dumps({**recipe.as_dict(), "data": content_hash}))
-    for name in ("title", "source"):  # they say what the recipe is called, not what it does
-        del settings[name]
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise TrainingError(
-            f"{folder} holds a run of another recipe or other data. Move it away to start anew, "
-            "or give the recipe another name."
-        )
+    settings = {**_plain(recipe), "data": content_hash}
+    if path.is_file():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        known = held.pop("data", None)
+        # a run of an older version lacks the settings that are new, and had them at their defaults
+        if {**_plain(parse_recipe(held)), "data": known} != settings:
+            raise TrainingError(
+                f"{folder} holds a run of another recipe or other data. Move it away to start "
+                "anew, or give the recipe another name."
+            )
     write_json(path, settings)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Return what a recipe does as JSON gives it back, without what it is called."""
+    values: dict[str, Any] = json.loads(json.dumps(recipe.as_dict()))
+    return {name: value for name, value in values.items() if name not in ("title", "source")}
 
 
 def _set_trainable(model: Any, stage: Stage) -> None:

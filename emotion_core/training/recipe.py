@@ -134,20 +134,29 @@ class Loss:
 
     Attributes:
         soft_votes: Take the votes of several people as they are, where a data set has them.
+        draw_votes: Draw one label from the votes each time a face is seen (Barsoum et al. 2016,
+            arXiv 1608.01041) instead of taking all of them.
         label_smoothing: Share of each target that is spread over all labels.
         class_weights: `balanced` weighs each face by how rare its label is.
         logit_adjustment: Exponent of the labels' shares that the network's answer is multiplied
             by in training (Menon et al. 2020, arXiv 2007.07314); 0 = none, 1 = fully balanced.
         mixup: Alpha of the Beta distribution of mixup (Zhang et al. 2017, arXiv 1710.09412);
             0 = none.
+        cutmix: Alpha of the Beta distribution of CutMix (Yun et al. 2019, arXiv 1905.04899);
+            0 = none. With mixup, too, each batch takes one of both.
+        teaching: Share of each target that is what the recipe's teachers say of the face as it was
+            changed (Hinton et al. 2015, arXiv 1503.02531; Beyer et al. 2021, arXiv 2106.05237).
         affect_weight: Weight of the squared error beside the cross-entropy.
     """
 
     soft_votes: bool = True
+    draw_votes: bool = False
     label_smoothing: float = number(0.0, low=0, high=0.9)
     class_weights: Literal["none", "balanced"] = "none"
     logit_adjustment: float = number(0.0, low=0, high=2)
     mixup: float = number(0.0, low=0, high=10)
+    cutmix: float = number(0.0, low=0, high=10)
+    teaching: float = number(0.5, low=0, high=1)
     affect_weight: float = number(1.0, low=0)
 
 
@@ -174,7 +183,11 @@ class Recipe:
         leave_out: Labels whose faces are left out.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.
         batch: Faces per step.
+        evenness: 0 shows every face once in an epoch. Above, faces are drawn, those of rarer labels
+            more often: 1 shows all labels alike.
         loss: What is minimised.
+        teachers: Ids of models, with the same labels and input, whose mean answer is learned
+            beside the labels, as `loss.teaching` says.
         monitor: The figure whose best epoch is kept.
         average: Momentum of the weights' moving average that is evaluated and kept; 0 = none.
         precision: Keras dtype policy of the training; what is exported is float32. `auto` is
@@ -200,7 +213,9 @@ class Recipe:
     leave_out: tuple[str, ...] = ()
     seed: int = number(0, low=0, high=4_000_000)
     batch: int = above_zero(96)
+    evenness: float = number(0.0, low=0, high=1)
     loss: Loss = field(default_factory=Loss)
+    teachers: tuple[str, ...] = ()
     monitor: Monitor = "val_accuracy"
     average: float = number(0.0, low=0, high=0.99999)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

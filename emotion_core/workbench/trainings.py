@@ -15,6 +15,7 @@ from .. import metrics
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
 from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
+from ..datasets.naming import in_label_order
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
@@ -36,6 +37,7 @@ from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows
 from .store import Dataset, load_dataset
+from .teaching import teacher_of
 
 if TYPE_CHECKING:
     from ..training.formats import Exported
@@ -58,7 +60,9 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
         name: A name for people; empty takes the recipe's title.
 
     Raises:
-        TrainingError: Weights are missing, or there is nothing to train on or to validate with.
+        TrainingError: Weights are missing, teachers do not fit, or there is nothing to train on or
+            to validate with.
+        ModelError, CardMismatch, ModelNotTrusted: A teacher cannot be loaded.
         BadTable, InputError: The data set is not measured, or cannot be split.
         StorageError: The run's folder cannot be made.
     """
@@ -69,6 +73,7 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             raise TrainingError(say("error.no_split_rows", split=split, name=dataset.name))
     if rows["label"].nunique() < 2:
         raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
+    teacher_of(recipe, in_label_order(rows["label"]))
     return new_run(
         name or recipe.title or recipe.name,
         owner_hash=owner_hash(owner),
@@ -197,6 +202,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         recipe,
         data,
         run.folder,
+        teacher=teacher_of(recipe, data.labels),
         on_epoch=on_epoch,
         on_step=tell_steps,
         should_stop=run.should_stop,

@@ -29,6 +29,7 @@ EACH = {
     "flip": True,
     "brightness": (0.5, 1.5),
     "channel_shift": 50.0,
+    "light": 0.8,
     "gamma": 1.0,
     "blur": 1.0,
     "noise": 1.0,

@@ -1,5 +1,6 @@
 """Training in small: it learns, it can be killed, it exports what it learned."""
 
+import json
 import os
 import signal
 import subprocess
@@ -325,6 +326,22 @@ def test_a_set_without_faces_and_a_diverging_loss_are_named(tmp_path: Path) -> N
     recipe = parse_recipe(tiny(epochs=9, stage={"learning_rate": 1e30}))
     with pytest.raises(TrainingError, match="diverged"):
         train(recipe, ferplus_data(faces), tmp_path / "b")
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    from emotion_core.training.fit import train
+
+    data = ferplus_data(make_voted_faces(64))
+    train(parse_recipe(tiny(epochs=1)), data, tmp_path)
+    held = json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))
+    del held["evenness"], held["loss"]["cutmix"], held["augmentation"]["light"]
+    (tmp_path / "recipe.json").write_text(json.dumps(held), encoding="utf-8")
+    _, state = train(parse_recipe(tiny(epochs=1)), data, tmp_path)
+    assert state.epoch == 1
+    held["evenness"] = 0.5
+    (tmp_path / "recipe.json").write_text(json.dumps(held), encoding="utf-8")
+    with pytest.raises(TrainingError, match="another recipe"):
+        train(parse_recipe(tiny(epochs=1)), data, tmp_path)
 
 
 def test_a_run_goes_on_only_with_its_own_recipe_and_data(tmp_path: Path) -> None:

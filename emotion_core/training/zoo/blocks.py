@@ -60,3 +60,12 @@ def conv_bn_relu(x: Any, width: int, *, kernel_px: int = 3, strides: int = 1) ->
     )(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
+
+
+def squeeze_excite(x: Any, reduction: int) -> Any:
+    """Weigh the channels by what all places say together (Hu et al. 2017, arXiv 1709.01507)."""
+    width = x.shape[-1]
+    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weights = layers.Conv2D(width // reduction, 1, activation="relu")(weights)
+    weights = layers.Conv2D(width, 1, activation="sigmoid")(weights)
+    return layers.Multiply()([x, weights])

@@ -1,14 +1,13 @@
 """A small residual network with squeeze-and-excitation, for grey faces of 48 px.
 
-Residual blocks: He et al. 2015 (arXiv 1512.03385); squeeze-and-excitation: Hu et al. 2017
-(arXiv 1709.01507).
+Residual blocks: He et al. 2015 (arXiv 1512.03385).
 """
 
 from typing import Any
 
 from keras import layers
 
-from .blocks import Standardise, conv_bn_relu
+from .blocks import Standardise, conv_bn_relu, squeeze_excite
 
 
 def features(
@@ -36,8 +35,5 @@ def _block(x: Any, width: int, *, strides: int, reduction: int) -> Any:
     x = conv_bn_relu(x, width, strides=strides)
     x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
-    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weights = layers.Conv2D(width // reduction, 1, activation="relu")(weights)
-    weights = layers.Conv2D(width, 1, activation="sigmoid")(weights)
-    x = layers.Multiply()([x, weights])
+    x = squeeze_excite(x, reduction)
     return layers.ReLU()(layers.Add()([x, shortcut]))
