@@ -10,6 +10,9 @@ from .labels import LabelSet
 from .types import CropRule
 
 OUTPUTS = ("emotion", "affect")
+#: How frequent a reading takes the expressions for: as in the training data, or less uneven, by
+#: `metrics.balance`.
+PRIORS = ("data", "balanced")
 #: The coordinates of `affect.COORDINATES`.
 SYSTEMS = ("rays", "anchors")
 #: The files of a model folder beside its card.
@@ -48,6 +51,8 @@ class Card:
         temperature: Divides the logarithms of the probabilities (calibration).
         threshold: Under this calibrated confidence the model abstains.
         threshold_rule: How the threshold was chosen.
+        prior: Shares of the labels in the training data, in order; empty where not known.
+        balanced_threshold: As `threshold`, for readings at the balanced prior.
         network: Name and options, for people.
         parameters: Number of trained numbers.
         training: Data, terms, date, recipe and what came out.
@@ -68,6 +73,8 @@ class Card:
     temperature: float = 1.0
     threshold: float = 0.0
     threshold_rule: str = ""
+    prior: tuple[float, ...] = ()
+    balanced_threshold: float = 0.0
     network: str = ""
     parameters: int = 0
     training: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +99,16 @@ class Card:
                 f"The card {self.id!r} names the coordinates {self.coordinates!r} of valence and "
                 f"arousal; known are {list(SYSTEMS)}."
             )
+        if self.prior and (len(self.prior) != len(self.labels) or min(self.prior) < 0):
+            raise CardMismatch(
+                f"The card {self.id!r} has the prior {list(self.prior)}; it has to be a share for "
+                f"each of {len(self.labels)} labels."
+            )
+        if not 0 <= self.balanced_threshold <= 1:
+            raise CardMismatch(
+                f"The card {self.id!r} has the balanced threshold {self.balanced_threshold}; it "
+                "has to be within 0..1."
+            )
         if self.temperature <= 0 or not 0 <= self.threshold <= 1:
             raise CardMismatch(
                 f"The card {self.id!r} has temperature {self.temperature} and threshold "
@@ -115,7 +132,7 @@ def read_card(path: Path) -> Card:
         unknown = sorted(set(values) - known)
         if unknown:
             raise CardMismatch(f"The card {path} has unknown fields: {', '.join(unknown)}.")
-        for name in ("outputs", "labels", "limits"):
+        for name in ("outputs", "labels", "limits", "prior"):
             values[name] = tuple(values.get(name, ()))
         return Card(**{**values, "crop": CropRule(**values["crop"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -26,6 +26,14 @@ class Vote:
     class_id: NDArray[np.int64]
     confidence: NDArray[np.float32]
 
+    def as_probs(self) -> NDArray[np.float32]:
+        """Return the shares, float32 (n, k), with the winner's the highest where a tie hid it."""
+        probs = self.scores.probs.copy()
+        rows = np.arange(len(probs))
+        is_hidden = probs.argmax(axis=1) != self.class_id
+        probs[rows[is_hidden], self.class_id[is_hidden]] += 1e-4
+        return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
+
 
 def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
     """Average the probabilities of the members.

@@ -77,6 +77,25 @@ def expected_calibration_error(probs: Floats, truth: Ints, *, bins: int = 15) ->
     return float(np.abs(gap[n > 0]).sum() / len(probs))
 
 
+def calibration_error_by_chance(
+    probs: Floats, *, bins: int = 15, draws: int = 200
+) -> tuple[float, float]:
+    """Return the ECE that a perfectly calibrated model of these answers has: mean and 95th
+    percentile.
+
+    The truth of each row is drawn from its own probabilities; the bias of the estimate with so
+    few rows is all that is left.
+    """
+    random = np.random.default_rng(0)
+    reached = probs.astype(np.float64).cumsum(axis=1)
+    reached /= reached[:, -1:]
+    errors = []
+    for _ in range(draws):
+        drawn = (reached < random.random((len(probs), 1))).sum(axis=1)
+        errors.append(expected_calibration_error(probs, drawn, bins=bins))
+    return float(np.mean(errors)), float(np.percentile(errors, 95))
+
+
 def negative_log_likelihood(probs: Floats, target: Floats) -> float:
     """Return the mean cross-entropy in nats against a target distribution, float (n, k)."""
     return float(-(target * np.log(np.maximum(probs, 1e-12))).sum(axis=1).mean())

@@ -73,11 +73,14 @@ def verify_model(model_id: str) -> Card:
 Load = Callable[[Path, Card], NetworkClassifier]
 
 
-def load_model(model_id: str = DEFAULT_MODEL, *, load: Load | None = None) -> NetworkClassifier:
+def load_model(
+    model_id: str = DEFAULT_MODEL, *, prior: str = "data", load: Load | None = None
+) -> NetworkClassifier:
     """Load one model after checking its hash, labels and shapes.
 
     Args:
         model_id: Its id.
+        prior: How frequent it takes the expressions for: as in its training `data`, or `balanced`.
         load: Loads the network; None takes LiteRT, which needs no TensorFlow. A worker's own is
             `serving.open_network`.
 
@@ -89,10 +92,10 @@ def load_model(model_id: str = DEFAULT_MODEL, *, load: Load | None = None) -> Ne
     card = verify_model(model_id)
     folder = model_folder(model_id)
     if load is not None:
-        return load(folder, card)
+        return load(folder, card).at_prior(prior)
     if not reads_faces(card):
         raise CardMismatch(say("error.model_no_litert", id=model_id))
-    return LiteRTClassifier(folder / NETWORK_FILE, card)
+    return LiteRTClassifier(folder / NETWORK_FILE, card).at_prior(prior)
 
 
 def load_committee(
@@ -101,6 +104,7 @@ def load_committee(
     vote: str = "soft",
     threshold: float | None = None,
     weights: Sequence[float] = (),
+    prior: str = "data",
     load: Load | None = None,
 ) -> Committee:
     """Load several models that answer as one.
@@ -112,7 +116,7 @@ def load_committee(
         threshold: Under this confidence the committee abstains. None takes the leader's in a
             soft vote, and half of the votes in a hard one.
         weights: How much each counts in a soft vote; none = alike.
-        load: As `load_model` takes it.
+        prior, load: As `load_model` takes them.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
@@ -120,7 +124,7 @@ def load_committee(
     """
     if model_ids is None:
         model_ids = [card.id for card in like_minded()]
-    members = tuple(load_model(model_id, load=load) for model_id in model_ids)
+    members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
     if threshold is None:
@@ -158,6 +162,7 @@ def load_recognizer(
     *,
     vote: str = "soft",
     weights: Sequence[float] = (),
+    prior: str = "data",
     load: Load | None = None,
 ) -> Recognizer:
     """Load one model, or a committee when several are named, as `load_committee` does.
@@ -166,8 +171,8 @@ def load_recognizer(
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
     if len(model_ids) == 1 and vote in VOTES:
-        return load_model(model_ids[0], load=load)
-    return load_committee(model_ids, vote=vote, weights=weights, load=load)
+        return load_model(model_ids[0], prior=prior, load=load)
+    return load_committee(model_ids, vote=vote, weights=weights, prior=prior, load=load)
 
 
 def _entry(card_path: Path) -> ModelEntry:

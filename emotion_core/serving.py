@@ -71,10 +71,16 @@ def open_network(folder: Path, card: Card) -> NetworkClassifier:
 
 
 def load_recognizer(
-    model_ids: Sequence[str], *, vote: str = "soft", weights: Sequence[float] = ()
+    model_ids: Sequence[str],
+    *,
+    vote: str = "soft",
+    weights: Sequence[float] = (),
+    prior: str = "data",
 ) -> Recognizer:
     """Load one model, or a committee when several are named; large ones, too.
 
     Args, Raises: As `registry.load_committee`.
     """
-    return registry.load_recognizer(model_ids, vote=vote, weights=weights, load=open_network)
+    return registry.load_recognizer(
+        model_ids, vote=vote, weights=weights, prior=prior, load=open_network
+    )

@@ -43,6 +43,7 @@ class VideoTask:
     Attributes:
         model_ids: One model, or a committee with its leader first.
         vote: `soft` or `hard`.
+        prior: How frequent expressions are taken for, one of `cards.PRIORS`.
         detector: Name of the detector.
         min_confidence: Of the detector; None is its own default.
         options: How the frames are read.
@@ -55,6 +56,7 @@ class VideoTask:
 
     model_ids: tuple[str, ...] = (DEFAULT_MODEL,)
     vote: str = "soft"
+    prior: str = "data"
     detector: str = DEFAULT_DETECTOR
     min_confidence: float | None = None
     options: VideoOptions = field(default_factory=VideoOptions)
@@ -151,7 +153,7 @@ def analyse_video(
     """
     info = probe_video(source)
     _check_range(task, info, source.name)
-    recognizer = load_recognizer(task.model_ids, vote=task.vote)
+    recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
     total = _frames_expected(info, task)

@@ -30,7 +30,7 @@ def choose_tools() -> LiveTools:
     steady = []
     choice = options.choose(more=lambda: steady.append(video_options.choose_smoothing()))
     return LiveTools(
-        recognizer=resources.recognizer(choice.model_ids, choice.vote),
+        recognizer=resources.recognizer(choice.model_ids, choice.vote, choice.prior),
         detector=resources.detector(choice.detector, choice.min_confidence),
         options=replace(steady[0], reading=choice.reading),
         drawing=choice.drawing,

@@ -69,14 +69,15 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
     # what is read is kept at once: a click meanwhile ends this run and starts another one
     held: dict[object, PhotoResult | Refusal] = st.session_state.setdefault("photo_results", {})
     whole: set[str] = st.session_state.setdefault("photo_whole", set())
-    settings = (choice.model_ids, choice.vote, choice.detector, choice.min_confidence)
+    network = (choice.model_ids, choice.vote, choice.prior)
+    settings = (*network, choice.detector, choice.min_confidence)
     keys = [
         (photo.key, replace(choice.reading, whole_if_none=photo.key in whole), settings)
         for photo in uploads
     ]
     missing = [i for i, key in enumerate(keys) if key not in held]
     if missing:
-        recognizer = resources.recognizer(choice.model_ids, choice.vote)
+        recognizer = resources.recognizer(*network)
         detector = resources.detector(choice.detector, choice.min_confidence)
         bar = st.progress(0.0) if len(missing) > 1 else None
         started = time.monotonic()
@@ -142,7 +143,7 @@ with error_box():
     if not len(shown.reading):
         position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
         offer_whole(shown, chosen[position].key)
-    leader = resources.recognizer(choice.model_ids, choice.vote).members[0]
+    leader = resources.recognizer(choice.model_ids, choice.vote, choice.prior).members[0]
     show_result(shown, leader.card, choice.drawing)
     show_model_note(shown.model_id, leader.card)
     show_downloads(shown, results, choice.drawing)

@@ -17,7 +17,7 @@ FLOORS = {
     "registry": 3, "training": 3,
     "analysis": 4, "serving": 4,
     "live": 5,
-    "photos": 5, "videos": 5, "workbench": 5,
+    "photos": 5, "videos": 5, "workbench": 5, "benchmarks": 5,
     "cli": 6, "worker": 6, "__main__": 7,
 }  # fmt: skip
 #: What floor 0 and 1 may import besides the standard library.

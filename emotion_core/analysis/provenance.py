@@ -32,6 +32,7 @@ def provenance_of(
         options={
             **options,
             "recognizer": recognizer.id,
+            "prior": recognizer.prior,
             "threshold": recognizer.threshold if threshold is None else threshold,
             "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
             "detector": detector.name,

@@ -4,7 +4,7 @@ from .committee import VOTES, Committee
 from .contract import Classifier, Recognizer
 from .latency import BUDGET_MS, measure_latency
 from .litert import LiteRTClassifier, outputs_of
-from .network import NetworkClassifier
+from .network import NetworkClassifier, balanced_scores
 
 __all__ = [
     "BUDGET_MS",
@@ -14,6 +14,7 @@ __all__ = [
     "LiteRTClassifier",
     "NetworkClassifier",
     "Recognizer",
+    "balanced_scores",
     "measure_latency",
     "outputs_of",
 ]

@@ -64,6 +64,11 @@ class Committee:
         """The leader's labels."""
         return LabelSet(self.members[0].card.labels)
 
+    @property
+    def prior(self) -> str:
+        """The leader's; all members are loaded at one."""
+        return self.members[0].prior
+
     def fuse(self, scores: Sequence[Scores]) -> Vote:
         """Vote over one `Scores` per member."""
         return soft_vote(scores, self.weights) if self.vote == "soft" else hard_vote(scores)

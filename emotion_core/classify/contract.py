@@ -20,6 +20,11 @@ class Classifier(Protocol):
         """Its card: labels, crop rule, calibration."""
         ...
 
+    @property
+    def prior(self) -> str:
+        """How frequent it takes the labels for, one of `cards.PRIORS`."""
+        ...
+
     def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
         """Return calibrated scores of crops, uint8 (n, side, side, channels) by its crop rule.
 
@@ -39,6 +44,11 @@ class Recognizer(Protocol):
     @property
     def labels(self) -> LabelSet:
         """The labels of its answers."""
+        ...
+
+    @property
+    def prior(self) -> str:
+        """How frequent it takes the labels for, one of `cards.PRIORS`."""
         ...
 
     @property

@@ -1,17 +1,31 @@
 """What all networks with a card share: calibration, the mirror image, labels from points."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..affect import scores_from_affect
-from ..cards import Card
+from ..cards import PRIORS, Card
 from ..committee import Vote, soft_vote
+from ..errors import CardMismatch
 from ..labels import LabelSet
-from ..metrics import scale_temperature
+from ..metrics import balance, scale_temperature
 from ..types import Affect, Scores
+
+
+def balanced_scores(scores: Scores, card: Card) -> Scores:
+    """Return calibrated scores of a model at the balanced prior.
+
+    They stay as they are where its card does not know how frequent the labels were in training.
+    """
+    if not card.prior:
+        return scores
+    return replace(scores, probs=balance(scores.probs, np.array(card.prior)))
 
 
 class NetworkClassifier(ABC):
@@ -23,6 +37,24 @@ class NetworkClassifier(ABC):
 
     def __init__(self, card: Card) -> None:
         self._card = card
+        self._prior = "data"
+
+    def at_prior(self, prior: str) -> Self:
+        """Return the same network that reads at a prior, one of `cards.PRIORS`.
+
+        Raises:
+            CardMismatch: There is no such prior.
+        """
+        if prior not in PRIORS:
+            raise CardMismatch(f"There is no prior {prior!r}. Choose one of: {', '.join(PRIORS)}.")
+        other = copy.copy(self)
+        other._prior = prior
+        return other
+
+    @property
+    def prior(self) -> str:
+        """How frequent it takes the labels for, one of `cards.PRIORS`."""
+        return self._prior
 
     @property
     def card(self) -> Card:
@@ -41,8 +73,9 @@ class NetworkClassifier(ABC):
 
     @property
     def threshold(self) -> float:
-        """The card's threshold."""
-        return self._card.threshold
+        """The card's threshold at its prior."""
+        is_tilted = self._prior == "balanced" and self._card.prior
+        return self._card.balanced_threshold if is_tilted else self._card.threshold
 
     @property
     def members(self) -> Sequence["NetworkClassifier"]:
@@ -83,7 +116,8 @@ class NetworkClassifier(ABC):
             read = scores_from_affect(affect, self.labels, system=self._card.coordinates)
             named["emotion"] = read.probs
         probs = scale_temperature(named["emotion"], self._card.temperature)
-        return Scores(probs, self.labels, affect)
+        scores = Scores(probs, self.labels, affect)
+        return balanced_scores(scores, self._card) if self._prior == "balanced" else scores
 
     @property
     def _widths(self) -> list[int]:

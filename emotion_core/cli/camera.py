@@ -36,6 +36,7 @@ def camera(
     source: Annotated[str, typer.Option(help="Number of the camera, or a video file.")] = "0",
     model: reading.Model = None,
     vote: reading.Vote = "soft",
+    prior: reading.Prior = "data",
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     detect_every: reading.DetectEvery = 1,
@@ -59,7 +60,7 @@ def camera(
             batch=1,
         )
         with quiet_natives() as terminal, _stopped_by_keys() as is_stopped:
-            recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+            recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote, prior=prior)
             faces = load_detector(detector, min_confidence=min_confidence)
             builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
             readings = read_frames(frames, faces, recognizer, options=options)

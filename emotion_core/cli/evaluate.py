@@ -15,7 +15,7 @@ from ..serving import load_recognizer
 from ..texts import say
 from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on
-from .reading import Model, Tta, Vote
+from .reading import Model, Prior, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 
@@ -62,6 +62,7 @@ def submit(
     model: Model = None,
     vote: Vote = "soft",
     weights: Weights = "",
+    prior: Prior = "data",
     sample: Annotated[
         Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
     ] = None,
@@ -70,7 +71,7 @@ def submit(
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
         dataset, _ = measured(data, "", None, False)
-        recognizer = _recognizer(model, vote, weights)
+        recognizer = _recognizer(model, vote, weights, prior)
         order = _order(sample) if sample else []
         with counting("faces", terminal) as tell:
             table = submission(dataset, recognizer, order=order, flip=tta, on_progress=tell)
@@ -80,12 +81,14 @@ def submit(
     print(out)
 
 
-def _recognizer(model: list[str] | None, vote: str, weights: str) -> Recognizer:
+def _recognizer(
+    model: list[str] | None, vote: str, weights: str, prior: str = "data"
+) -> Recognizer:
     try:
         shares = [float(one) for one in weights.split(",") if one.strip()]
     except ValueError as error:
         raise InputError(say("error.bad_weights", text=weights)) from error
-    return load_recognizer(model or [DEFAULT_MODEL], vote=vote, weights=shares)
+    return load_recognizer(model or [DEFAULT_MODEL], vote=vote, weights=shares, prior=prior)
 
 
 def _order(sample: Path) -> list[str]:

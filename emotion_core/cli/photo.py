@@ -22,6 +22,7 @@ def photo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: reading.Model = None,
     vote: reading.Vote = "soft",
+    prior: reading.Prior = "data",
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     threshold: reading.Threshold = None,
@@ -39,7 +40,7 @@ def photo(
     0 when all were read, 2 otherwise.
     """
     with refusals(), quiet_natives():
-        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote)
+        recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote, prior=prior)
         faces = load_detector(detector, min_confidence=min_confidence)
     options = ReadOptions(flip=tta, threshold=threshold, whole_if_none=whole)
     drawing = DrawOptions(by_valence=by_valence, show_affect=affect, show_bars=bars)

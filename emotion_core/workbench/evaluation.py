@@ -122,7 +122,7 @@ def evaluate(
         left_out=left_out,
         plain=_figures(plain, truth, labels),
         with_flip=_figures(flipped, truth, labels),
-        confusion=metrics.confusion_matrix(_as_probs(plain), truth),
+        confusion=metrics.confusion_matrix(plain.as_probs(), truth),
         members=members if len(members) > 1 else {},
         weights=_weights_of(recognizer),
         latency_ms={
@@ -228,16 +228,7 @@ def _labelled(dataset: Dataset, split: str) -> pd.DataFrame:
 
 def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str, Any]:
     targets = np.eye(len(labels), dtype=np.float32)[truth]
-    return metrics.figures(_as_probs(vote), targets, np.ones(len(truth), bool), labels.names)
-
-
-def _as_probs(vote: Vote) -> NDArray[np.float32]:
-    """Return scores whose highest is the winner of the vote; in a hard vote a tie may hide it."""
-    probs = vote.scores.probs.copy()
-    rows = np.arange(len(probs))
-    is_hidden = probs.argmax(axis=1) != vote.class_id
-    probs[rows[is_hidden], vote.class_id[is_hidden]] += 1e-4
-    return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
+    return metrics.figures(vote.as_probs(), targets, np.ones(len(truth), bool), labels.names)
 
 
 def _accuracy_of(probs: NDArray[np.float32], labels: LabelSet, truth: pd.Series) -> float:

@@ -103,7 +103,9 @@ def _evaluate(run: JobRun, dataset: Dataset) -> None:
 
 def _submit(run: JobRun, dataset: Dataset) -> None:
     asked = run.job.settings
-    recognizer = load_recognizer(asked["models"], vote=asked["vote"])
+    recognizer = load_recognizer(
+        asked["models"], vote=asked["vote"], prior=asked.get("prior", "data")
+    )
     table = submission(dataset, recognizer, flip=asked["flip"], on_progress=run.progress)
     atomic_write(run.result / "submission.csv", to_csv(table))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from emotion_core.analysis import ReadOptions
+from emotion_core.cards import PRIORS
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
 from emotion_core.registry import like_minded, reads_faces
@@ -22,6 +23,7 @@ class Choice:
     Attributes:
         model_ids: One model, or a committee with its leader first.
         vote: `soft` or `hard`.
+        prior: One of `cards.PRIORS`.
         detector: Name of the detector.
         min_confidence: Of the detector; None is its own default.
         reading: Options of the reading.
@@ -30,6 +32,7 @@ class Choice:
 
     model_ids: tuple[str, ...]
     vote: str
+    prior: str
     detector: str
     min_confidence: float | None
     reading: ReadOptions
@@ -47,6 +50,7 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
         left, middle, right = st.columns(3)
         with left:
             model_ids, vote = _choose_model(in_job=in_job)
+            prior = _choose_prior(model_ids)
         with middle:
             detector, min_confidence = _choose_detector()
         with right:
@@ -58,7 +62,7 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
             show_affect=st.checkbox(say("options.show_affect"), key="show_affect"),
             show_bars=st.checkbox(say("options.show_bars"), key="show_bars"),
         )
-    return Choice(model_ids, vote, detector, min_confidence, reading, drawing)
+    return Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
 
 
 def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
@@ -87,6 +91,21 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
             key="vote",
         )
     return tuple(chosen or ()), vote
+
+
+def _choose_prior(model_ids: tuple[str, ...]) -> str:
+    prior = st.radio(
+        say("options.prior"),
+        PRIORS,
+        format_func=lambda name: say(f"options.prior_{name}"),
+        help=say("options.prior_help"),
+        key="prior",
+    )
+    by_id = {entry.id: entry.card for entry in resources.models() if entry.card}
+    unknown = [by_id[one].title for one in model_ids if one in by_id and not by_id[one].prior]
+    if prior == "balanced" and unknown:
+        st.caption(say("options.prior_unknown", names=", ".join(unknown)))
+    return str(prior)
 
 
 def _choose_detector() -> tuple[str, float | None]:

@@ -19,9 +19,9 @@ _SWEEP_S = 600.0
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def recognizer(model_ids: tuple[str, ...], vote: str) -> Recognizer:
+def recognizer(model_ids: tuple[str, ...], vote: str, prior: str) -> Recognizer:
     """Return a model or committee; shared by all sessions, since it locks itself."""
-    return load_recognizer(model_ids, vote=vote)
+    return load_recognizer(model_ids, vote=vote, prior=prior)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")

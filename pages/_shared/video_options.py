@@ -21,6 +21,7 @@ def choose_task() -> VideoTask:
     return VideoTask(
         model_ids=choice.model_ids,
         vote=choice.vote,
+        prior=choice.prior,
         detector=choice.detector,
         min_confidence=choice.min_confidence,
         options=replace(reading, reading=choice.reading),

@@ -2,6 +2,7 @@
 
 import threading
 
+import cv2
 import numpy as np
 import pytest
 
@@ -90,6 +91,25 @@ def test_large_pictures_are_shrunk_and_boxes_come_back_in_their_pixels(portrait:
 def test_a_tight_portrait_is_found_at_the_second_look(portrait: Image) -> None:
     tight = np.ascontiguousarray(portrait[60:190, 165:290])
     assert len(load_detector("blazeface").detect(tight)) == 1
+
+
+@pytest.mark.parametrize("size", [(120, 95), (900, 712)])
+def test_a_picture_that_is_nothing_but_a_face_is_found(
+    portrait: Image, size: tuple[int, int]
+) -> None:
+    detector = load_detector("blazeface")
+    whole = detector.detect(portrait)
+    left, top, right, bottom = whole.xyxy[0].astype(int)
+    face = portrait[top + 5 : bottom - 5, left + 5 : right - 5]
+    resized = np.asarray(cv2.resize(face, size[::-1]), np.uint8)
+    found = detector.detect(resized)
+    assert len(found) == 1
+    assert len(load_detector("blazeface-full").detect(resized)) == 0
+    ratio = np.array(size[::-1]) / face.shape[1::-1]
+    assert found.landmarks is not None
+    assert whole.landmarks is not None
+    eyes = (whole.landmarks[0, :2] - [left + 5, top + 5]) * ratio
+    assert found.landmarks[0, :2] == pytest.approx(eyes, abs=0.08 * max(size))
 
 
 def test_more_confidence_finds_no_more_faces(portrait: Image) -> None:

@@ -1,0 +1,97 @@
+"""What a benchmark gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..classify import Recognizer, balanced_scores
+from ..committee import Vote
+from ..labels import canonical_name
+from ..types import Scores
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How models did on data that everybody can name.
+
+    Attributes:
+        name: A key of `BENCHMARKS`.
+        rule: What counts as right, in words.
+        n: How many faces each figure is about.
+        table: A row per model, prior and mirror image: `model`, `prior`, `mirrored`, then figures.
+        peers: What others reach on the same faces: `model`, figures and `source`.
+    """
+
+    name: str
+    rule: str
+    n: dict[str, int]
+    table: pd.DataFrame
+    peers: pd.DataFrame
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "name": self.name,
+            "rule": self.rule,
+            "n": self.n,
+            "rows": _records(self.table),
+            "peers": _records(self.peers),
+        }
+
+    def of(self, model: str) -> dict[str, Any]:
+        """Return what a card keeps of it: the rows of one model."""
+        rows = self.table[self.table["model"] == model].drop(columns="model")
+        return {"rule": self.rule, "n": self.n, "rows": _records(rows)}
+
+
+#: Runs one benchmark: data, models, split where it has several, progress.
+Run = Callable[[Path, Sequence[Recognizer], str, OnProgress | None], Benchmark]
+
+
+def at_priors(recognizer: Recognizer, scores: Sequence[Scores]) -> dict[str, Vote]:
+    """Return the vote at each prior, from one `Scores` per member at the data's."""
+    cards = [member.card for member in recognizer.members]
+    tilted = [balanced_scores(one, card) for one, card in zip(scores, cards, strict=True)]
+    return {"data": recognizer.fuse(scores), "balanced": recognizer.fuse(tilted)}
+
+
+def among(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return probabilities of some labels alone, float32 (n, k), each row summing to 1.
+
+    A label that the model does not know gets 0.
+    """
+    own = [canonical_name(name) or name for name in vote.scores.labels]
+    columns = [own.index(name) if name in own else -1 for name in labels]
+    probs = vote.as_probs()
+    chosen = np.stack(
+        [probs[:, c] if c >= 0 else np.zeros(len(probs), np.float32) for c in columns], axis=1
+    )
+    return np.asarray(chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def share(hit: NDArray[np.bool_], name: str) -> dict[str, float]:
+    """Return a share and its 95 % interval (Wilson), in columns that begin with `name`."""
+    low, high = metrics.wilson_interval(int(hit.sum()), len(hit))
+    value = float(hit.mean()) if len(hit) else float("nan")
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(key): _plain(value) for key, value in row.items() if value == value}
+        for row in table.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return round(float(value), 4)
+    return value.item() if isinstance(value, np.generic) else value

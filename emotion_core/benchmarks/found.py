@@ -1,0 +1,143 @@
+"""Benchmarks from whole pictures: a face counts as right when it was found and read right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..analysis import find_faces
+from ..classify import Recognizer
+from ..crops import crop_faces
+from ..datasets.tables import read_table
+from ..errors import EmotionError, InputError
+from ..faces import load_detector
+from ..labels import FER2013, LabelSet, canonical_name
+from ..media.photo import decode_photo, load_bytes
+from ..texts import say
+from ..types import Faces, Image, Scores
+from .contract import Benchmark, OnProgress, among, at_priors, share
+from .peers import FILM_PEERS, NO_PEERS
+
+
+@dataclass(frozen=True)
+class Named:
+    """A picture and the emotions that count as right."""
+
+    path: Path
+    accepted: tuple[str, ...]
+
+
+def film(
+    data: Path, recognizers: Sequence[Recognizer], _: str, on_progress: OnProgress | None
+) -> Benchmark:
+    """Measure on faces of films: a folder with `labels.csv` of columns image and emotion.
+
+    A picture with several labels counts as right with any of them.
+
+    Raises:
+        InputError: The folder holds no such table.
+    """
+    table = _table(data / "labels.csv", ("image", "emotion"))
+    grouped = table.groupby("image", sort=False)["emotion"].agg(lambda names: "/".join(names))
+    return _measured("film", data, grouped, recognizers, on_progress, FILM_PEERS)
+
+
+def photos(
+    data: Path, recognizers: Sequence[Recognizer], _: str, on_progress: OnProgress | None
+) -> Benchmark:
+    """Measure on photos that are named by an emotion: `manifest.csv` of file, expected_emotion.
+
+    The largest face of a photo counts. Two emotions with a stroke between them are both right.
+
+    Raises:
+        InputError: The folder holds no such table.
+    """
+    table = _table(data / "manifest.csv", ("file", "expected_emotion"))
+    table = table[table["expected_emotion"].fillna("") != ""]
+    chosen = table.set_index("file")["expected_emotion"]
+    return _measured("photos", data, chosen, recognizers, on_progress, NO_PEERS)
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    table = read_table(load_bytes(path), path.name)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(say("error.benchmark_table", name=path.name, column=missing[0]))
+    return table
+
+
+def _measured(
+    name: str,
+    folder: Path,
+    emotions: "pd.Series[str]",
+    recognizers: Sequence[Recognizer],
+    on_progress: OnProgress | None,
+    peers: pd.DataFrame,
+) -> Benchmark:
+    pictures = [
+        Named(folder / str(path), tuple(canonical_name(one) or one for one in text.split("/")))
+        for path, text in emotions.items()
+    ]
+    networks = {member.card.id: member for one in recognizers for member in one.members}
+    read: dict[tuple[str, bool], list[NDArray[np.float32]]] = {
+        (key, flip): [] for key in networks for flip in (False, True)
+    }
+    is_found = np.zeros(len(pictures), bool)
+    detector = load_detector()
+    for number, picture in enumerate(pictures):
+        image, face = _largest_face(picture.path, detector)
+        is_found[number] = face is not None
+        if image is not None and face is not None:
+            for key, network in networks.items():
+                crops = crop_faces(image, face, network.card.crop)
+                for flip in (False, True):
+                    read[key, flip].append(network.classify(crops, flip=flip).probs)
+        if on_progress:
+            on_progress(number + 1, len(pictures))
+    if not is_found.any():
+        raise InputError(say("error.benchmark_no_faces", name=folder.name))
+    held = {
+        (key, flip): Scores(np.concatenate(parts), LabelSet(networks[key].card.labels))
+        for (key, flip), parts in read.items()
+    }
+    labels = [label for label in FER2013 if any(label in one.accepted for one in pictures)]
+    rows: list[dict[str, Any]] = []
+    for recognizer in recognizers:
+        for flip in (False, True):
+            scores = [held[member.card.id, flip] for member in recognizer.members]
+            for prior, vote in at_priors(recognizer, scores).items():
+                answers = np.full(len(pictures), -1)
+                answers[is_found] = among(vote, FER2013).argmax(axis=1)
+                row = {"model": recognizer.id, "prior": prior, "mirrored": flip}
+                rows.append({**row, **_figures(pictures, answers, labels)})
+    n = {"faces": len(pictures), "found": int(is_found.sum())}
+    return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows), peers)
+
+
+def _largest_face(path: Path, detector: Any) -> tuple[Image | None, Faces | None]:
+    try:
+        image = decode_photo(load_bytes(path), name=path.name)
+    except EmotionError:
+        return None, None
+    faces = find_faces(image, detector)
+    if not len(faces):
+        return image, None
+    sides = faces.xyxy[:, 2:] - faces.xyxy[:, :2]
+    return image, faces[[int(sides.prod(axis=1).argmax())]]
+
+
+def _figures(
+    pictures: Sequence[Named], answers: NDArray[np.int64], labels: Sequence[str]
+) -> dict[str, float]:
+    """Return accuracy and, over the labels, mean recall; -1 is a face that was not found."""
+    named = [FER2013[answer] if answer >= 0 else "" for answer in answers]
+    hit = np.array([name in one.accepted for name, one in zip(named, pictures, strict=True)])
+    recall = []
+    for label in labels:
+        rows = [n for n, one in enumerate(pictures) if label in one.accepted]
+        recall.append(float(hit[rows].mean()))
+    return {**share(hit, "accuracy"), "mean_recall": float(np.mean(recall))}

@@ -1,0 +1,137 @@
+"""Benchmarks on given crops: FER2013 by the votes of FER+ and by its own labels."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..classify import Recognizer
+from ..committee import Vote
+from ..datasets.fer2013 import (
+    EMOTIONS,
+    VotedFaces,
+    emotion_targets,
+    load_arrays,
+    majority_labels,
+    subtle_labels,
+    validation_faces,
+)
+from ..errors import CardMismatch
+from ..labels import FER2013
+from ..texts import say
+from ..types import Scores
+from .contract import Benchmark, OnProgress, among, at_priors, share
+from .peers import FER2013_PEERS, FERPLUS_PEERS
+
+#: Faces that are read between two steps of the progress.
+_PART = 512
+
+
+def ferplus(
+    data: Path, recognizers: Sequence[Recognizer], split: str, on_progress: OnProgress | None
+) -> Benchmark:
+    """Measure by the votes of FER+: the majority rule of its authors over eight emotions.
+
+    Args:
+        data: An `.npz` as `datasets.fer2013.load_arrays` reads it.
+        recognizers: Models and committees that answer the eight emotions.
+        split: `val` (the public test, without copies of test pictures) or `test`.
+        on_progress: Called with (faces read, faces in all).
+
+    Raises:
+        BadTable: The file is not such a set.
+        CardMismatch: A model takes other pictures.
+    """
+    faces = _faces(data, split)
+    targets, truth = emotion_targets(faces.votes), majority_labels(faces.votes)
+    subtle = subtle_labels(faces.votes)
+    is_clear, is_voted, is_subtle = truth >= 0, targets.any(axis=1), subtle >= 0
+    plurality = targets.argmax(axis=1)
+    rows: list[dict[str, Any]] = []
+    for row, vote in _votes(faces, recognizers, on_progress):
+        probs = among(vote, EMOTIONS)
+        answer, clear = probs.argmax(axis=1), probs[is_clear]
+        mean, high = metrics.calibration_error_by_chance(clear)
+        rows.append(
+            {
+                **row,
+                **share(answer[is_clear] == truth[is_clear], "accuracy"),
+                "mean_recall": metrics.mean_recall(clear, truth[is_clear]),
+                **share(answer[is_subtle] == subtle[is_subtle], "subtle"),
+                "ece": metrics.expected_calibration_error(clear, truth[is_clear]),
+                "ece_by_chance": mean,
+                "ece_by_chance_p95": high,
+                "plurality_accuracy": metrics.accuracy(probs[is_voted], plurality[is_voted]),
+                "nll": metrics.negative_log_likelihood(probs[is_voted], targets[is_voted]),
+                "brier": metrics.brier_score(probs[is_voted], targets[is_voted]),
+            }
+        )
+    n = {"faces": int(is_clear.sum()), "subtle": int(is_subtle.sum())}
+    n |= {"plurality": int(is_voted.sum())}
+    return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows), FERPLUS_PEERS)
+
+
+def fer2013(
+    data: Path, recognizers: Sequence[Recognizer], split: str, on_progress: OnProgress | None
+) -> Benchmark:
+    """Measure by FER2013's own labels; contempt, which they do not have, is left out of answers.
+
+    Args, Raises: As `ferplus`.
+    """
+    faces = _faces(data, split)
+    truth = faces.labels.astype(np.int64)
+    rows: list[dict[str, Any]] = []
+    for row, vote in _votes(faces, recognizers, on_progress):
+        probs = among(vote, FER2013)
+        rows.append(
+            {
+                **row,
+                **share(probs.argmax(axis=1) == truth, "accuracy"),
+                "mean_recall": metrics.mean_recall(probs, truth),
+                "ece": metrics.expected_calibration_error(probs, truth),
+            }
+        )
+    n = {"faces": len(faces)}
+    return Benchmark("fer2013", say("benchmark.fer2013"), n, pd.DataFrame(rows), FER2013_PEERS)
+
+
+def _faces(data: Path, split: str) -> VotedFaces:
+    faces = load_arrays(data)
+    return validation_faces(faces) if split == "val" else faces.split(split)
+
+
+def _votes(
+    faces: VotedFaces, recognizers: Sequence[Recognizer], on_progress: OnProgress | None
+) -> Iterator[tuple[dict[str, Any], Vote]]:
+    """Yield what each recogniser says, at both priors, without and with the mirror image.
+
+    A network that several of them ask reads the faces once.
+    """
+    crops = faces.images[..., None]
+    for recognizer in recognizers:
+        for member in recognizer.members:
+            rule = member.card.crop
+            if (rule.side_px, rule.channels) != crops.shape[2:]:
+                raise CardMismatch(say("error.benchmark_input", id=recognizer.id, px=rule.side_px))
+    networks = {member.card.id: member for one in recognizers for member in one.members}
+    total, done = 2 * len(networks) * len(crops), 0
+    read: dict[tuple[str, bool], Scores] = {}
+    for name, network in networks.items():
+        for flip in (False, True):
+            parts: list[NDArray[np.float32]] = []
+            for start in range(0, len(crops), _PART):
+                part = network.classify(crops[start : start + _PART], flip=flip)
+                parts.append(part.probs)
+                done += len(part)
+                if on_progress:
+                    on_progress(done, total)
+            read[name, flip] = Scores(np.concatenate(parts), part.labels)
+    for recognizer in recognizers:
+        for flip in (False, True):
+            scores = [read[member.card.id, flip] for member in recognizer.members]
+            for prior, vote in at_priors(recognizer, scores).items():
+                yield {"model": recognizer.id, "prior": prior, "mirrored": flip}, vote

@@ -1,0 +1,57 @@
+"""What people use today, on the same faces. Measured on 2026-11-20 with the packages of that day
+on two cores, crops given directly, or [P] as published. None was trained on the votes of FER+."""
+
+import pandas as pd
+
+_MEASURED = "measured 2026-11-20"
+_PUBLISHED = "published, not measured"
+
+FERPLUS_PEERS = pd.DataFrame(
+    [
+        {"model": "fer (58 k)", "accuracy": 0.670, "plurality_accuracy": 0.631, "ece": 0.057},
+        {"model": "fer, mirrored", "accuracy": 0.684, "plurality_accuracy": 0.640, "ece": 0.037},
+        {"model": "human (0.2 M)", "accuracy": 0.664, "plurality_accuracy": 0.621, "ece": 0.102},
+        {
+            "model": "face-api.js (0.33 M)",
+            "accuracy": 0.687,
+            "plurality_accuracy": 0.642,
+            "ece": 0.320,
+        },
+        {
+            "model": "vote of fer, human and face-api.js",
+            "accuracy": 0.729,
+            "plurality_accuracy": 0.683,
+            "ece": 0.039,
+        },
+    ]
+).assign(source=_MEASURED)
+
+FER2013_PEERS = pd.DataFrame(
+    [
+        {"model": "fer (58 k)", "accuracy": 0.658, "mean_recall": 0.639, "source": _MEASURED},
+        {"model": "fer, mirrored", "accuracy": 0.669, "mean_recall": 0.645, "source": _MEASURED},
+        {"model": "human (0.2 M)", "accuracy": 0.666, "mean_recall": 0.659, "source": _MEASURED},
+        {
+            "model": "face-api.js (0.33 M)",
+            "accuracy": 0.589,
+            "mean_recall": 0.609,
+            "source": _MEASURED,
+        },
+        {
+            "model": "vote of fer and human",
+            "accuracy": 0.691,
+            "mean_recall": 0.678,
+            "source": _MEASURED,
+        },
+        {"model": "deepface", "accuracy": 0.574, "source": _PUBLISHED},
+        {"model": "student system 004", "accuracy": 0.7111, "source": "its commit messages"},
+        {"model": "VGG, single net (Khaireddin 2021)", "accuracy": 0.7328, "source": _PUBLISHED},
+        {"model": "Residual Masking Net (143 M)", "accuracy": 0.7414, "source": _PUBLISHED},
+    ]
+)
+
+FILM_PEERS = pd.DataFrame(
+    [{"model": "fer (58 k)", "accuracy": 0.312, "mean_recall": 0.262, "source": _MEASURED}]
+)
+
+NO_PEERS = pd.DataFrame(columns=["model", "source"])
