@@ -2,7 +2,6 @@
 
 import datetime
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import limits, metrics
-from ..affect import scores_from_affect
 from ..cards import (
     FORBIDDEN,
     HISTORY_FILE,
@@ -26,19 +24,16 @@ from ..cards import (
 from ..classify import outputs_of
 from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
-from ..labels import LabelSet
-from ..types import Affect
 from .checkpoint import TrainingState
-from .examples import Examples, TrainingData
+from .examples import TrainingData
 from .feed import answers_of, largest_gap
-from .recipe import AFFECT, EMOTION, Recipe
+from .measure import measure_model
+from .recipe import AFFECT, Recipe
 
 #: Largest difference of an output between Keras and LiteRT that an export may have.
 TOLERANCE = 1e-4
 _PROBE = 64
 LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
-#: A model of valence and arousal alone abstains until a label is at least so much likelier.
-_MORE_THAN_CHANCE = 0.01
 
 
 def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
@@ -83,7 +78,7 @@ def write_model(
 ) -> Card:
     """Calibrate a trained model, measure it once on the test split and write its folder.
 
-    Temperature and threshold come from the validation split alone.
+    Temperature and thresholds come from the validation split alone.
 
     Args:
         recipe: What it was trained by.
@@ -109,24 +104,7 @@ def write_model(
         model.save(temporary)
     history = pd.DataFrame(state.history).to_csv(index=False, lineterminator="\n")
     atomic_write(folder / HISTORY_FILE, history)
-    figures: dict[str, Any] = {}
-    answers = answers_of(model, data.val.images)
-    probs = label_probs(recipe, answers, data.labels)
-    temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
-    calibrated = metrics.scale_temperature(probs, temperature)
-    if EMOTION not in recipe.outputs:  # a point near no label gives all of them the same
-        threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
-        answered = float((calibrated.max(axis=1) >= threshold).mean())
-    figures["validation"] = _measure(calibrated, data.val, data)
-    figures["answered_at_threshold"] = round(answered, 4)
-    if data.test is not None:
-        figures["test"] = _measure_twice(recipe, model, data.test, data, temperature)
-    if AFFECT in recipe.outputs:
-        where = recipe.outputs.index(AFFECT)
-        figures["validation_affect"] = measure_affect(answers[where], data.val)
-        if data.test is not None:
-            points = answers_of(model, data.test.images)[where]
-            figures["test_affect"] = measure_affect(points, data.test)
+    measured = measure_model(recipe, model, data)
     card = Card(
         id=recipe.name,
         title=recipe.title or recipe.name,
@@ -140,10 +118,12 @@ def write_model(
             if is_light or name != NETWORK_FILE
         },
         coordinates=recipe.affect if AFFECT in recipe.outputs else "",
-        temperature=temperature,
-        threshold=threshold,
+        temperature=measured.temperature,
+        threshold=measured.threshold,
         threshold_rule=f"lowest at which the answered validation faces (n {len(data.val)}) are "
         f"right in at least {metrics.ACCURACY_GOAL:.0%}",
+        prior=measured.prior,
+        balanced_threshold=measured.balanced_threshold,
         network=f"{recipe.network} {recipe.options}",
         parameters=int(model.count_params()),
         training={
@@ -160,7 +140,7 @@ def write_model(
             "litert_difference": difference,
             "hours": round(sum(row["seconds"] for row in state.history) / 3600, 2),
         },
-        metrics=figures,
+        metrics=measured.figures,
         limits=(*LIMITS, *data.limits, *(() if is_light else (LARGE,))),
         intended=INTENDED,
         forbidden=FORBIDDEN,
@@ -168,55 +148,3 @@ def write_model(
     write_json(folder / "card.json", card.as_dict())
     atomic_write(folder / "CARD.md", card_text(card))
     return card
-
-
-def label_probs(
-    recipe: Recipe, answers: list[NDArray[np.float32]], labels: Sequence[str]
-) -> NDArray[np.float32]:
-    """Return the probabilities of the labels, float32 (n, k), from a network's outputs.
-
-    Where it answers valence and arousal alone, they are read from these.
-
-    Args:
-        recipe: What the network was trained by.
-        answers: One array per output, in its order.
-        labels: The k labels.
-    """
-    named = dict(zip(recipe.outputs, answers, strict=True))
-    if EMOTION in named:
-        return named[EMOTION]
-    affect = Affect(*np.clip(named[AFFECT], -1, 1).T)
-    return scores_from_affect(affect, LabelSet(labels), system=recipe.affect).probs
-
-
-def measure_affect(points: NDArray[np.float32], examples: Examples) -> dict[str, Any]:
-    """Return the errors of valence and arousal, float32 (n, 2), in -1..1."""
-    if examples.affect is None:
-        return {}
-    error = points - examples.affect
-    return {
-        "n": len(examples),
-        "mse": round(float(np.square(error).mean()), 5),
-        "mae": round(float(np.abs(error).mean()), 5),
-    }
-
-
-def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData) -> dict[str, Any]:
-    figures = metrics.figures(probs, examples.targets, examples.clear, data.labels)
-    return {"rule": data.rule, **figures}
-
-
-def _measure_twice(
-    recipe: Recipe, model: Any, test: Examples, data: TrainingData, temperature: float
-) -> dict[str, Any]:
-    answers = (answers_of(model, test.images, flip=flip) for flip in (False, True))
-    plain, mirrored = (
-        metrics.scale_temperature(label_probs(recipe, one, data.labels), temperature)
-        for one in answers
-    )
-    with_flip = _measure(mirrored, test, data)
-    return {
-        **_measure(plain, test, data),
-        "accuracy_with_flip": with_flip["accuracy"],
-        "ece_with_flip": with_flip["ece_15_bins"],
-    }

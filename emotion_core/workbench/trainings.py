@@ -218,8 +218,8 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
 
 def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -> None:
     """Keep what the network answers on validation; every diagram is drawn from it."""
-    from ..training.export import label_probs
     from ..training.feed import answers_of
+    from ..training.measure import label_probs
 
     answers = label_probs(recipe, answers_of(model, data.val.images), data.labels)
     probs = metrics.scale_temperature(answers, card.temperature)

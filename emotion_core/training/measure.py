@@ -1,0 +1,171 @@
+"""How good a trained network is: calibration, both priors, mirror image, robustness."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..affect import scores_from_affect
+from ..degrade import DEGRADATIONS, degrade
+from ..labels import LabelSet
+from ..types import Affect
+from .examples import Examples, TrainingData
+from .feed import answers_of
+from .recipe import AFFECT, EMOTION, Recipe
+
+#: A model of valence and arousal alone abstains until a label is at least so much likelier.
+_MORE_THAN_CHANCE = 0.01
+#: Robustness is measured on so many validation faces, and on fewer where that takes longer.
+_ROBUSTNESS_FACES, _ROBUSTNESS_FACES_MIN, _ROBUSTNESS_S = 4_000, 50, 120.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a card says of a network in numbers.
+
+    Attributes:
+        temperature: As `cards.Card`; so are the next three.
+        threshold: From validation.
+        balanced_threshold: The same at the balanced prior.
+        prior: Shares of the labels in training; empty without an emotion output.
+        figures: The card's metrics.
+    """
+
+    temperature: float
+    threshold: float
+    balanced_threshold: float
+    prior: tuple[float, ...]
+    figures: dict[str, Any]
+
+
+def measure_model(recipe: Recipe, model: Any, data: TrainingData) -> Measured:
+    """Calibrate a network on validation and measure it there and, once, on the test split.
+
+    Args:
+        recipe: What it was trained by.
+        model: The float32 Keras model.
+        data: What it was trained on. Temperature and thresholds come from validation alone.
+    """
+    started = time.monotonic()
+    answers = answers_of(model, data.val.images)
+    s_per_face = (time.monotonic() - started) / len(data.val)
+    probs = label_probs(recipe, answers, data.labels)
+    temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
+    calibrated = metrics.scale_temperature(probs, temperature)
+    prior = np.zeros(0)
+    if EMOTION in recipe.outputs:
+        prior = data.train.targets.mean(axis=0, dtype=np.float64)
+    else:  # a point near no label gives all of them the same
+        threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
+        answered = float((calibrated.max(axis=1) >= threshold).mean())
+    figures = {
+        "validation": _measure(calibrated, data.val, data),
+        "answered_at_threshold": round(answered, 4),
+    }
+    balanced_threshold = 0.0
+    if len(prior):
+        balanced = metrics.balance(calibrated, prior)
+        figures["validation_balanced"] = _measure(balanced, data.val, data)
+        balanced_threshold = metrics.abstain_threshold(
+            balanced, data.val.truth, accuracy_goal=metrics.ACCURACY_GOAL
+        )
+    if data.test is not None:
+        figures |= _test_figures(recipe, model, data.test, data, temperature, prior)
+    if AFFECT in recipe.outputs:
+        where = recipe.outputs.index(AFFECT)
+        figures["validation_affect"] = measure_affect(answers[where], data.val)
+        if data.test is not None:
+            points = answers_of(model, data.test.images)[where]
+            figures["test_affect"] = measure_affect(points, data.test)
+    figures["robustness"] = _robustness(recipe, model, data, s_per_face)
+    shares = tuple(round(float(one), 6) for one in prior)
+    return Measured(temperature, threshold, balanced_threshold, shares, figures)
+
+
+def label_probs(
+    recipe: Recipe, answers: list[NDArray[np.float32]], labels: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return the probabilities of the labels, float32 (n, k), from a network's outputs.
+
+    Where it answers valence and arousal alone, they are read from these.
+
+    Args:
+        recipe: What the network was trained by.
+        answers: One array per output, in its order.
+        labels: The k labels.
+    """
+    named = dict(zip(recipe.outputs, answers, strict=True))
+    if EMOTION in named:
+        return named[EMOTION]
+    affect = Affect(*np.clip(named[AFFECT], -1, 1).T)
+    return scores_from_affect(affect, LabelSet(labels), system=recipe.affect).probs
+
+
+def measure_affect(points: NDArray[np.float32], examples: Examples) -> dict[str, Any]:
+    """Return the errors of valence and arousal, float32 (n, 2), in -1..1."""
+    if examples.affect is None:
+        return {}
+    error = points - examples.affect
+    return {
+        "n": len(examples),
+        "mse": round(float(np.square(error).mean()), 5),
+        "mae": round(float(np.abs(error).mean()), 5),
+    }
+
+
+def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData) -> dict[str, Any]:
+    figures = metrics.figures(probs, examples.targets, examples.clear, data.labels)
+    return {"rule": data.rule, **figures}
+
+
+def _test_figures(
+    recipe: Recipe,
+    model: Any,
+    test: Examples,
+    data: TrainingData,
+    temperature: float,
+    prior: NDArray[np.float64],
+) -> dict[str, Any]:
+    answers = (answers_of(model, test.images, flip=flip) for flip in (False, True))
+    plain, mirrored = (
+        metrics.scale_temperature(label_probs(recipe, one, data.labels), temperature)
+        for one in answers
+    )
+    with_flip = _measure(mirrored, test, data)
+    figures = {
+        "test": {
+            **_measure(plain, test, data),
+            "accuracy_with_flip": with_flip["accuracy"],
+            "ece_with_flip": with_flip["ece_15_bins"],
+        }
+    }
+    if len(prior):
+        figures["test_balanced"] = _measure(metrics.balance(plain, prior), test, data)
+    return figures
+
+
+def _robustness(
+    recipe: Recipe, model: Any, data: TrainingData, s_per_face: float
+) -> dict[str, Any]:
+    """Return the accuracy on validation faces that are made worse in one way each."""
+    looks = len(DEGRADATIONS) + 1
+    affordable = int(_ROBUSTNESS_S / max(1e-9, looks * s_per_face))
+    most = min(_ROBUSTNESS_FACES, max(_ROBUSTNESS_FACES_MIN, affordable))
+    clear = np.flatnonzero(data.val.clear)
+    rows = np.sort(np.random.default_rng(0).permutation(clear)[:most])
+    faces, truth = np.asarray(data.val.images[rows]), data.val.truth[rows]
+
+    def accuracy(shown: NDArray[np.uint8]) -> float:
+        probs = label_probs(recipe, answers_of(model, shown), data.labels)
+        return round(metrics.accuracy(probs, truth), 4)
+
+    return {
+        "split": "validation",
+        "n": len(rows),
+        "accuracy": accuracy(faces),
+        "under": {name: accuracy(degrade(faces, name)) for name in DEGRADATIONS},
+    }
