@@ -121,6 +121,12 @@ class Faces:
         height, width = image.shape[:2]
         return cls(np.array([[0, 0, width, height]], np.float32), np.zeros(1, np.float32))
 
+    @property
+    def largest(self) -> int:
+        """The row of the face with the largest box; there has to be one."""
+        sides = self.xyxy[:, 2:] - self.xyxy[:, :2]
+        return int(np.prod(sides, axis=1).argmax())
+
 
 @dataclass(frozen=True)
 class Scores:

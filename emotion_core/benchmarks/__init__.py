@@ -12,6 +12,7 @@ from ..texts import say
 from .contract import Benchmark, OnProgress, Run
 from .found import film, photos
 from .given import fer2013, ferplus
+from .keep import committee_figures, keep_figures
 
 BENCHMARKS: dict[str, Run] = {
     "ferplus": ferplus,
@@ -49,4 +50,4 @@ def run_benchmark(
     return BENCHMARKS[name](data, recognizers, split, on_progress)
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "run_benchmark"]
+__all__ = ["BENCHMARKS", "Benchmark", "committee_figures", "keep_figures", "run_benchmark"]

@@ -13,12 +13,12 @@ from ..analysis import find_faces
 from ..classify import Recognizer
 from ..crops import crop_faces
 from ..datasets.tables import read_table
-from ..errors import EmotionError, InputError
+from ..errors import BrokenImage, InputError, TooLarge, UnsupportedFormat
 from ..faces import load_detector
 from ..labels import FER2013, LabelSet, canonical_name
 from ..media.photo import decode_photo, load_bytes
 from ..texts import say
-from ..types import Faces, Image, Scores
+from ..types import Scores
 from .contract import Benchmark, OnProgress, among, at_priors, share
 from .peers import FILM_PEERS, NO_PEERS
 
@@ -86,20 +86,27 @@ def _measured(
     read: dict[tuple[str, bool], list[NDArray[np.float32]]] = {
         (key, flip): [] for key in networks for flip in (False, True)
     }
-    is_found = np.zeros(len(pictures), bool)
+    readable: list[Named] = []
+    found: list[bool] = []
     detector = load_detector()
-    for number, picture in enumerate(pictures):
-        image, face = _largest_face(picture.path, detector)
-        is_found[number] = face is not None
-        if image is not None and face is not None:
+    for number, picture in enumerate(pictures, start=1):
+        if on_progress:
+            on_progress(number, len(pictures))
+        try:
+            image = decode_photo(load_bytes(picture.path), name=picture.path.name)
+        except (UnsupportedFormat, TooLarge, BrokenImage):
+            continue
+        readable.append(picture)
+        faces = find_faces(image, detector)
+        found.append(len(faces) > 0)
+        if len(faces):
             for key, network in networks.items():
-                crops = crop_faces(image, face, network.card.crop)
+                crops = crop_faces(image, faces[[faces.largest]], network.card.crop)
                 for flip in (False, True):
                     read[key, flip].append(network.classify(crops, flip=flip).probs)
-        if on_progress:
-            on_progress(number + 1, len(pictures))
-    if not is_found.any():
+    if not any(found):
         raise InputError(say("error.benchmark_no_faces", name=folder.name))
+    is_found, refused, pictures = np.array(found), len(pictures) - len(readable), readable
     held = {
         (key, flip): Scores(np.concatenate(parts), LabelSet(networks[key].card.labels))
         for (key, flip), parts in read.items()
@@ -114,20 +121,8 @@ def _measured(
                 answers[is_found] = among(vote, FER2013).argmax(axis=1)
                 row = {"model": recognizer.id, "prior": prior, "mirrored": flip}
                 rows.append({**row, **_figures(pictures, answers, labels)})
-    n = {"faces": len(pictures), "found": int(is_found.sum())}
+    n = {"faces": len(pictures), "found": int(is_found.sum()), "refused": refused}
     return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows), peers)
-
-
-def _largest_face(path: Path, detector: Any) -> tuple[Image | None, Faces | None]:
-    try:
-        image = decode_photo(load_bytes(path), name=path.name)
-    except EmotionError:
-        return None, None
-    faces = find_faces(image, detector)
-    if not len(faces):
-        return image, None
-    sides = faces.xyxy[:, 2:] - faces.xyxy[:, :2]
-    return image, faces[[int(sides.prod(axis=1).argmax())]]
 
 
 def _figures(

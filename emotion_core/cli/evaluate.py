@@ -15,6 +15,7 @@ from ..serving import load_recognizer
 from ..texts import say
 from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on
+from .benchmark import show_benchmark
 from .reading import Model, Prior, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
@@ -26,10 +27,19 @@ Weights = Annotated[
 
 def evaluate(
     data: Data,
+    benchmark: Annotated[
+        str, typer.Option(metavar="NAME", help="ferplus, fer2013, film or photos, by its rules.")
+    ] = "",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write a benchmark's figures into the models' cards.")
+    ] = False,
     model: Model = None,
     vote: Vote = "soft",
     weights: Weights = "",
-    split: Annotated[str, typer.Option(help="train, val, test or all.")] = ALL,
+    split: Annotated[
+        str,
+        typer.Option(help="train, val, test or all (the default); of a benchmark, val or test."),
+    ] = "",
     fit_weights: Annotated[
         str, typer.Option(metavar="SPLIT", help="Fit a committee's weights there first: val.")
     ] = "",
@@ -40,14 +50,29 @@ def evaluate(
     by_votes: ByVotes = False,
     label: Labels = None,
 ) -> None:
-    """Measure a model or a committee on labelled pictures, with and without mirror image."""
+    """Measure a model or a committee on labelled pictures, with and without mirror image.
+
+    A benchmark measures every shipped model and their committee, at both priors, beside others.
+    """
+    if benchmark:
+        show_benchmark(
+            benchmark,
+            data,
+            models=model or [],
+            vote=vote,
+            split=split or "test",
+            json=json,
+            out=out,
+            keep=keep,
+        )
+        return
     with refusals(), cancellable(), quiet_natives() as terminal:
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
         recognizer = _recognizer(model, vote, weights)
         with counting("faces", terminal) as tell:
             found = evaluate_on(
-                dataset, recognizer, split=split, fit_on=fit_weights, on_progress=tell
+                dataset, recognizer, split=split or ALL, fit_on=fit_weights, on_progress=tell
             )
         if json:
             write_json(json, found.as_dict())

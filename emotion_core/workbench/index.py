@@ -146,14 +146,8 @@ def face_or_whole(image: Image, detector: Detector | None) -> tuple[Faces, bool]
     if detector is not None and min(image.shape[:2]) >= limits.FACE_CROP_FROM_PX:
         faces = find_faces(image, detector)
         if len(faces):
-            return faces[[largest_face(faces)]], False
+            return faces[[faces.largest]], False
     return Faces.whole(image), True
-
-
-def largest_face(faces: Faces) -> int:
-    """Return the row of the face with the largest box."""
-    sides = faces.xyxy[:, 2:] - faces.xyxy[:, :2]
-    return int(np.prod(sides, axis=1).argmax())
 
 
 def _draw(dataset: Dataset, on_progress: OnProgress | None) -> None:
@@ -334,7 +328,7 @@ def _face_measures(image: Image, detector: Detector) -> dict[str, Any]:
     faces = find_faces(image, detector)
     if not len(faces):
         return {"face_count": 0}
-    row = largest_face(faces)
+    row = faces.largest
     sides = faces.xyxy[row, 2:] - faces.xyxy[row, :2]
     return {
         "face_count": len(faces),
