@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cards import KERAS_FILE, NETWORK_FILE, Card, read_card
+from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card, read_card
 from .classify import VOTES, Committee, LiteRTClassifier, NetworkClassifier, Recognizer
 from .errors import CardMismatch, ModelError, ModelNotTrusted
 from .files import sha256_of, work_folder, work_path
@@ -74,7 +74,7 @@ Load = Callable[[Path, Card], NetworkClassifier]
 
 
 def load_model(
-    model_id: str = DEFAULT_MODEL, *, prior: str = "data", load: Load | None = None
+    model_id: str = DEFAULT_MODEL, *, prior: str = DEFAULT_PRIOR, load: Load | None = None
 ) -> NetworkClassifier:
     """Load one model after checking its hash, labels and shapes.
 
@@ -104,7 +104,7 @@ def load_committee(
     vote: str = "soft",
     threshold: float | None = None,
     weights: Sequence[float] = (),
-    prior: str = "data",
+    prior: str = DEFAULT_PRIOR,
     load: Load | None = None,
 ) -> Committee:
     """Load several models that answer as one.
@@ -162,7 +162,7 @@ def load_recognizer(
     *,
     vote: str = "soft",
     weights: Sequence[float] = (),
-    prior: str = "data",
+    prior: str = DEFAULT_PRIOR,
     load: Load | None = None,
 ) -> Recognizer:
     """Load one model, or a committee when several are named, as `load_committee` does.

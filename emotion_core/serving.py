@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import registry
-from .cards import KERAS_FILE, NETWORK_FILE, Card
+from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card
 from .classify import LiteRTClassifier, NetworkClassifier, Recognizer
 from .errors import CardMismatch
 
@@ -75,7 +75,7 @@ def load_recognizer(
     *,
     vote: str = "soft",
     weights: Sequence[float] = (),
-    prior: str = "data",
+    prior: str = DEFAULT_PRIOR,
 ) -> Recognizer:
     """Load one model, or a committee when several are named; large ones, too.
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from . import limits
 from .analysis import ReadOptions, VideoOptions, ahead, provenance_of, read_frames
+from .cards import DEFAULT_PRIOR
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import InputError, StorageError, TooLarge
@@ -56,7 +57,7 @@ class VideoTask:
 
     model_ids: tuple[str, ...] = (DEFAULT_MODEL,)
     vote: str = "soft"
-    prior: str = "data"
+    prior: str = DEFAULT_PRIOR
     detector: str = DEFAULT_DETECTOR
     min_confidence: float | None = None
     options: VideoOptions = field(default_factory=VideoOptions)

@@ -15,6 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from ..analysis import ReadOptions, VideoOptions, provenance_of, read_frames
+from ..cards import DEFAULT_PRIOR
 from ..errors import InputError
 from ..export import timeline_files
 from ..faces import DEFAULT_DETECTOR, load_detector
@@ -36,7 +37,7 @@ def camera(
     source: Annotated[str, typer.Option(help="Number of the camera, or a video file.")] = "0",
     model: reading.Model = None,
     vote: reading.Vote = "soft",
-    prior: reading.Prior = "data",
+    prior: reading.Prior = DEFAULT_PRIOR,
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     detect_every: reading.DetectEvery = 1,

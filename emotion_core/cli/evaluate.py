@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..cards import DEFAULT_PRIOR
 from ..classify import Recognizer
 from ..datasets.tables import PATH_COLUMNS, column_of, read_table
 from ..errors import InputError
@@ -36,6 +37,7 @@ def evaluate(
     model: Model = None,
     vote: Vote = "soft",
     weights: Weights = "",
+    prior: Prior = DEFAULT_PRIOR,
     split: Annotated[
         str,
         typer.Option(help="train, val, test or all (the default); of a benchmark, val or test."),
@@ -69,7 +71,7 @@ def evaluate(
     with refusals(), cancellable(), quiet_natives() as terminal:
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
-        recognizer = _recognizer(model, vote, weights)
+        recognizer = _recognizer(model, vote, weights, prior)
         with counting("faces", terminal) as tell:
             found = evaluate_on(
                 dataset, recognizer, split=split or ALL, fit_on=fit_weights, on_progress=tell
@@ -87,7 +89,7 @@ def submit(
     model: Model = None,
     vote: Vote = "soft",
     weights: Weights = "",
-    prior: Prior = "data",
+    prior: Prior = DEFAULT_PRIOR,
     sample: Annotated[
         Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
     ] = None,
@@ -106,9 +108,7 @@ def submit(
     print(out)
 
 
-def _recognizer(
-    model: list[str] | None, vote: str, weights: str, prior: str = "data"
-) -> Recognizer:
+def _recognizer(model: list[str] | None, vote: str, weights: str, prior: str) -> Recognizer:
     try:
         shares = [float(one) for one in weights.split(",") if one.strip()]
     except ValueError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..analysis import ReadOptions
+from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
 from ..errors import EmotionError
 from ..faces import DEFAULT_DETECTOR, load_detector
@@ -22,7 +23,7 @@ def photo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: reading.Model = None,
     vote: reading.Vote = "soft",
-    prior: reading.Prior = "data",
+    prior: reading.Prior = DEFAULT_PRIOR,
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     threshold: reading.Threshold = None,

@@ -12,7 +12,7 @@ Vote = Annotated[str, typer.Option(help="How a committee votes: soft or hard.")]
 Prior = Annotated[
     str,
     typer.Option(
-        help="How frequent expressions are taken for: as in the training data, or balanced."
+        metavar="PRIOR", help="How frequent expressions are: balanced, or as in the training data."
     ),
 ]
 DetectorName = Annotated[str, typer.Option(help="Face detector.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..analysis import ReadOptions, VideoOptions
+from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
 from ..errors import InputError
 from ..faces import DEFAULT_DETECTOR
@@ -32,7 +33,7 @@ def video(
     ] = None,
     model: reading.Model = None,
     vote: reading.Vote = "soft",
-    prior: reading.Prior = "data",
+    prior: reading.Prior = DEFAULT_PRIOR,
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     detect_every: reading.DetectEvery = 1,

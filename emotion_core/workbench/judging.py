@@ -127,7 +127,7 @@ def draw_map(
         rows = rows.sample(limits.MAP_MAX_POINTS, random_state=seed).sort_index()
     if len(rows) < 4:
         raise BadTable(say("error.few_pictures", n=len(rows)))
-    models = [load_model(card.id) for card in like_minded()]
+    models = [load_model(card.id, prior="data") for card in like_minded()]
     source = dataset.open()
     try:
         scores = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)

@@ -181,7 +181,7 @@ def _affect(
         )
     if recipe.affect == "anchors":
         return anchor_targets(names, seed=recipe.seed)
-    model = load_model()
+    model = load_model(prior="data")
     with closing(dataset.open()) as source:
         (scores,) = read_probs(source, rows["path"].tolist(), [model], on_progress=still_here)
     columns = [model.labels.index(name) if name in model.labels else -1 for name in names]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..cards import DEFAULT_PRIOR
 from ..errors import BadTable
 from ..export import to_csv
 from ..files import atomic_write, write_json
@@ -92,7 +93,9 @@ def _evaluate(run: JobRun, dataset: Dataset) -> None:
     asked = run.job.settings
     found = evaluate(
         dataset,
-        load_recognizer(asked["models"], vote=asked["vote"]),
+        load_recognizer(
+            asked["models"], vote=asked["vote"], prior=asked.get("prior", DEFAULT_PRIOR)
+        ),
         split=asked["split"],
         fit_on=asked["fit_on"],
         on_progress=run.progress,
@@ -104,7 +107,7 @@ def _evaluate(run: JobRun, dataset: Dataset) -> None:
 def _submit(run: JobRun, dataset: Dataset) -> None:
     asked = run.job.settings
     recognizer = load_recognizer(
-        asked["models"], vote=asked["vote"], prior=asked.get("prior", "data")
+        asked["models"], vote=asked["vote"], prior=asked.get("prior", DEFAULT_PRIOR)
     )
     table = submission(dataset, recognizer, flip=asked["flip"], on_progress=run.progress)
     atomic_write(run.result / "submission.csv", to_csv(table))

@@ -34,7 +34,9 @@ def teacher_of(
     """
     if not recipe.teachers:
         return None
-    teachers = [load_model(model_id, load=open_network) for model_id in recipe.teachers]
+    teachers = [
+        load_model(model_id, prior="data", load=open_network) for model_id in recipe.teachers
+    ]
     wanted = (recipe.crop.side_px, recipe.crop.channels)
     for teacher in teachers:
         crop = teacher.card.crop

@@ -360,7 +360,8 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
     if threshold is not None:
-        card = replace(card, threshold=threshold, threshold_rule=say("training.chosen_by_hand"))
+        rule = say("training.chosen_by_hand")
+        card = replace(card, threshold=threshold, balanced_threshold=threshold, threshold_rule=rule)
     target = user_models_folder() / name
     partial = target.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,13 +1,13 @@
 """The options of a reading, one click away and right as they are."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from emotion_core.analysis import ReadOptions
-from emotion_core.cards import PRIORS
+from emotion_core.cards import DEFAULT_PRIOR, PRIORS
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
 from emotion_core.registry import like_minded, reads_faces
@@ -50,7 +50,7 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
         left, middle, right = st.columns(3)
         with left:
             model_ids, vote = _choose_model(in_job=in_job)
-            prior = _choose_prior(model_ids)
+            prior = choose_prior(model_ids, key="prior")
         with middle:
             detector, min_confidence = _choose_detector()
         with right:
@@ -93,13 +93,15 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
     return tuple(chosen or ()), vote
 
 
-def _choose_prior(model_ids: tuple[str, ...]) -> str:
+def choose_prior(model_ids: Sequence[str], *, key: str) -> str:
+    """Ask how frequent expressions are taken for; say which models do not know it."""
     prior = st.radio(
         say("options.prior"),
         PRIORS,
+        index=PRIORS.index(DEFAULT_PRIOR),
         format_func=lambda name: say(f"options.prior_{name}"),
         help=say("options.prior_help"),
-        key="prior",
+        key=key,
     )
     by_id = {entry.id: entry.card for entry in resources.models() if entry.card}
     unknown = [by_id[one].title for one in model_ids if one in by_id and not by_id[one].prior]

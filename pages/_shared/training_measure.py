@@ -18,7 +18,7 @@ from emotion_core.workbench.index import load_index
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
-from . import resources, training_charts, training_new, visitor
+from . import options, resources, training_charts, training_new, visitor
 from .drawer import follow
 from .errors import plain
 
@@ -89,7 +89,9 @@ def _ask() -> dict[str, Any]:
                 help=say("options.vote_help"),
                 key="measure_vote",
             )
+        prior = options.choose_prior(chosen, key="measure_prior")
     return {
+        "prior": prior,
         "models": list(chosen),
         "vote": "hard" if vote == "hard" else "soft",
         "fit_on": VAL if vote == _FITTED else "",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emotion_core import registry
-from emotion_core.cards import Card, read_card
+from emotion_core.cards import DEFAULT_PRIOR, Card, read_card
 from emotion_core.classify import Committee, LiteRTClassifier
 from emotion_core.errors import CardMismatch, ModelError, ModelNotTrusted
 from emotion_core.registry import (
@@ -120,6 +120,57 @@ def test_a_committee_answers_as_one() -> None:
     assert vote.scores.probs == pytest.approx(mean, abs=1e-6)
     assert load_recognizer(IDS[:1]).id == DEFAULT_MODEL
     assert load_recognizer(IDS[:2], vote="hard").id == f"hard({IDS[0]},{IDS[1]})"
+
+
+def test_the_balanced_prior_lifts_what_is_rare() -> None:
+    model = load_model(prior="data")
+    assert (model.prior, load_model().prior) == ("data", DEFAULT_PRIOR)
+    balanced = model.at_prior("balanced")
+    crops = make_crops(9, model)  # type: ignore[arg-type]
+    plain, tilted = model.classify(crops).probs, balanced.classify(crops).probs
+    expected = plain / np.sqrt(model.card.prior)
+    assert tilted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-5)
+    assert sum(model.card.prior) == pytest.approx(1, abs=1e-4)
+    rare = int(np.argmin(model.card.prior))
+    assert (tilted[:, rare] > plain[:, rare]).all()
+    assert model.threshold == model.card.threshold
+    assert balanced.threshold == model.card.balanced_threshold != model.threshold
+    with pytest.raises(CardMismatch, match="no prior 'even'"):
+        load_model(prior="even")
+
+
+def test_a_model_that_knows_no_prior_reads_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(models_folder() / DEFAULT_MODEL, tmp_path / "old")
+    held = json.loads((tmp_path / "old" / "card.json").read_text(encoding="utf-8"))
+    del held["prior"], held["balanced_threshold"]
+    (tmp_path / "old" / "card.json").write_text(json.dumps({**held, "id": "old"}))
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path))
+    plain, tilted = (load_model("old", prior=prior) for prior in ("data", "balanced"))
+    crops = make_crops(3, plain)  # type: ignore[arg-type]
+    assert np.array_equal(plain.classify(crops).probs, tilted.classify(crops).probs)
+    assert tilted.threshold == plain.threshold > 0
+
+
+def test_a_committee_is_loaded_at_one_prior() -> None:
+    committee = load_committee(prior="balanced")
+    assert {member.prior for member in committee.members} == {"balanced"}
+    assert committee.threshold == committee.members[0].card.balanced_threshold
+    assert load_committee(prior="data").prior == "data"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("prior", [0.5, 0.5]), ("prior", [-1.0] * 8), ("balanced_threshold", 2.0)],
+)
+def test_a_card_with_an_impossible_prior_is_refused(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    held = json.loads((models_folder() / DEFAULT_MODEL / "card.json").read_text(encoding="utf-8"))
+    (tmp_path / "card.json").write_text(json.dumps({**held, field: value}))
+    with pytest.raises(CardMismatch, match=r"prior|threshold"):
+        read_card(tmp_path / "card.json")
 
 
 class Stranger:
