@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("pages/live.py", title=say("app.live")),
         st.Page("pages/dataset.py", title=say("app.dataset")),
         st.Page("pages/training.py", title=say("app.training")),
+        st.Page("pages/models.py", title=say("app.models")),
     ],
     position="top",
 )

@@ -275,6 +275,11 @@ def figures(
             }
             for name, held, recall, precision, f1 in zip(labels, *columns, strict=True)
         },
+        "confusion": confusion_matrix(shown, truth).tolist(),
+        "reliability": {
+            name: [round(float(one), 4) for one in values]
+            for name, values in zip(("sure", "right", "n"), reliability(shown, truth), strict=True)
+        },
         "ece_15_bins": round(expected_calibration_error(shown, truth), 4),
         "target_n": len(probs),
         "nll": round(negative_log_likelihood(probs, targets), 4),

@@ -79,6 +79,8 @@ def show_state() -> None:
             column_config={say("home.accuracy_column"): accuracy},
             alt=say("home.models_title"),
         )
+        if st.button(say("home.models_open"), key="open_models"):
+            st.switch_page("pages/models.py")
     with right:
         st.subheader(say("jobs.title"))
         mine = list_jobs(visitor.owner())

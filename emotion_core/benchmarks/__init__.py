@@ -13,6 +13,7 @@ from .contract import Benchmark, OnProgress, Run
 from .found import film, photos
 from .given import fer2013, ferplus
 from .keep import committee_figures, keep_figures
+from .peers import PEERS
 
 BENCHMARKS: dict[str, Run] = {
     "ferplus": ferplus,
@@ -50,4 +51,11 @@ def run_benchmark(
     return BENCHMARKS[name](data, recognizers, split, on_progress)
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "committee_figures", "keep_figures", "run_benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "PEERS",
+    "Benchmark",
+    "committee_figures",
+    "keep_figures",
+    "run_benchmark",
+]

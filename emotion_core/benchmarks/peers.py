@@ -54,4 +54,6 @@ FILM_PEERS = pd.DataFrame(
     [{"model": "fer (58 k)", "accuracy": 0.312, "mean_recall": 0.262, "source": _MEASURED}]
 )
 
+#: By benchmark.
+PEERS = {"ferplus": FERPLUS_PEERS, "fer2013": FER2013_PEERS, "film": FILM_PEERS}
 NO_PEERS = pd.DataFrame(columns=["model", "source"])

@@ -124,7 +124,7 @@ def write_model(
         f"right in at least {metrics.ACCURACY_GOAL:.0%}",
         prior=measured.prior,
         balanced_threshold=measured.balanced_threshold,
-        network=f"{recipe.network} {recipe.options}",
+        network=", ".join([recipe.network, *(f"{k} {v}" for k, v in recipe.options.items())]),
         parameters=int(model.count_params()),
         training={
             **data.about,

@@ -82,9 +82,13 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
     return figure
 
 
-def reliability(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> go.Figure:
-    """How often answers of some confidence are right; on the line they are as sure as right."""
-    sure, right, n = metrics.reliability(probs, truth)
+def reliability(
+    sure: NDArray[np.floating], right: NDArray[np.floating], n: NDArray[np.integer]
+) -> go.Figure:
+    """How often answers of some confidence are right; on the line they are as sure as right.
+
+    Takes what `metrics.reliability` gives.
+    """
     figure = go.Figure()
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip"
@@ -126,6 +130,29 @@ def coverage(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         hovermode="x unified",
     )
+    return figure
+
+
+def robustness(accuracy: float, under: Mapping[str, float]) -> go.Figure:
+    """Accuracy on faces that are made worse, a bar each; the line is how it reads them as they
+    are."""
+    names = [say(f"models.under_{name}") for name in under]
+    figure = go.Figure(
+        go.Bar(
+            y=names,
+            x=list(under.values()),
+            orientation="h",
+            marker_color=LINE_COLOURS[0],
+            text=[f"{share:.1%} ({100 * (share - accuracy):+.1f})" for share in under.values()],
+            textposition="inside",
+            insidetextanchor="start",
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )
+    figure.add_vline(x=accuracy, line_color=GREY, line_width=2)
+    figure.update_yaxes(autorange="reversed", ticks="")
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_layout(height=40 + 26 * len(names), margin=_MARGINS, bargap=0.2)
     return figure
 
 

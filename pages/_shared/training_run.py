@@ -27,7 +27,7 @@ from emotion_core.workbench.trainings import (
     state_of,
 )
 
-from . import gallery, histories, looking, resources, training_charts, visitor
+from . import figures, gallery, histories, looking, resources, training_charts, visitor
 from .drawer import describe
 from .errors import error_box, plain
 from .training_runs import state_text
@@ -169,11 +169,12 @@ def _show_answers(run: Run) -> None:
         )
     with right:
         st.markdown(say("training.per_label"))
-        _show_per_label(probs[clear], truth[clear], labels)
+        targets = np.eye(len(labels), dtype=np.float32)[truth]
+        figures.show_per_label(metrics.figures(probs, targets, clear, labels)["recall"])
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(say("training.reliability"))
-        chart = training_charts.reliability(probs[clear], truth[clear])
+        chart = training_charts.reliability(*metrics.reliability(probs[clear], truth[clear]))
         _chart(chart, f"reliability-{run.id}", say("training.reliability"))
     with right:
         st.markdown(say("training.coverage"))
@@ -182,37 +183,6 @@ def _show_answers(run: Run) -> None:
         _chart(chart, f"coverage-{run.id}", say("training.coverage"))
     _show_mistakes(run, answers, probs, labels)
     _show_looking(run, answers, probs, labels)
-
-
-def _show_per_label(
-    probs: NDArray[np.floating], truth: NDArray[np.int64], labels: list[str]
-) -> None:
-    counts = metrics.confusion_matrix(probs, truth)
-    rows = []
-    for number, name in enumerate(labels):
-        n = int(counts[number].sum())
-        low, high = metrics.wilson_interval(int(counts[number, number]), n)
-        rows.append(
-            {
-                "label": gallery.label_text(name),
-                "n": n,
-                "recall": 100 * metrics.recalls(probs, truth)[number],
-                "from": 100 * low,
-                "to": 100 * high,
-                "precision": 100 * metrics.precisions(probs, truth)[number],
-                "f1": 100 * metrics.f1_scores(probs, truth)[number],
-            }
-        )
-    percent = {
-        name: st.column_config.NumberColumn(say(f"training.of_{name}"), format="%.1f %%")
-        for name in ("recall", "from", "to", "precision", "f1")
-    }
-    plain_columns = {
-        name: st.column_config.Column(say(f"training.of_{name}")) for name in ("label", "n")
-    }
-    st.dataframe(
-        rows, hide_index=True, column_config=plain_columns | percent, alt=say("training.per_label")
-    )
 
 
 def _show_mistakes(

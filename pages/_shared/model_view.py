@@ -1,0 +1,164 @@
+"""One model: figures at both priors, diagrams, robustness, latency here, terms."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from emotion_core.cards import HISTORY_FILE, Card, card_text
+from emotion_core.classify import BUDGET_MS, measure_latency
+from emotion_core.registry import load_model, model_folder, reads_faces
+from emotion_core.texts import say
+
+from . import figures, histories, training_charts
+from .errors import plain
+from .models_grid import main_figures, row_figures, size_text
+
+
+def show(card: Card) -> None:
+    """Show everything that is known of a model."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(say("models.back"), key="model_back"):
+            st.session_state.pop("model_shown")
+            st.rerun()
+        st.subheader(plain(card.title), anchor=False)
+    st.caption(say("models.line", id=card.id, network=plain(card.network), size=size_text(card)))
+    split, shown = main_figures(card)
+    if shown:
+        _show_priors(card, split)
+        _show_diagrams(card, shown)
+    affect = card.metrics.get(f"{split}_affect")
+    if affect:
+        st.markdown(
+            say("models.affect", system=card.coordinates, n=f"{affect['n']:,}", mae=affect["mae"])
+        )
+    _show_latency(card)
+    _show_history(card)
+    _show_terms(card)
+
+
+def _show_priors(card: Card, split: str) -> None:
+    """Show the figures at both priors, and what the choice means."""
+    st.markdown(say(f"models.figures_{split}", rule=plain(card.metrics[split]["rule"])))
+    rows = []
+    for prior, key in (("data", split), ("balanced", f"{split}_balanced")):
+        held = card.metrics.get(key)
+        if held:
+            low, high = held["accuracy_interval_95"]
+            rows.append(
+                {
+                    "prior": say(f"options.prior_{prior}"),
+                    "n": held["n"],
+                    "nll": held["nll"],
+                    "brier": held["brier"],
+                    **row_figures(
+                        {
+                            **held,
+                            "accuracy_low": low,
+                            "accuracy_high": high,
+                            "ece": held["ece_15_bins"],
+                        }
+                    ),
+                }
+            )
+    columns: dict[str, Any] = {
+        name: st.column_config.NumberColumn(say(f"models.column_{name}"), format="%.1f %%")
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
+    }
+    for name in ("nll", "brier"):
+        columns[name] = st.column_config.NumberColumn(
+            say(f"models.column_{name}"), format="%.3f", help=say("models.against_votes")
+        )
+    for name in ("prior", "n"):
+        columns[name] = st.column_config.Column(say(f"models.column_{name}"))
+    order = ("prior", "n", "accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
+    table = pd.DataFrame(rows)[[*order, "nll", "brier"]]
+    st.dataframe(table, hide_index=True, column_config=columns, alt=say("models.priors_alt"))
+    st.caption(say("models.prior_text") if len(rows) > 1 else say("models.prior_unknown"))
+
+
+def _show_diagrams(card: Card, shown: dict[str, Any]) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        if "confusion" in shown:
+            _chart(
+                training_charts.confusion(np.array(shown["confusion"]), card.labels),
+                f"confusion-{card.id}",
+                say("models.confusion"),
+            )
+    with right:
+        st.markdown(say("models.per_label"))
+        figures.show_per_label(shown["recall"])
+    left, right = st.columns(2, gap="large")
+    with left:
+        if "reliability" in shown:
+            held = shown["reliability"]
+            _chart(
+                training_charts.reliability(
+                    *(np.array(held[name]) for name in ("sure", "right", "n"))
+                ),
+                f"reliability-{card.id}",
+                say("models.calibration"),
+            )
+    with right:
+        robust = card.metrics.get("robustness")
+        if robust:
+            _chart(
+                training_charts.robustness(robust["accuracy"], robust["under"]),
+                f"robustness-{card.id}",
+                say("models.robustness"),
+            )
+            st.caption(say("models.robustness_text", n=f"{robust['n']:,}"))
+
+
+def _show_latency(card: Card) -> None:
+    """Measure how long one face takes, on this machine and now."""
+    st.markdown(say("models.latency_title"))
+    if not reads_faces(card):
+        st.caption(say("models.latency_large"))
+        return
+    held: dict[str, dict[str, float]] = st.session_state.setdefault("model_latency", {})
+    if st.button(say("models.measure"), key=f"measure-{card.id}"):
+        with st.spinner(say("models.measuring")):
+            held[card.id] = measure_latency(load_model(card.id))
+    if card.id in held:
+        told = held[card.id]
+        columns = st.columns(4)
+        for column, name in zip(columns, ("median_ms", "mean_ms", "p95_ms"), strict=False):
+            column.metric(say(f"models.{name}"), f"{told[name]:.2f} ms")
+        columns[3].metric(say("models.calls"), f"{told['calls']:.0f}")
+        st.caption(say("models.latency_text", budget=BUDGET_MS))
+
+
+def _show_history(card: Card) -> None:
+    path = model_folder(card.id) / HISTORY_FILE
+    if path.is_file():
+        st.markdown(say("models.history"))
+        histories.show(card.title, pd.read_csv(path).to_dict("records"), key=f"model-{card.id}")
+
+
+def _show_terms(card: Card) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(say("models.trained_on"), anchor=False)
+        rows = [
+            f"- {plain(str(key).replace('_', ' '))}: {plain(str(value))}"
+            for key, value in card.training.items()
+            if value != ""
+        ]
+        listed = "\n".join(rows)
+        st.markdown(listed or say("models.not_known"))
+    with right:
+        st.subheader(say("models.failures"), anchor=False)
+        listed = "\n".join(f"- {plain(limit)}" for limit in card.limits)
+        st.markdown(listed)
+        st.subheader(say("models.use"), anchor=False)
+        st.markdown(say("models.intended", text=plain(card.intended)))
+        st.markdown(say("models.forbidden", text=plain(card.forbidden)))
+    st.download_button(say("models.download"), card_text(card), f"{card.id}.md", on_click="ignore")
+
+
+def _chart(figure: object, key: str, title: str) -> None:
+    st.markdown(title)
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=title)
