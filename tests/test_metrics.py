@@ -26,6 +26,29 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.expected_calibration_error(PROBS, TRUTH) == pytest.approx(expected)
 
 
+def test_a_perfect_model_has_an_error_of_its_number_of_rows() -> None:
+    random = np.random.default_rng(0)
+    probs = random.dirichlet([1, 1, 1], 3000)
+    mean, high = metrics.calibration_error_by_chance(probs)
+    truth = np.array([random.choice(3, p=row) for row in probs])
+    assert 0 < mean < high < 0.05
+    assert metrics.expected_calibration_error(probs, truth) < 1.5 * high
+    few, _ = metrics.calibration_error_by_chance(probs[:300])
+    assert few > 2 * mean
+    assert metrics.calibration_error_by_chance(np.eye(3)) == (0.0, 0.0)
+
+
+def test_the_prior_is_taken_out_as_far_as_asked() -> None:
+    probs, prior = np.array([[0.8, 0.2], [0.5, 0.5]]), np.array([0.9, 0.1])
+    assert metrics.balance(probs, prior, strength=0) == pytest.approx(probs)
+    half = probs / np.sqrt(prior)
+    half /= half.sum(axis=1, keepdims=True)
+    assert metrics.balance(probs, prior) == pytest.approx(half, abs=1e-6)
+    whole = metrics.balance(np.array([[0.9, 0.1]]), prior, strength=1)
+    assert whole == pytest.approx(np.array([[0.5, 0.5]]), abs=1e-6)
+    assert np.isfinite(metrics.balance(probs, np.array([1.0, 0.0]))).all()
+
+
 def test_likelihood_and_brier_against_votes() -> None:
     target = np.array([[0.5, 0.5]])
     probs = np.array([[0.5, 0.5]])

@@ -64,6 +64,7 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
         "sample_clip",
         "open_video",
         "open_camera",
+        "open_models",
         "open_dataset",
         "draw_dataset",
     ]

@@ -1,0 +1,272 @@
+"""Benchmarks: by hand on small sets, from commands, kept in cards, and true of what is shipped."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_core.benchmarks import BENCHMARKS, committee_figures, keep_figures, run_benchmark
+from emotion_core.cards import read_card
+from emotion_core.classify import Recognizer
+from emotion_core.datasets.fer2013 import (
+    EMOTIONS,
+    VotedFaces,
+    load_arrays,
+    majority_labels,
+    save_arrays,
+    subtle_labels,
+)
+from emotion_core.errors import BadTable, CardMismatch, InputError
+from emotion_core.labels import FER2013
+from emotion_core.media.sample import sample_photo
+from emotion_core.registry import list_models, load_committee, load_model, models_folder
+from tests.builders import encode, make_voted_faces
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> list[Recognizer]:
+    ids = ["vgg-xs", "se-resnet-s"]
+    alone = [load_model(one, prior="data") for one in ids]
+    return [*alone, load_committee(ids, prior="data")]
+
+
+@pytest.fixture
+def voted(tmp_path: Path) -> Path:
+    """Two faces of the test split in eight; one of ten is subtle, one has no majority."""
+    faces = make_voted_faces(80)
+    votes = faces.votes.copy()
+    votes[6] = [4, 6, 0, 0, 0, 0, 0, 0, 0, 0]  # happy with 40 % neutral
+    votes[7] = [3, 3, 2, 2, 0, 0, 0, 0, 0, 0]  # nobody leads
+    path = tmp_path / "faces.npz"
+    save_arrays(VotedFaces(faces.images, faces.labels, votes, faces.usage), path)
+    return path
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A smiling face, called happy; the same under two labels; the same, called sad; nobody."""
+    folder = tmp_path / "films"
+    (folder / "images").mkdir(parents=True)
+    for name in ("one.png", "two.png", "sad.png"):
+        (folder / "images" / name).write_bytes(sample_photo())
+    empty = np.full((200, 200, 3), 90, np.uint8)
+    (folder / "images" / "nobody.png").write_bytes(encode(empty, "PNG"))
+    rows = ["one,happy", "two,sad", "two,happy", "sad,sad", "nobody,happy"]
+    lines = [f"images/{row.replace(',', '.png,')}" for row in rows]
+    (folder / "labels.csv").write_text("\n".join(["image,emotion", *lines]) + "\n")
+    return folder
+
+
+def test_votes_of_subtle_faces() -> None:
+    votes = np.zeros((6, 10), np.uint8)
+    votes[0, :2] = [5, 5]  # neutral and happy lead together
+    votes[1, :2] = [4, 6]
+    votes[2, :4] = [2, 0, 4, 4]  # two others lead together
+    votes[3, :4] = [3, 1, 1, 5]  # single votes are dropped: 3 of 8 neutral
+    votes[4, :2] = [1, 9]  # a single vote for neutral is dropped
+    votes[5, :2] = [6, 4]
+    assert subtle_labels(votes).tolist() == [
+        -1, EMOTIONS.index("happy"), -1, EMOTIONS.index("sad"), -1, -1,
+    ]  # fmt: skip
+
+
+def test_ferplus_counts_as_its_rule_says(voted: Path, recognizers: list[Recognizer]) -> None:
+    found = run_benchmark("ferplus", voted, recognizers)
+    assert found.n == {"faces": 19, "subtle": 1, "plurality": 20}
+    assert len(found.table) == 3 * 2 * 2
+    faces = load_arrays(voted).split("test")
+    truth = majority_labels(faces.votes)
+    model = recognizers[0].members[0]
+    probs = model.classify(faces.images[..., None]).probs
+    own = found.table[found.table["model"] == "vgg-xs"]
+    plain = own[(own["prior"] == "data") & ~own["mirrored"]].iloc[0]
+    hits = (probs.argmax(axis=1) == truth)[truth >= 0]
+    assert plain["accuracy"] == pytest.approx(hits.mean())
+    assert plain["accuracy_low"] < plain["accuracy"] < plain["accuracy_high"]
+    tilted = probs / np.sqrt(model.card.prior)
+    hits = (tilted.argmax(axis=1) == truth)[truth >= 0]
+    balanced = own[(own["prior"] == "balanced") & ~own["mirrored"]].iloc[0]
+    assert balanced["accuracy"] == pytest.approx(hits.mean())
+    flipped = model.classify(faces.images[..., None], flip=True).probs
+    mirrored = own[(own["prior"] == "data") & own["mirrored"]].iloc[0]
+    assert mirrored["nll"] == pytest.approx(
+        -np.log(flipped[np.arange(20), faces_leader(faces)]).mean(), abs=0.2
+    )
+    assert len(found.peers) >= 5
+
+
+def faces_leader(faces: VotedFaces) -> np.ndarray:
+    from emotion_core.datasets.fer2013 import emotion_targets
+
+    return emotion_targets(faces.votes).argmax(axis=1)
+
+
+def test_fer2013_leaves_contempt_out(voted: Path, recognizers: list[Recognizer]) -> None:
+    found = run_benchmark("fer2013", voted, recognizers[:1], split="val")
+    faces = load_arrays(voted).split("val")
+    model = recognizers[0].members[0]
+    probs = model.classify(faces.images[..., None]).probs
+    seven = probs[:, [EMOTIONS.index(name) for name in FER2013]]
+    hit = seven.argmax(axis=1) == faces.labels
+    assert found.n == {"faces": 20}
+    assert found.table["accuracy"].iloc[0] == pytest.approx(hit.mean())
+
+
+def test_film_counts_faces_that_are_found(films: Path, recognizers: list[Recognizer]) -> None:
+    found = run_benchmark("film", films, recognizers)
+    assert found.n == {"faces": 4, "found": 3, "refused": 0}
+    # the smile is read as happy: right under one label and under two, wrong as sad and unfound
+    assert set(found.table["accuracy"].round(4)) == {0.5}
+    # happy 2 of 3, sad 1 of 2, since the face with two labels counts for both
+    assert set(found.table["mean_recall"].round(4)) == {round((2 / 3 + 1 / 2) / 2, 4)}
+
+
+def test_photos_leave_out_what_is_refused(tmp_path: Path, recognizers: list[Recognizer]) -> None:
+    (tmp_path / "smile.png").write_bytes(sample_photo())
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "manifest.csv").write_text(
+        "file,expected_emotion\nsmile.png,happy/surprised\nbroken.png,sad\nother.png,\n"
+    )
+    found = run_benchmark("photos", tmp_path, recognizers[:1])
+    assert found.n == {"faces": 1, "found": 1, "refused": 1}
+    assert found.table["accuracy"].tolist() == [1.0] * 4
+
+
+def test_progress_goes_to_the_end(voted: Path, films: Path, recognizers: list[Recognizer]) -> None:
+    for name, data in (("ferplus", voted), ("film", films)):
+        told: list[tuple[int, int]] = []
+        run_benchmark(
+            name, data, recognizers, on_progress=lambda done, of, t=told: t.append((done, of))
+        )
+        assert told == sorted(told)
+        assert told[-1][0] == told[-1][1]
+
+
+def test_bad_data_is_named(tmp_path: Path, voted: Path, recognizers: list[Recognizer]) -> None:
+    with pytest.raises(InputError, match=r"no benchmark nope.*ferplus"):
+        run_benchmark("nope", voted, recognizers)
+    with pytest.raises(InputError, match="no split train"):
+        run_benchmark("ferplus", voted, recognizers, split="train")
+    with pytest.raises(BadTable):
+        run_benchmark("ferplus", tmp_path / "none.npz", recognizers)
+    with pytest.raises(InputError, match=r"labels\.csv"):
+        run_benchmark("film", tmp_path, recognizers)
+    (tmp_path / "manifest.csv").write_text("file,mood\na.png,happy\n")
+    with pytest.raises(InputError, match="no column expected_emotion"):
+        run_benchmark("photos", tmp_path, recognizers)
+    (tmp_path / "manifest.csv").write_text("file,expected_emotion\na.png,happy\n")
+    with pytest.raises(InputError, match=r"a\.png"):
+        run_benchmark("photos", tmp_path, recognizers)
+    (tmp_path / "a.png").write_bytes(encode(np.zeros((90, 90, 3), np.uint8), "PNG"))
+    with pytest.raises(InputError, match="No face was found"):
+        run_benchmark("photos", tmp_path, recognizers)
+
+
+def test_another_input_is_refused(voted: Path, recognizers: list[Recognizer]) -> None:
+    class Large:
+        id = "large"
+        card = read_card(models_folder() / "vgg-xs" / "card.json")
+
+        def __init__(self) -> None:
+            from dataclasses import replace
+
+            self.card = replace(self.card, crop=replace(self.card.crop, side_px=96))
+            self.members = (self,)
+
+    with pytest.raises(CardMismatch, match="large reads faces of 96 px"):
+        run_benchmark("ferplus", voted, [Large()])  # type: ignore[list-item]
+
+
+def test_figures_are_kept_in_cards_and_beside_them(
+    voted: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("vgg-xs", "se-resnet-s"):
+        shutil.copytree(models_folder() / name, tmp_path / "models" / name)
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path / "models"))
+    ids = ["vgg-xs", "se-resnet-s"]
+    asked = [load_model(ids[0], prior="data"), load_committee(ids, prior="data")]
+    assert committee_figures() == {}
+    for name, data in (("ferplus", voted), ("film", films)):
+        keep_figures(run_benchmark(name, data, asked))
+    kept = read_card(tmp_path / "models" / "vgg-xs" / "card.json").metrics["benchmarks"]
+    assert kept["film"]["n"] == {"faces": 4, "found": 3, "refused": 0}
+    assert len(kept["ferplus"]["rows"]) == 4
+    committee = committee_figures()["soft(vgg-xs,se-resnet-s)"]
+    assert set(committee) == {"ferplus", "film"}
+    assert not [entry.problem for entry in list_models() if entry.problem]
+
+
+def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_path: Path) -> None:
+    def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "emotion_core", "evaluate", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+    told = mien("--benchmark", "ferplus", "--data", voted, "--json", tmp_path / "all.json",
+                "--out", tmp_path / "table.csv")  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "n 19 faces, n 1 subtle" in told.stdout
+    assert "balanced" in told.stdout
+    assert "perfectly calibrated model" in told.stdout
+    assert "none on the votes of FER+" in told.stdout
+    held = json.loads((tmp_path / "all.json").read_text())
+    shipped = len(list_models())
+    assert len(held["rows"]) == 4 * (shipped + 1)
+    assert len(pd.read_csv(tmp_path / "table.csv")) == len(held["rows"])
+    alone = mien("--benchmark", "film", "--data", films, "--model", "vgg-xs")
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout.count("vgg-xs") == 4
+    wrong = mien("--benchmark", "film", "--data", voted.parent)
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.strip().splitlines()) == 1
+    assert set(BENCHMARKS) == {"ferplus", "fer2013", "film", "photos"}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_cards_say_what_the_shipped_files_score(test_data: Path, split: str) -> None:
+    """To 0.1 point, at both priors: accuracy, mean recall, ECE."""
+    ids = [entry.id for entry in list_models()]
+    models: list[Recognizer] = [load_model(one, prior="data") for one in ids]
+    data = test_data / "fer2013" / "fer2013.npz"
+    found = run_benchmark("ferplus", data, models, split="val" if split == "validation" else split)
+    table = found.table[~found.table["mirrored"]].set_index(["model", "prior"])
+    for model in models:
+        metrics = model.members[0].card.metrics
+        for prior, key in (("data", split), ("balanced", f"{split}_balanced")):
+            row, held = table.loc[(model.id, prior)], metrics[key]
+            assert held["n"] == found.n["faces"]
+            for name, kept in (("accuracy",) * 2, ("mean_recall",) * 2, ("ece", "ece_15_bins")):
+                assert row[name] == pytest.approx(held[kept], abs=0.001), (model.id, prior, name)
+        if split == "test":
+            assert found.n == metrics["benchmarks"]["ferplus"]["n"]
+            for row in metrics["benchmarks"]["ferplus"]["rows"]:
+                if not row["mirrored"]:
+                    expected = table.loc[(model.id, row["prior"])]
+                    for name in ("accuracy", "subtle", "mean_recall", "ece"):
+                        assert row[name] == pytest.approx(expected[name], abs=0.001)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["film", "photos"])
+def test_cards_say_what_is_read_end_to_end(test_data: Path, name: str) -> None:
+    folder = {"film": "film_faces", "photos": "photos"}[name]
+    model = load_model(prior="data")
+    found = run_benchmark(name, test_data / folder, [model])
+    kept = model.card.metrics["benchmarks"][name]
+    assert found.n == kept["n"]
+    for row, expected in zip(kept["rows"], found.of(model.id)["rows"], strict=True):
+        assert row["accuracy"] == pytest.approx(expected["accuracy"], abs=0.005)
+
+
+@pytest.mark.data
+def test_the_counts_are_those_of_the_published_rules(test_data: Path) -> None:
+    faces = load_arrays(test_data / "fer2013" / "fer2013.npz").split("test")
+    assert (majority_labels(faces.votes) >= 0).sum() == 3153
+    assert (subtle_labels(faces.votes) >= 0).sum() == 437

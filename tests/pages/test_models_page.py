@@ -1,0 +1,133 @@
+"""The models page without a browser: all of them, one of them, one that is broken or old."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from emotion_core.benchmarks import PEERS
+from emotion_core.registry import DEFAULT_MODEL, list_models, load_model, models_folder
+from emotion_core.texts import say
+from pages._shared.errors import plain
+from tests.pages.test_pages import markdown_of
+from tests.pages.test_video_page import fresh_app
+
+
+def opened() -> AppTest:
+    app = fresh_app().switch_page("pages/models.py").run()
+    assert not app.exception
+    return app
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of models of one's own with the default in it."""
+    folder = tmp_path / "models"
+    shutil.copytree(models_folder() / DEFAULT_MODEL, folder / DEFAULT_MODEL)
+    monkeypatch.setenv("MIEN_MODELS", str(folder))
+    yield folder
+    st.cache_resource.clear()  # the models of this folder are nobody else's
+
+
+def change_card(folder: Path, **changes: object) -> None:
+    path = folder / DEFAULT_MODEL / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}))
+
+
+def test_all_models_stand_beside_each_other_and_others() -> None:
+    app = opened()
+    shown = [element.value for element in app.subheader]
+    titles = [entry.card.title for entry in list_models() if entry.card]
+    assert [title for title in titles if title in shown] == titles
+    tables = [frame.value for frame in app.dataframe]
+    assert len(tables) == 4
+    first = tables[0]
+    assert set(titles) <= set(first["model"])
+    assert set(PEERS["ferplus"]["model"]) <= set(first["model"])
+    assert any("3, " in name for name in first["model"]), "the committee stands there, too"
+    ours = first[first["model"] == titles[0]]
+    kept = load_model().card.metrics["benchmarks"]["ferplus"]["rows"]
+    expected = [100 * row["accuracy"] for row in kept if not row["mirrored"]]
+    assert ours["accuracy"].tolist() == pytest.approx(expected)
+    assert say("benchmark.peers") in [caption.value for caption in app.caption]
+
+
+def test_one_model_is_opened_measured_and_left() -> None:
+    app = opened()
+    app.button(key=f"open-{DEFAULT_MODEL}").click().run()
+    assert not app.exception
+    card = load_model().card
+    text = markdown_of(app)
+    assert say("models.forbidden", text=plain(card.forbidden)) in text
+    assert plain(card.limits[0]) in text
+    assert say("models.robustness") in text
+    priors = app.dataframe[0].value
+    assert priors["prior"].tolist() == [say("options.prior_data"), say("options.prior_balanced")]
+    assert priors["accuracy"].tolist() == pytest.approx(
+        [100 * card.metrics[name]["accuracy"] for name in ("test", "test_balanced")]
+    )
+    assert not app.metric
+    app.button(key=f"measure-{DEFAULT_MODEL}").click().run()
+    assert app.metric[0].label == say("models.median_ms")
+    assert app.metric[3].value == "200"
+    app.button(key="model_back").click().run()
+    assert app.button(key=f"open-{DEFAULT_MODEL}")
+
+
+def test_a_card_of_an_older_version_is_shown_as_far_as_it_goes(copied: Path) -> None:
+    old = {
+        "n": 10, "rule": "labels as given", "accuracy": 0.8, "accuracy_interval_95": [0.5, 0.9],
+        "mean_recall": 0.7, "ece_15_bins": 0.05, "nll": 0.6, "brier": 0.3, "recall": {}, "target_n": 10,
+    }  # fmt: skip
+    change_card(copied, metrics={"validation": old, "answered_at_threshold": 1.0}, prior=[])
+    app = opened()
+    assert not app.dataframe, "there is no benchmark of it"
+    app.button(key=f"open-{DEFAULT_MODEL}").click().run()
+    assert not app.exception
+    assert say("models.prior_unknown") in [caption.value for caption in app.caption]
+    change_card(copied, metrics={})
+    app = opened()
+    assert say("models.no_figures") in [caption.value for caption in app.caption]
+    app.button(key=f"open-{DEFAULT_MODEL}").click().run()
+    assert not app.exception
+
+
+def test_a_broken_model_is_a_box_and_the_others_stay(copied: Path) -> None:
+    shutil.copytree(copied / DEFAULT_MODEL, copied / "broken")
+    (copied / "broken" / "model.tflite").write_bytes(b"")
+    app = opened()
+    assert len(app.error) == 1
+    assert "broken" in app.error[0].value
+    assert app.button(key=f"open-{DEFAULT_MODEL}")
+    (copied / "committees.json").write_text("{")
+    app = opened()
+    assert any("committees.json" in error.value for error in app.error)
+
+
+def test_home_leads_here() -> None:
+    app = fresh_app()
+    app.run()
+    app.button(key="open_models").click().run()
+    assert not app.exception
+    assert [element.value for element in app.title] == [say("models.title")]
+
+
+def test_the_prior_can_be_chosen_and_is_noted(copied: Path) -> None:
+    app = fresh_app().switch_page("pages/photo.py").run()
+    app.button(key="try_sample").click().run()
+    assert app.radio(key="prior").value == "balanced"
+    balanced = app.dataframe[0].value
+    app.radio(key="prior").set_value("data").run()
+    assert not app.exception
+    as_trained = app.dataframe[0].value
+    assert as_trained[say("label.contempt")].iloc[0] < balanced[say("label.contempt")].iloc[0]
+    (_, held), *_ = app.session_state["photo_results"].items()
+    assert held.provenance.options["prior"] == "data"
+    change_card(copied, prior=[])
+    app = fresh_app().switch_page("pages/photo.py").run()
+    title = load_model().card.title
+    assert say("options.prior_unknown", names=title) in [one.value for one in app.caption]
