@@ -1,14 +1,12 @@
 """From a trained network to a model folder: LiteRT and Keras files, calibration, card."""
 
 import datetime
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .. import limits, metrics
 from ..cards import (
@@ -21,56 +19,16 @@ from ..cards import (
     Card,
     card_text,
 )
-from ..classify import outputs_of
-from ..errors import TrainingError
 from ..files import atomic_path, atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState
 from .examples import TrainingData
-from .feed import answers_of, largest_gap
+from .feed import answers_by, answers_of
+from .litert import export_litert, export_quantised, litert
 from .measure import measure_model
 from .recipe import AFFECT, Recipe
 
-#: Largest difference of an output between Keras and LiteRT that an export may have.
-TOLERANCE = 1e-4
 _PROBE = 64
 LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
-
-
-def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
-    """Write a float32 LiteRT file and check it against Keras.
-
-    Args:
-        model: A float32 Keras model from pixels to its outputs.
-        target: Where the `.tflite` goes.
-        probe: uint8 (n, h, h, c), faces to compare on.
-
-    Returns:
-        The largest absolute difference of an output.
-
-    Raises:
-        TrainingError: The file answers differently from the model; nothing is written.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / NETWORK_FILE
-        model.export(str(path), format="litert", verbose=False)
-        content = path.read_bytes()
-    net = Interpreter(model_content=content, num_threads=1)
-    source = net.get_input_details()[0]["index"]
-    net.resize_tensor_input(source, list(probe.shape))
-    net.allocate_tensors()
-    net.set_tensor(source, probe.astype(np.float32))
-    net.invoke()
-    answered = [net.get_tensor(detail["index"]) for detail in outputs_of(net)]
-    difference = largest_gap(answered, answers_of(model, probe))
-    if not difference <= TOLERANCE:
-        raise TrainingError(
-            f"The LiteRT file differs from the Keras model by {difference:.2g} (at most "
-            f"{TOLERANCE} is allowed), so it was not written."
-        )
-    atomic_write(target, content)
-    return difference
 
 
 def write_model(
@@ -97,14 +55,19 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     # four bytes a number
     is_light = 4 * model.count_params() <= limits.LITERT_MAX_BYTES
-    difference = 0.0
-    if is_light:
+    difference, loss = 0.0, 0.0
+    answer = partial(answers_of, model)
+    if is_light and recipe.quantise:
+        target = folder / NETWORK_FILE
+        difference, loss = export_quantised(model, target, data.val, recipe.outputs)
+        answer = partial(answers_by, litert(target.read_bytes()))  # what is served is measured
+    elif is_light:
         difference = export_litert(model, folder / NETWORK_FILE, data.val.images[:_PROBE])
     with atomic_path(folder / KERAS_FILE) as temporary:
         model.save(temporary)
     history = pd.DataFrame(state.history).to_csv(index=False, lineterminator="\n")
     atomic_write(folder / HISTORY_FILE, history)
-    measured = measure_model(recipe, model, data)
+    measured = measure_model(recipe, answer, data)
     card = Card(
         id=recipe.name,
         title=recipe.title or recipe.name,
@@ -138,6 +101,7 @@ def write_model(
             "date": datetime.date.today().isoformat(),
             "keras": keras.__version__,
             "litert_difference": difference,
+            **({"weights_bits": 8, "accuracy_loss": loss} if recipe.quantise else {}),
             "hours": round(sum(row["seconds"] for row in state.history) / 3600, 2),
         },
         metrics=measured.figures,

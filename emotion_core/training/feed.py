@@ -14,6 +14,8 @@ from .recipe import EMOTION, Recipe
 
 #: From uint8 faces (n, h, h, c) to a distribution over the labels, float32 (n, k).
 Teacher = Callable[[Face], NDArray[np.float32]]
+#: From pixels, float32 (n, h, h, c), to a network's outputs, each float32 (n, …).
+Ask = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 #: So many pixels are read at once: 256 faces of 48 px, 11 of 224 px.
 _PIXELS_AT_ONCE = 256 * 48 * 48
@@ -92,6 +94,15 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = False) -> list[Any]:
+    """Return a Keras network's outputs as `answers_by` does."""
+    return answers_by(
+        lambda pixels: _as_list(model.predict(pixels, batch_size=len(pixels), verbose=0)),
+        images,
+        flip=flip,
+    )
+
+
+def answers_by(ask: Ask, images: NDArray[np.uint8] | Rows, *, flip: bool = False) -> list[Any]:
     """Return a network's outputs, each float32 (n, …), for uint8 faces (n, h, h, c).
 
     With `flip`, the mean over each face and its mirror image. Of faces that lie on the disk only
@@ -99,8 +110,8 @@ def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = Fal
     """
     found: list[list[NDArray[np.float32]]] = []
     for pixels in _chunks(images):
-        looks = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
-        answers = [_as_list(model.predict(look, batch_size=len(look), verbose=0)) for look in looks]
+        looks = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if flip else [pixels]
+        answers = [ask(look) for look in looks]
         found.append([np.mean(each, axis=0) for each in zip(*answers, strict=True)])
     return [np.concatenate(each).astype(np.float32) for each in zip(*found, strict=True)]
 

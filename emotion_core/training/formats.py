@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import metrics
 from ..cards import NETWORK_FILE
-from ..classify import outputs_of
 from ..errors import StorageError, TrainingError
 from ..files import atomic_path, atomic_write
-from .examples import Examples, Rows
-from .export import TOLERANCE, export_litert
-from .feed import answers_of, largest_gap
+from .examples import Examples
+from .feed import answers_by, answers_of, largest_gap
+from .litert import TOLERANCE, accuracy_loss, convert, export_litert, litert
 from .recipe import EMOTION
 
 _PROBE, _CALIBRATION = 64, 200
@@ -111,20 +108,12 @@ def _litert_int8(model: Any, target: Path, val: Examples, outputs: tuple[str, ..
     converter.representative_dataset = lambda: (
         [val.images[[row]].astype(np.float32)] for row in chosen
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inputs stay float32, and the converter wonders
-        content = converter.convert()
+    content = convert(converter)
     atomic_write(target, content)
-    given, expected = _run_litert(content, val.images), answers_of(model, val.images)
-    difference = largest_gap(given, expected)
-    if EMOTION not in outputs:
-        return Exported(target, difference)
-    where, clear = outputs.index(EMOTION), val.clear
-    before, after = (
-        metrics.accuracy(one[where][clear], val.truth[clear]) for one in (expected, given)
-    )
-    loss = before - after
-    return Exported(target, difference, round(loss, 4), int(clear.sum()))
+    given, expected = answers_by(litert(content), val.images), answers_of(model, val.images)
+    loss = accuracy_loss(expected, given, val, outputs)
+    n = int(val.clear.sum()) if EMOTION in outputs else 0
+    return Exported(target, largest_gap(given, expected), loss, n)
 
 
 def _onnx(model: Any, target: Path, val: Examples, outputs: tuple[str, ...]) -> Exported:
@@ -176,20 +165,6 @@ def _name_ends(graph: Any, outputs: tuple[str, ...]) -> None:
     graph.output.extend(ordered)
     for one in (*graph.output, *graph.input):
         one.name = ends.get(one.name, one.name)
-
-
-def _run_litert(content: bytes, images: NDArray[np.uint8] | Rows) -> list[NDArray[np.float32]]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    net = Interpreter(model_content=content, num_threads=1)
-    source = net.get_input_details()[0]["index"]
-    found = []
-    for row in range(len(images)):
-        net.allocate_tensors()
-        net.set_tensor(source, images[[row]].astype(np.float32))
-        net.invoke()
-        found.append([net.get_tensor(one["index"]) for one in outputs_of(net)])
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _checked(target: Path, difference: float) -> Exported:

@@ -17,7 +17,7 @@ import numpy as np
 from ..cards import NETWORK_FILE
 from ..errors import EmotionError, ModelError, ModelNotTrusted
 from ..files import read_json, write_json
-from .export import export_litert
+from .litert import export_litert
 from .recipe import changed_recipe, load_recipe
 from .zoo import build_network
 

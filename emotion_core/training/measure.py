@@ -1,7 +1,7 @@
 """How good a trained network is: calibration, both priors, mirror image, robustness."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from ..degrade import DEGRADATIONS, degrade
 from ..labels import LabelSet
 from ..types import Affect
 from .examples import Examples, TrainingData
-from .feed import answers_of
 from .recipe import AFFECT, EMOTION, Recipe
 
+#: From faces, uint8 (n, h, h, c), and `flip`, to a network's outputs.
+Answer = Callable[..., list[Any]]
 #: A model of valence and arousal alone abstains until a label is at least so much likelier.
 _MORE_THAN_CHANCE = 0.01
 #: Robustness is measured on so many validation faces, and on fewer where that takes longer.
@@ -42,16 +43,16 @@ class Measured:
     figures: dict[str, Any]
 
 
-def measure_model(recipe: Recipe, model: Any, data: TrainingData) -> Measured:
+def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measured:
     """Calibrate a network on validation and measure it there and, once, on the test split.
 
     Args:
         recipe: What it was trained by.
-        model: The float32 Keras model.
+        answer: Asks the network that will be served.
         data: What it was trained on. Temperature and thresholds come from validation alone.
     """
     started = time.monotonic()
-    answers = answers_of(model, data.val.images)
+    answers = answer(data.val.images)
     s_per_face = (time.monotonic() - started) / len(data.val)
     probs = label_probs(recipe, answers, data.labels)
     temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
@@ -74,14 +75,14 @@ def measure_model(recipe: Recipe, model: Any, data: TrainingData) -> Measured:
             balanced, data.val.truth, accuracy_goal=metrics.ACCURACY_GOAL
         )
     if data.test is not None:
-        figures |= _test_figures(recipe, model, data.test, data, temperature, prior)
+        figures |= _test_figures(recipe, answer, data.test, data, temperature, prior)
     if AFFECT in recipe.outputs:
         where = recipe.outputs.index(AFFECT)
         figures["validation_affect"] = measure_affect(answers[where], data.val)
         if data.test is not None:
-            points = answers_of(model, data.test.images)[where]
+            points = answer(data.test.images)[where]
             figures["test_affect"] = measure_affect(points, data.test)
-    figures["robustness"] = _robustness(recipe, model, data, s_per_face)
+    figures["robustness"] = _robustness(recipe, answer, data, s_per_face)
     shares = tuple(round(float(one), 6) for one in prior)
     return Measured(temperature, threshold, balanced_threshold, shares, figures)
 
@@ -124,13 +125,13 @@ def _measure(probs: NDArray[np.float32], examples: Examples, data: TrainingData)
 
 def _test_figures(
     recipe: Recipe,
-    model: Any,
+    answer: Answer,
     test: Examples,
     data: TrainingData,
     temperature: float,
     prior: NDArray[np.float64],
 ) -> dict[str, Any]:
-    answers = (answers_of(model, test.images, flip=flip) for flip in (False, True))
+    answers = (answer(test.images, flip=flip) for flip in (False, True))
     plain, mirrored = (
         metrics.scale_temperature(label_probs(recipe, one, data.labels), temperature)
         for one in answers
@@ -149,7 +150,7 @@ def _test_figures(
 
 
 def _robustness(
-    recipe: Recipe, model: Any, data: TrainingData, s_per_face: float
+    recipe: Recipe, answer: Answer, data: TrainingData, s_per_face: float
 ) -> dict[str, Any]:
     """Return the accuracy on validation faces that are made worse in one way each."""
     looks = len(DEGRADATIONS) + 1
@@ -160,7 +161,7 @@ def _robustness(
     faces, truth = np.asarray(data.val.images[rows]), data.val.truth[rows]
 
     def accuracy(shown: NDArray[np.uint8]) -> float:
-        probs = label_probs(recipe, answers_of(model, shown), data.labels)
+        probs = label_probs(recipe, answer(shown), data.labels)
         return round(metrics.accuracy(probs, truth), 4)
 
     return {

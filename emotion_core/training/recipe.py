@@ -192,6 +192,8 @@ class Recipe:
         average: Momentum of the weights' moving average that is evaluated and kept; 0 = none.
         precision: Keras dtype policy of the training; what is exported is float32. `auto` is
             bfloat16 on processors made for it.
+        quantise: Serve the network with weights in 8 bits: a quarter of the size and several times
+            as quick; refused where it costs more than half a point of validation accuracy.
         augmentation: How far the training faces are changed.
         calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
             that the network ends on faces as they come.
@@ -219,6 +221,7 @@ class Recipe:
     monitor: Monitor = "val_accuracy"
     average: float = number(0.0, low=0, high=0.99999)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    quantise: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     calm_epochs: int = number(0, low=0)
 

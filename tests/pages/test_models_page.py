@@ -81,7 +81,8 @@ def test_one_model_is_opened_measured_and_left() -> None:
 def test_a_card_of_an_older_version_is_shown_as_far_as_it_goes(copied: Path) -> None:
     old = {
         "n": 10, "rule": "labels as given", "accuracy": 0.8, "accuracy_interval_95": [0.5, 0.9],
-        "mean_recall": 0.7, "ece_15_bins": 0.05, "nll": 0.6, "brier": 0.3, "recall": {}, "target_n": 10,
+        "mean_recall": 0.7, "ece_15_bins": 0.05, "nll": 0.6, "brier": 0.3, "recall": {},
+        "target_n": 10,
     }  # fmt: skip
     change_card(copied, metrics={"validation": old, "answered_at_threshold": 1.0}, prior=[])
     app = opened()

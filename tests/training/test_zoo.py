@@ -36,6 +36,10 @@ PUBLISHED = [
 #: Every network, as small as it can be.
 SMALL = [
     ("compact_vgg", {"input_px": 24, "widths": (4, 8), "depths": (1, 1)}),
+    (
+        "compact_vgg",
+        {"input_px": 24, "widths": (4, 8), "depths": (1, 1), "reduction": 1, "trim": 2},
+    ),
     ("compact_se_resnet", {"input_px": 24, "widths": (4, 8), "reduction": 2}),
     ("elu_cnn", {"input_px": 24, "widths": ((4,), (4,)), "dense": 8}),
     ("vggface", {"input_px": 32, "channels": 3, "width": 4, "depths": (1, 1)}),
@@ -55,6 +59,18 @@ def values(tensor: object) -> np.ndarray:
 
 def count(weights: list) -> int:
     return sum(int(np.prod(one.shape)) for one in weights)
+
+
+def test_a_trimmed_edge_is_not_looked_at() -> None:
+    from emotion_core.training.zoo import build_network
+
+    network = build_network("compact_vgg", input_px=24, classes=2, widths=(4,), depths=(1,), trim=4)
+    faces = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 1)).astype(np.float32)
+    framed = faces.copy()
+    framed[:, :4] = framed[:, -4:] = framed[:, :, :4] = framed[:, :, -4:] = 0
+    assert values(network(faces)) == pytest.approx(values(network(framed)), abs=1e-6)
+    framed[:, 4] = 0
+    assert values(network(faces)) != pytest.approx(values(network(framed)), abs=1e-6)
 
 
 @pytest.mark.parametrize(("network", "options", "total", "trainable"), PUBLISHED)
@@ -79,9 +95,9 @@ def test_each_network_learns_is_saved_and_answers_alike_everywhere(
     import keras
 
     from emotion_core.training.examples import Examples
-    from emotion_core.training.export import export_litert
     from emotion_core.training.feed import answers_of
     from emotion_core.training.formats import export_as
+    from emotion_core.training.litert import export_litert
     from emotion_core.training.zoo import build_network
 
     keras.utils.set_random_seed(0)
