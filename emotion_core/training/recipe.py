@@ -193,7 +193,7 @@ class Recipe:
         precision: Keras dtype policy of the training; what is exported is float32. `auto` is
             bfloat16 on processors made for it.
         quantise: Serve the network with weights in 8 bits: a quarter of the size and several times
-            as quick; refused where it costs more than half a point of validation accuracy.
+            as quick; left out where it costs more than half a point of validation accuracy.
         augmentation: How far the training faces are changed.
         calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
             that the network ends on faces as they come.

@@ -167,7 +167,8 @@ def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
 
 def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     from emotion_core.classify import LiteRTClassifier
-    from emotion_core.training import litert
+    from emotion_core.metrics import scale_temperature
+    from emotion_core.training import export, litert
     from emotion_core.training.export import write_model
     from emotion_core.training.feed import answers_of
     from emotion_core.training.fit import train
@@ -189,11 +190,15 @@ def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     exact = answers_of(model, data.test.images)[0]
     assert np.abs(probs - exact).max() < 0.3
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert, "QUANTISED_LOSS_MAX", -1.0)
-        with pytest.raises(TrainingError, match="Leave quantise out"):
-            write_model(recipe, model, state, data, tmp_path / "refused")
-    assert not (tmp_path / "refused" / "model.tflite").exists()
-    assert not (tmp_path / "refused" / "card.json").exists()
+        for module in (litert, export):
+            patch.setattr(module, "QUANTISED_LOSS_MAX", -1.0)
+        card = write_model(recipe, model, state, data, tmp_path / "costly")
+    assert "weights_bits" not in card.training
+    assert card.training["accuracy_loss_of_8_bits"] <= 0.005
+    assert card.training["litert_difference"] < 1e-4
+    served = LiteRTClassifier(tmp_path / "costly" / "model.tflite", card).classify
+    expected = scale_temperature(exact, card.temperature)
+    assert served(np.asarray(data.test.images)).probs == pytest.approx(expected, abs=1e-4)
 
 
 def test_tensorboard_can_read_every_epoch(tmp_path: Path) -> None:
