@@ -144,6 +144,33 @@ def test_pages_fit_their_window_and_pass_axe(
     context.close()
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 420)])
+def test_models_are_looked_into_and_measured(
+    chromium: Browser, studio: Studio, scheme: str, width: int
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": width, "height": 1000}, color_scheme=scheme, locale="en-GB"
+    )
+    page = open_page(context)
+    visit(page, studio)
+    page.get_by_role("button", name="Look into the models").click()
+    expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
+    settle(page)
+    check_look(page, f"models-{scheme}-{width}")
+    page.get_by_role("button", name="Open", exact=True).first.click()
+    expect(page.get_by_text("Known failures")).to_be_visible()
+    page.locator(".js-plotly-plot").nth(2).wait_for()
+    page.get_by_role("button", name="Measure here").click()
+    expect(page.get_by_text("95th percentile")).to_be_visible()
+    settle(page)
+    check_look(page, f"model-{scheme}-{width}")
+    assert "Not allowed" in download(page, "Card as Markdown").decode()
+    page.get_by_role("button", name="All models").click()
+    expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
+    no_traceback(page)
+    context.close()
+
+
 def test_the_server_never_loads_tensorflow_and_talks_to_nobody(
     page: Page, studio: Studio, files: Path
 ) -> None:
