@@ -106,6 +106,14 @@ def brier_score(probs: Floats, target: Floats) -> float:
     return float(np.square(probs - target).sum(axis=1).mean())
 
 
+def concordance(estimates: Floats, truth: Floats) -> float:
+    """Return the concordance correlation coefficient (Lin 1989), float (n,) each; at most 1."""
+    gap = estimates.mean() - truth.mean()
+    shared = ((estimates - estimates.mean()) * (truth - truth.mean())).mean()
+    spread = estimates.var() + truth.var() + gap**2
+    return float(2 * shared / spread) if spread else 1.0
+
+
 def scale_temperature(probs: Floats, temperature: float) -> NDArray[np.float32]:
     """Return softmax(log(probs) / temperature), float32 (n, k); above 1 it is less sure."""
     logits = np.log(np.maximum(probs, 1e-12)) / temperature

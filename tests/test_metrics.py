@@ -38,6 +38,15 @@ def test_a_perfect_model_has_an_error_of_its_number_of_rows() -> None:
     assert metrics.calibration_error_by_chance(np.eye(3)) == (0.0, 0.0)
 
 
+def test_concordance_is_one_for_the_same_and_falls_with_scale_and_shift() -> None:
+    truth = np.random.default_rng(0).normal(0, 1, 500)
+    assert metrics.concordance(truth, truth) == pytest.approx(1)
+    assert metrics.concordance(-truth, truth) == pytest.approx(-1, abs=0.02)
+    assert metrics.concordance(truth + 1, truth) == pytest.approx(2 / 3, abs=0.05)
+    assert metrics.concordance(0.5 * truth, truth) == pytest.approx(0.8, abs=0.02)
+    assert metrics.concordance(np.ones(3), np.ones(3)) == 1
+
+
 def test_the_prior_is_taken_out_as_far_as_asked() -> None:
     probs, prior = np.array([[0.8, 0.2], [0.5, 0.5]]), np.array([0.9, 0.1])
     assert metrics.balance(probs, prior, strength=0) == pytest.approx(probs)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..affect import COORDINATES, affect_from_scores
 from ..classify import Recognizer
 from ..committee import Vote
 from ..datasets.fer2013 import (
@@ -21,7 +22,7 @@ from ..datasets.fer2013 import (
     validation_faces,
 )
 from ..errors import CardMismatch
-from ..labels import FER2013
+from ..labels import FER2013, LabelSet
 from ..texts import say
 from ..types import Scores
 from .contract import Benchmark, OnProgress, among, at_priors, share
@@ -68,11 +69,31 @@ def ferplus(
                 "plurality_accuracy": metrics.accuracy(probs[is_voted], plurality[is_voted]),
                 "nll": metrics.negative_log_likelihood(probs[is_voted], targets[is_voted]),
                 "brier": metrics.brier_score(probs[is_voted], targets[is_voted]),
+                **_affect_figures(probs[is_voted], targets[is_voted]),
             }
         )
     n = {"faces": int(is_clear.sum()), "subtle": int(is_subtle.sum())}
     n |= {"plurality": int(is_voted.sum())}
     return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows), FERPLUS_PEERS)
+
+
+def _affect_figures(probs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, float]:
+    """Return how near valence and arousal come to those of the votes, in both coordinate systems.
+
+    Both are means of the emotions' points, weighted by answers and by votes; nobody judged valence
+    or arousal itself.
+    """
+    found: dict[str, float] = {}
+    for system in COORDINATES:
+        answered, voted = (
+            affect_from_scores(Scores(one, LabelSet(EMOTIONS)), system=system)
+            for one in (probs, targets)
+        )
+        for name in ("valence", "arousal"):
+            estimate, truth = getattr(answered, name), getattr(voted, name)
+            found[f"{name}_ccc_{system}"] = metrics.concordance(estimate, truth)
+            found[f"{name}_mae_{system}"] = float(np.abs(estimate - truth).mean())
+    return found
 
 
 def fer2013(

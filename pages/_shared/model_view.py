@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from emotion_core.affect import COORDINATES
 from emotion_core.cards import HISTORY_FILE, Card, card_text
 from emotion_core.classify import BUDGET_MS, measure_latency
 from emotion_core.registry import load_model, model_folder, reads_faces
@@ -33,6 +34,7 @@ def show(card: Card) -> None:
         st.markdown(
             say("models.affect", system=card.coordinates, n=f"{affect['n']:,}", mae=affect["mae"])
         )
+    _show_affect(card)
     _show_latency(card)
     _show_history(card)
     _show_terms(card)
@@ -110,6 +112,33 @@ def _show_diagrams(card: Card, shown: dict[str, Any]) -> None:
                 say("models.robustness"),
             )
             st.caption(say("models.robustness_text", n=f"{robust['n']:,}"))
+
+
+def _show_affect(card: Card) -> None:
+    """Show how near valence and arousal come to those of the votes."""
+    rows = card.metrics.get("benchmarks", {}).get("ferplus", {}).get("rows", [])
+    shown = next((row for row in rows if "valence_ccc_rays" in row), None)
+    if shown is None:
+        return
+    st.markdown(say("models.affect_title"))
+    table = [
+        {
+            say("models.system"): say(f"models.system_{system}"),
+            **{
+                say(f"models.{name}_{figure}"): shown[f"{name}_{figure}_{system}"]
+                for name in ("valence", "arousal")
+                for figure in ("ccc", "mae")
+            },
+        }
+        for system in COORDINATES
+    ]
+    format_of = {
+        name: st.column_config.NumberColumn(format="%.3f")
+        for name in table[0]
+        if name != say("models.system")
+    }
+    st.dataframe(table, hide_index=True, column_config=format_of, alt=say("models.affect_alt"))
+    st.caption(say("models.affect_text"))
 
 
 def _show_latency(card: Card) -> None:

@@ -100,6 +100,10 @@ def test_ferplus_counts_as_its_rule_says(voted: Path, recognizers: list[Recogniz
         -np.log(flipped[np.arange(20), faces_leader(faces)]).mean(), abs=0.2
     )
     assert len(found.peers) >= 5
+    for system in ("rays", "anchors"):
+        assert -1 <= plain[f"valence_ccc_{system}"] <= 1
+        # votes for neutral and happy alone: half of the distance between their points is the most
+        assert 0 < plain[f"valence_mae_{system}"] < 1
 
 
 def faces_leader(faces: VotedFaces) -> np.ndarray:
