@@ -18,7 +18,7 @@ from ..runs import Run, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
-from ..workbench.teaching import teacher_of
+from ..workbench.teaching import start_of, teacher_of
 from ..workbench.trainings import begin_run, compare_runs, export_run, promote_run, work_on
 from .shared import cancellable, counting, refusals
 from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
@@ -46,8 +46,12 @@ def train(
             "--ferplus", help="FER2013 by the rules of FER+, as the shipped models were trained."
         ),
     ] = False,
+    fer2013: Annotated[
+        bool, typer.Option("--fer2013", help="FER2013 by its own labels, cleaned alike.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --ferplus: folder that gets the model's folder.")
+        Path | None,
+        typer.Option(help="With --ferplus or --fer2013: folder that gets the model's folder."),
     ] = None,
 ) -> None:
     """Train a network on a data set and write its model, its card and its report.
@@ -57,8 +61,9 @@ def train(
     with refusals():
         need_keras()
         settings = load_recipe(recipe, change or [])
-        if ferplus:
-            _train_ferplus(settings, data or work_folder() / "datasets" / "fer2013.npz", out)
+        if ferplus or fer2013:
+            source = data or work_folder() / "datasets" / "fer2013.npz"
+            _train_published(settings, source, out, by_votes=ferplus)
             return
         if data is None:
             raise TrainingError(say("error.no_training_data"))
@@ -128,18 +133,26 @@ def _work(run: Run) -> None:
     print(run.model_folder)
 
 
-def _train_ferplus(recipe: Recipe, data: Path, out: Path | None) -> None:
+def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: bool) -> None:
     faces = load_arrays(data)
     # heavy: Keras and its backend are imported only by this command, and only now
     from ..training.export import write_model
+    from ..training.fer2013 import fer2013_data
     from ..training.ferplus import ferplus_data
     from ..training.fit import train as train_network
 
     run = work_folder() / "runs" / recipe.name
-    prepared = ferplus_data(faces)
+    prepared = ferplus_data(faces) if by_votes else fer2013_data(faces)
     with cancellable("Paused after the last finished epoch. Give the command again to go on."):
         teacher = teacher_of(recipe, prepared.labels)
-        model, state = train_network(recipe, prepared, run, teacher=teacher, on_epoch=print_epoch)
+        model, state = train_network(
+            recipe,
+            prepared,
+            run,
+            teacher=teacher,
+            start=start_of(recipe),
+            on_epoch=print_epoch,
+        )
         folder = (out or run) / recipe.name
         card = write_model(recipe, model, state, prepared, folder)
     print(f"{card.id}: {card.metrics['test']['accuracy']:.1%} of the private test")

@@ -240,15 +240,21 @@ def validation_faces(faces: VotedFaces) -> VotedFaces:
     return val.rows(np.array([image.tobytes() not in tested for image in val.images], bool))
 
 
+def distinct_training_faces(faces: VotedFaces) -> VotedFaces:
+    """Return the training faces without blank pictures and copies of the other splits' pictures."""
+    keys = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in faces.images])
+    in_train = faces.usage == SPLITS["train"]
+    spread = faces.images.reshape(len(faces), -1).std(axis=1)
+    return faces.rows(in_train & ~np.isin(keys, keys[~in_train]) & (spread >= _BLANK_SPREAD))
+
+
 def clean_training_faces(faces: VotedFaces) -> VotedFaces:
-    """Return the faces to train on.
+    """Return the faces to train on by votes.
 
     Left out are blank pictures, rows without a usable emotion vote or with another picture's
     votes, the rows of the other two splits and every byte-identical copy of their pictures.
     """
-    keys = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in faces.images])
-    in_train = faces.usage == SPLITS["train"]
-    spread = faces.images.reshape(len(faces), -1).std(axis=1)
-    is_copy = np.isin(keys, keys[~in_train])
-    has_target = emotion_targets(faces.votes).any(axis=1) & ~np.isin(keys, list(_FOREIGN_VOTES))
-    return faces.rows(in_train & ~is_copy & has_target & (spread >= _BLANK_SPREAD))
+    distinct = distinct_training_faces(faces)
+    keys = [hashlib.sha256(image.tobytes()).hexdigest() for image in distinct.images]
+    is_foreign = np.isin(keys, list(_FOREIGN_VOTES))
+    return distinct.rows(emotion_targets(distinct.votes).any(axis=1) & ~is_foreign)

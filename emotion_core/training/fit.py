@@ -43,6 +43,7 @@ def train(
     folder: Path,
     *,
     teacher: Teacher | None = None,
+    start: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -53,7 +54,7 @@ def train(
         recipe: What is trained, and how.
         data: The test split is not looked at.
         folder: The run's folder: recipe.json, checkpoints, history.json.
-        teacher, on_epoch, on_step, should_stop: As `fit_network`.
+        teacher, start, on_epoch, on_step, should_stop: As `fit_network`.
 
     Returns:
         A float32 model with the weights of the best epoch, and the final state.
@@ -70,6 +71,7 @@ def train(
         folder,
         measure=lambda model: measure_epoch(model, data.val, recipe.outputs),
         teacher=teacher,
+        start=start,
         on_epoch=on_epoch,
         on_step=on_step,
         should_stop=should_stop,
@@ -83,6 +85,7 @@ def fit_network(
     *,
     measure: Measure | None = None,
     teacher: Teacher | None = None,
+    start: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -96,6 +99,7 @@ def fit_network(
         measure: Gives figures for the history row of a finished epoch. The epoch with the best
             `recipe.monitor` is kept; without such a figure it is the last.
         teacher: Answers for the recipe's teachers; needed where it names some.
+        start: The Keras file of the model whose weights the recipe starts from, where it names one.
         on_epoch: Called with the history row of every finished epoch.
         on_step: Called after every step with (steps done, steps at most), over all epochs. What
             it raises ends the training, which can be resumed after its last finished epoch.
@@ -113,7 +117,9 @@ def fit_network(
     if recipe.teachers and teacher is None:
         raise TrainingError(f"The recipe {recipe.name!r} has teachers, and nobody asks them.")
     with strategy():
-        loop = _Loop(recipe, examples, folder, measure, teacher, on_epoch, on_step, should_stop)
+        loop = _Loop(
+            recipe, examples, folder, measure, teacher, start, on_epoch, on_step, should_stop
+        )
         loop.run()
     final = build_model(recipe, examples.targets.shape[1])
     put_weights(final, loop.best)
@@ -172,6 +178,7 @@ class _Loop:
         folder: Path,
         measure: Measure | None,
         teacher: Teacher | None,
+        start: Path | None,
         on_epoch: OnEpoch | None,
         on_step: OnStep | None,
         should_stop: Callable[[], bool] | None,
@@ -184,7 +191,7 @@ class _Loop:
         self._model = build_model(recipe, classes, precision=policy_for(recipe.precision))
         self._held = load_checkpoint(folder / "checkpoints")
         if self._held is None:
-            load_weights(self._model, recipe)
+            load_weights(self._model, recipe, start=start)
             current = self._model.get_weights()
             self._held = Checkpoint(current, (), current, current, TrainingState())
         put_weights(self._model, self._held.weights)

@@ -15,6 +15,8 @@ from .augment import Augmentation
 from .settings import above_zero, number, read_settings
 
 EMOTION, AFFECT = "emotion", "affect"
+#: Begins the weights of a recipe that starts from a model; its id follows.
+MODEL_WEIGHTS = "model:"
 #: The rule that reads most of the pasted validation faces right: python -m benchmarks.crop_fit.
 DEFAULT_CROP = CropRule(margin=1.2, shift_y=0.0, align=True)
 #: Figures of which more is better; of all others less is.
@@ -178,7 +180,9 @@ class Recipe:
         head: What stands on it.
         outputs: What it answers: `emotion`, `affect` or both.
         affect: Whose coordinates the targets of valence and arousal have: `rays` or `anchors`.
-        weights: `none`, `pretrained` (the published file, fetched before) or the path of a file.
+        weights: `none`; `pretrained` (the published file, fetched before); `model:ID`, those of a
+            model of the same network, its head aside where the labels are others; or the path of a
+            file.
         split: A key of `datasets.splits.RULES`; empty takes the data set's own split.
         leave_out: Labels whose faces are left out.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..download import FetchedFile
 from ..errors import TrainingError
-from .recipe import Recipe
+from .recipe import MODEL_WEIGHTS, Recipe
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 _VGGFACE = "https://github.com/rcmalli/keras-vggface/releases/download/v2.0/"
@@ -89,13 +89,13 @@ def published_weights(recipe: Recipe) -> FetchedFile | None:
 
 
 def weights_path(recipe: Recipe) -> Path | None:
-    """Return the file that a recipe starts from, or None for random weights.
+    """Return the file that a recipe starts from, or None for random weights or a model's.
 
     Raises:
         TrainingError: The file is not there, or no weights are published for the network; the
             message names the file and where to put it.
     """
-    if recipe.weights == "none":
+    if recipe.weights == "none" or recipe.weights.startswith(MODEL_WEIGHTS):
         return None
     if recipe.weights != "pretrained":
         try:
@@ -129,12 +129,22 @@ def put_weights(model: Any, values: Sequence[Any]) -> None:
                 inner.finalize_state()
 
 
-def load_weights(model: Any, recipe: Recipe) -> None:
+def load_weights(model: Any, recipe: Recipe, *, start: Path | None = None) -> None:
     """Put the weights that a recipe starts from into the backbone of its network.
+
+    Args:
+        model: A new network of the recipe.
+        recipe: What it starts from.
+        start: The Keras file of the model that the recipe names.
 
     Raises:
         TrainingError: The file is missing or does not fit the network.
     """
+    if recipe.weights.startswith(MODEL_WEIGHTS):
+        if start is None:
+            raise TrainingError(f"Nobody found the model of the weights {recipe.weights!r}.")
+        _start_from(model, start, recipe)
+        return
     path = weights_path(recipe)
     if path is None:
         return
@@ -152,3 +162,33 @@ def load_weights(model: Any, recipe: Recipe) -> None:
         raise TrainingError(
             f"The weights {path.name} do not fit the network {recipe.network}: {reason}"
         ) from error
+
+
+def _start_from(model: Any, path: Path, recipe: Recipe) -> None:
+    """Copy the weights of a finished model of the same network; its head, too, if it fits."""
+    # heavy, and the page reads this module for its table of files
+    import keras
+
+    from .zoo.heads import backbone_layers
+
+    source = keras.models.load_model(path, compile=False)
+    layers, others = _weighted(model), _weighted(source)
+    below = len([layer for layer in backbone_layers(model) if layer.get_weights()])
+    if _shapes(layers[:below]) != _shapes(others[:below]):
+        raise TrainingError(
+            f"The weights of {recipe.weights!r} do not fit the network {recipe.network} "
+            f"{recipe.options}: its layers are others. Take that model's options."
+        )
+    taken = len(layers) if _shapes(layers) == _shapes(others) else below
+    for layer, other in zip(layers[:taken], others[:taken], strict=True):
+        layer.set_weights(other.get_weights())
+
+
+def _weighted(model: Any) -> list[Any]:
+    """Return all layers with weights, in order; files of older versions name them otherwise."""
+    nested = [inner for layer in model.layers for inner in getattr(layer, "layers", [layer])]
+    return [layer for layer in nested if layer.get_weights()]
+
+
+def _shapes(layers: Sequence[Any]) -> list[list[tuple[int, ...]]]:
+    return [[tuple(one.shape) for one in layer.get_weights()] for layer in layers]

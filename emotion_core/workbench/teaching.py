@@ -1,16 +1,18 @@
-"""The teachers of a recipe: models whose answers are learned beside the labels."""
+"""What a recipe takes from other models: teachers, and weights to start from."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cards import KERAS_FILE
 from ..errors import TrainingError
 from ..metrics import scale_temperature
-from ..registry import load_model
+from ..registry import load_model, model_folder, verify_model
 from ..serving import open_network
 from ..texts import say
-from ..training.recipe import Recipe
+from ..training.recipe import MODEL_WEIGHTS, Recipe
 
 
 def teacher_of(
@@ -54,3 +56,23 @@ def teacher_of(
         return np.asarray(np.mean(answers, axis=0), np.float32)
 
     return ask
+
+
+def start_of(recipe: Recipe) -> Path | None:
+    """Return the Keras file of the model that a recipe starts from, or None: it names none.
+
+    Raises:
+        ModelError, CardMismatch, ModelNotTrusted: There is no such model, or it is broken.
+        TrainingError: It has no Keras file, or is another network.
+    """
+    if not recipe.weights.startswith(MODEL_WEIGHTS):
+        return None
+    card = verify_model(recipe.weights.removeprefix(MODEL_WEIGHTS))
+    if KERAS_FILE not in card.files:
+        raise TrainingError(say("error.start_without_keras", id=card.id))
+    network = card.network.partition(",")[0].strip()
+    if network != recipe.network:
+        raise TrainingError(
+            say("error.start_other_network", id=card.id, network=network, wanted=recipe.network)
+        )
+    return model_folder(card.id) / KERAS_FILE

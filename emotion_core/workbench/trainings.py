@@ -37,7 +37,7 @@ from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows
 from .store import Dataset, load_dataset
-from .teaching import teacher_of
+from .teaching import start_of, teacher_of
 
 if TYPE_CHECKING:
     from ..training.formats import Exported
@@ -62,7 +62,7 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
     Raises:
         TrainingError: Weights are missing, teachers do not fit, or there is nothing to train on or
             to validate with.
-        ModelError, CardMismatch, ModelNotTrusted: A teacher cannot be loaded.
+        ModelError, CardMismatch, ModelNotTrusted: A model that it takes from cannot be loaded.
         BadTable, InputError: The data set is not measured, or cannot be split.
         StorageError: The run's folder cannot be made.
     """
@@ -74,6 +74,7 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
     if rows["label"].nunique() < 2:
         raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
     teacher_of(recipe, in_label_order(rows["label"]))
+    start_of(recipe)
     return new_run(
         name or recipe.title or recipe.name,
         owner_hash=owner_hash(owner),
@@ -203,6 +204,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         data,
         run.folder,
         teacher=teacher_of(recipe, data.labels),
+        start=start_of(recipe),
         on_epoch=on_epoch,
         on_step=tell_steps,
         should_stop=run.should_stop,

@@ -9,9 +9,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import streamlit as st
 import yaml
 
+from emotion_core.cards import KERAS_FILE
 from emotion_core.errors import TrainingError
 from emotion_core.texts import say
-from emotion_core.training.recipe import Recipe, parse_recipe
+from emotion_core.training.recipe import MODEL_WEIGHTS, Recipe, parse_recipe
+
+from . import resources
 
 #: Asked above the form, or following from what is asked.
 _NOT_HERE = ("name", "title", "source", "stages")
@@ -56,8 +59,11 @@ def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> An
     options = [one for one in get_args(kind) if one is not NoneType]
     is_union = get_origin(kind) in (UnionType, Union)
     if name == "weights":  # a path of the server is nothing that a page may ask for
-        choices = ["none", "pretrained"]
-        return st.selectbox(name, choices, index=choices.index(value), help=text, key=key)
+        held = [entry.card for entry in resources.models() if entry.card]
+        startable = [f"{MODEL_WEIGHTS}{card.id}" for card in held if KERAS_FILE in card.files]
+        choices = ["none", "pretrained", *startable]
+        index = choices.index(value) if value in choices else 0
+        return st.selectbox(name, choices, index=index, help=text, key=key)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
         return st.selectbox(name, choices, index=choices.index(value), help=text, key=key)
