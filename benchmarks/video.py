@@ -30,7 +30,7 @@ from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.registry import load_model
 from emotion_core.tracking import Smoother
-from emotion_core.types import Frame, VideoInfo
+from emotion_core.types import Frame, Scores, VideoInfo
 from emotion_core.videos import VideoTask, analyse_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +158,8 @@ def steadiness(clip: Path) -> None:
         late = 0
         for i in range(4 * rate):
             probs = happy if i < 2 * rate else sad
-            now = smoother.update(probs, probs.argmax(axis=1), np.array([rate]), i / rate)
+            scores = Scores(probs, model.labels)
+            now = smoother.update(scores, probs.argmax(axis=1), np.array([rate]), i / rate)
             late += i >= 2 * rate and now.class_id[0] != 6
         print(f"happy becomes sad, {rate} fps: the label follows after {(late + 1) / rate:.2f} s")
 
