@@ -40,6 +40,7 @@ CHANGES: dict[str, Sequence[str]] = {
     "squeeze and excitation": ("options.reduction=8",),
     "logit adjustment 0.5": ("loss.logit_adjustment=0.5",),
     "rarer labels drawn more, 0.5": ("evenness=0.5",),
+    "FER2013's labels beside, 0.3": ("loss.given_weight=0.3",),
     "inner 40 of 48 px": ("options.trim=4",),
     "no weight average": ("average=0",),
     "no erasing": ("augmentation.erase=0",),

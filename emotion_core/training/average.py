@@ -1,7 +1,6 @@
 """The moving average of the weights, which is what is evaluated and kept."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -40,13 +39,3 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
             keep * old + (1 - keep) * new
             for old, new in zip(self.values, self.model.get_weights(), strict=True)
         ]
-
-    @contextmanager
-    def applied(self, model: Any) -> Iterator[None]:
-        """Within the block `model` has the averaged weights."""
-        current = model.get_weights()
-        model.set_weights(self.values)
-        try:
-            yield
-        finally:
-            model.set_weights(current)

@@ -45,6 +45,8 @@ class Examples:
         is_clear: bool (n,), the faces whose label is clear enough to count as right or wrong;
             None means all.
         names: What each face is called, such as its path; empty for none.
+        given: float32 (n, m), a distribution over the labels as they were first given, where these
+            are others than the targets'; or None.
     """
 
     images: NDArray[np.uint8] | Rows
@@ -52,6 +54,7 @@ class Examples:
     affect: NDArray[np.float32] | None = None
     is_clear: NDArray[np.bool_] | None = None
     names: tuple[str, ...] = ()
+    given: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -82,9 +85,15 @@ class Examples:
         Raises:
             TrainingError: An output has no targets here.
         """
-        if "affect" in names and self.affect is None:
-            raise TrainingError("These examples have no valence and arousal.")
-        return [self.affect if name == "affect" else self.targets for name in names]  # type: ignore[misc]
+        held = {"affect": self.affect, "given": self.given}
+        found = []
+        for name in names:
+            targets = held.get(name, self.targets)
+            if targets is None:
+                told = {"affect": "valence and arousal", "given": "labels given before the votes"}
+                raise TrainingError(f"These examples have no {told[name]}.")
+            found.append(targets)
+        return found
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,12 @@ class TrainingData:
                 f"No face to train on is labelled {', '.join(empty)}. Add some, or leave the "
                 "label out."
             )
+
+
+def label_prior(targets: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the share of each label, float64 (k,), never quite 0."""
+    shares = targets.mean(axis=0, dtype=np.float64)
+    return np.asarray(np.maximum(shares / shares.sum(), 1e-6), np.float64)
 
 
 def class_weights(targets: NDArray[np.float32]) -> NDArray[np.float32]:

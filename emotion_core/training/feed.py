@@ -39,7 +39,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._recipe, self._augmentation = recipe, recipe.augmentation_of(epoch)
         self._teacher = teacher
         self._batch = min(recipe.batch, len(examples))
-        self._targets = examples.outputs(recipe.outputs)
+        self._targets = examples.outputs(recipe.trained_outputs)
         self._weights: NDArray[np.float32] | None = None
         if recipe.loss.class_weights == "balanced":
             self._weights = class_weights(examples.targets)
@@ -65,7 +65,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         loss = self._recipe.loss
         targets = [
             self._taught(held[rows], changed, random) if name == EMOTION else held[rows]
-            for name, held in zip(self._recipe.outputs, self._targets, strict=True)
+            for name, held in zip(self._recipe.trained_outputs, self._targets, strict=True)
         ]
         faces = changed.astype(np.float32)
         ways = [(mix_up, loss.mixup)] if loss.mixup else []

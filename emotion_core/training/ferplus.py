@@ -1,5 +1,7 @@
 """FER2013 with the votes of FER+, as the shipped models are trained on it."""
 
+import numpy as np
+
 from ..datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -8,6 +10,7 @@ from ..datasets.fer2013 import (
     majority_labels,
     validation_faces,
 )
+from ..labels import FER2013
 from .examples import Examples, TrainingData
 
 ABOUT = {
@@ -48,4 +51,5 @@ def _examples(faces: VotedFaces) -> Examples:
         faces.images[usable][..., None],
         targets[usable],
         is_clear=(majority_labels(faces.votes) >= 0)[usable],
+        given=np.eye(len(FER2013), dtype=np.float32)[faces.labels[usable]],
     )

@@ -18,11 +18,11 @@ from ..files import write_json
 from .average import WeightAverage
 from .board import log_epoch
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
-from .examples import Examples, TrainingData
+from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher, answers_of
 from .hardware import policy_for, strategy
 from .rates import RateControl, is_stalled
-from .recipe import EMOTION, Recipe, Stage, is_better, parse_recipe
+from .recipe import AFFECT, EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
 from .weights import load_weights, put_weights
 from .zoo import build_network
 from .zoo.heads import backbone_layers
@@ -69,7 +69,7 @@ def train(
         recipe,
         data.train,
         folder,
-        measure=lambda model: measure_epoch(model, data.val, recipe.outputs),
+        measure=lambda model: measure_epoch(model, data.val, recipe.trained_outputs),
         teacher=teacher,
         start=start,
         on_epoch=on_epoch,
@@ -122,12 +122,15 @@ def fit_network(
         )
         loop.run()
     final = build_model(recipe, examples.targets.shape[1])
-    put_weights(final, loop.best)
+    put_weights(final, loop.served)
     return final, loop.state
 
 
-def build_model(recipe: Recipe, classes: int, *, precision: str = "float32") -> Any:
-    """Return the recipe's network with seeded random weights, ready to answer."""
+def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str = "float32") -> Any:
+    """Return the recipe's network with seeded random weights, ready to answer.
+
+    With `given`, it has the head for so many labels as they were first given, too.
+    """
     before = keras.mixed_precision.dtype_policy()
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_dtype_policy(precision)
@@ -137,7 +140,8 @@ def build_model(recipe: Recipe, classes: int, *, precision: str = "float32") -> 
             input_px=recipe.crop.side_px,
             channels=recipe.crop.channels,
             classes=classes,
-            outputs=recipe.outputs,
+            outputs=recipe.trained_outputs if given else recipe.outputs,
+            given=given,
             head=recipe.head,
             **recipe.options,
         )
@@ -188,7 +192,13 @@ class _Loop:
         self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
         self._watch = _Watch(on_step, should_stop)
         classes = examples.targets.shape[1]
-        self._model = build_model(recipe, classes, precision=policy_for(recipe.precision))
+        examples.outputs(recipe.trained_outputs)  # refused before anything is built
+        given = 0
+        if recipe.loss.given_weight and examples.given is not None:
+            given = examples.given.shape[1]
+        self._model = build_model(
+            recipe, classes, given=given, precision=policy_for(recipe.precision)
+        )
         self._held = load_checkpoint(folder / "checkpoints")
         if self._held is None:
             load_weights(self._model, recipe, start=start)
@@ -197,6 +207,12 @@ class _Loop:
         put_weights(self._model, self._held.weights)
         self.best, self.state = list(self._held.best), self._held.state
         self._average = WeightAverage(recipe.average, self._held.average, self.state.averaged_steps)
+
+    @property
+    def served(self) -> list[Any]:
+        """The best weights without those of the head that exists in training alone."""
+        pairs = zip(self._model.weights, self._at_data_prior(self.best), strict=True)
+        return [value for held, value in pairs if held.path.split("/")[0] != GIVEN]
 
     def run(self) -> None:
         """Go through what is left of the stages."""
@@ -230,10 +246,14 @@ class _Loop:
         _set_trainable(self._model, stage)
         self._model.compile(
             _optimizer(stage),
-            [_loss(name, self._recipe, self._examples) for name in self._recipe.outputs],
+            [_loss(name, self._recipe, self._examples) for name in self._recipe.trained_outputs],
             loss_weights=[
-                1.0 if name == EMOTION else self._recipe.loss.affect_weight
-                for name in self._recipe.outputs
+                {
+                    EMOTION: 1.0,
+                    AFFECT: self._recipe.loss.affect_weight,
+                    GIVEN: self._recipe.loss.given_weight,
+                }[name]
+                for name in self._recipe.trained_outputs
             ],
             # XLA on the CPU takes a third more time a step than oneDNN without it
             jit_compile=False,
@@ -293,12 +313,30 @@ class _Loop:
 
     @contextmanager
     def _shown_weights(self) -> Iterator[list[Any]]:
-        """Within the block the model has the weights that are measured and kept."""
-        if not self._recipe.average:
-            yield self._model.get_weights()
-            return
-        with self._average.applied(self._model):
-            yield self._average.values
+        """Within the block the model has the weights that are measured; yields those to keep."""
+        current = self._model.get_weights()
+        kept = self._average.values if self._recipe.average else current
+        self._model.set_weights(self._at_data_prior(kept))
+        try:
+            yield kept
+        finally:
+            self._model.set_weights(current)
+
+    def _at_data_prior(self, values: list[Any]) -> list[Any]:
+        """Return weights with which the network answers at the prior of the training data.
+
+        With adjusted logits it learns to answer as if labels were less uneven; the difference is a
+        constant in the bias of its last layer.
+        """
+        strength = self._recipe.loss.logit_adjustment
+        if not strength or EMOTION not in self._recipe.outputs:
+            return values
+        shift = np.log(label_prior(self._examples.targets)) * strength
+        paths = [held.path for held in self._model.weights]
+        return [
+            value + shift.astype(np.float32) if path == f"{EMOTION}/bias" else value
+            for path, value in zip(paths, values, strict=True)
+        ]
 
     def _keep_best(self, row: dict[str, float], weights: list[Any]) -> None:
         monitor = self._recipe.monitor
@@ -388,12 +426,11 @@ def _optimizer(stage: Stage) -> Any:
 
 
 def _loss(name: str, recipe: Recipe, examples: Examples) -> Any:
-    if name != EMOTION:
+    if name == AFFECT:
         return "mean_squared_error"
-    if not recipe.loss.logit_adjustment:
+    if name == GIVEN or not recipe.loss.logit_adjustment:
         return "categorical_crossentropy"
-    shares = examples.targets.mean(axis=0)
-    prior = np.maximum(shares / shares.sum(), 1e-6) ** recipe.loss.logit_adjustment
+    prior = label_prior(examples.targets) ** recipe.loss.logit_adjustment
 
     def adjusted_crossentropy(target: Any, probs: Any) -> Any:
         tilted = probs * ops.cast(ops.array(prior), probs.dtype)

@@ -15,6 +15,8 @@ from .augment import Augmentation
 from .settings import above_zero, number, read_settings
 
 EMOTION, AFFECT = "emotion", "affect"
+#: An output that exists in training alone: the labels as they were first given.
+GIVEN = "given"
 #: Begins the weights of a recipe that starts from a model; its id follows.
 MODEL_WEIGHTS = "model:"
 #: The rule that reads most of the pasted validation faces right: python -m benchmarks.crop_fit.
@@ -142,6 +144,7 @@ class Loss:
         class_weights: `balanced` weighs each face by how rare its label is.
         logit_adjustment: Exponent of the labels' shares that the network's answer is multiplied
             by in training (Menon et al. 2020, arXiv 2007.07314); 0 = none, 1 = fully balanced.
+            What is measured and kept answers at the prior of the data again.
         mixup: Alpha of the Beta distribution of mixup (Zhang et al. 2017, arXiv 1710.09412);
             0 = none.
         cutmix: Alpha of the Beta distribution of CutMix (Yun et al. 2019, arXiv 1905.04899);
@@ -149,6 +152,8 @@ class Loss:
         teaching: Share of each target that is what the recipe's teachers say of the face as it was
             changed (Hinton et al. 2015, arXiv 1503.02531; Beyer et al. 2021, arXiv 2106.05237).
         affect_weight: Weight of the squared error beside the cross-entropy.
+        given_weight: Weight of a second head, in training alone, that learns the labels as they
+            were first given beside the votes, such as FER2013's; 0 = no such head.
     """
 
     soft_votes: bool = True
@@ -160,6 +165,7 @@ class Loss:
     cutmix: float = number(0.0, low=0, high=10)
     teaching: float = number(0.5, low=0, high=1)
     affect_weight: float = number(1.0, low=0)
+    given_weight: float = number(0.0, low=0, high=10)
 
 
 @dataclass(frozen=True)
@@ -260,6 +266,11 @@ class Recipe:
                     f"The recipe's {name} is {figure}, which is not measured for the outputs "
                     f"{list(self.outputs)}; choose one of {sorted(figures)}."
                 )
+
+    @property
+    def trained_outputs(self) -> tuple[str, ...]:
+        """What the network answers while it is trained."""
+        return (*self.outputs, GIVEN) if self.loss.given_weight else self.outputs
 
     @property
     def epochs(self) -> int:

@@ -1,5 +1,7 @@
 """What a network is fed with and what it minimises: smoothing, weights, mixup, adjusted logits."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,67 @@ def test_adjusted_logits_are_the_prior_times_the_answer() -> None:
     expected = -(truth * np.log(tilted)).sum(axis=1)
     assert keras.ops.convert_to_numpy(loss(truth, probs)) == pytest.approx(expected, abs=1e-5)
     assert _loss("emotion", recipe(), examples) == "categorical_crossentropy"
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_network_with_adjusted_logits_answers_at_the_prior_of_the_data(
+    tmp_path: Path, average: float
+) -> None:
+    from emotion_core.training.feed import answers_of
+    from emotion_core.training.fit import fit_network, measure_epoch
+
+    alike = np.repeat(FACES[:1], 100, axis=0)
+    targets = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]
+    examples = Examples(alike, targets)
+    chosen = parse_recipe(
+        tiny(
+            epochs=60,
+            options={"widths": [4, 8], "depths": [1, 1], "dropout": 0},
+            head={"dropout": 0},
+            monitor="val_loss",
+            batch=50,
+            average=average,
+            augmentation={},
+            crop={"margin": 1.0, "side_px": 8, "channels": 1},
+            loss={"logit_adjustment": 1.0},
+        )
+    )
+    model, state = fit_network(
+        chosen,
+        examples,
+        tmp_path,
+        measure=lambda now: measure_epoch(now, examples, ("emotion",)),
+    )
+    # nothing can be learned from one face but how frequent the labels are
+    assert answers_of(model, alike)[0].mean(axis=0) == pytest.approx([0.9, 0.1], abs=0.01)
+    assert state.history[-1]["val_accuracy"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_second_head_learns_the_labels_as_given_and_is_left_out(tmp_path: Path) -> None:
+    from emotion_core.training.fit import build_model, fit_network
+
+    given = np.eye(3, dtype=np.float32)[np.arange(12) % 3]
+    examples = Examples(FACES, TARGETS, given=given)
+    small = {"crop": {"margin": 1.0, "side_px": 8, "channels": 1}, "augmentation": {}, "batch": 6}
+    alone, beside = (
+        parse_recipe(tiny(epochs=2, average=0, loss={"given_weight": weight}, **small))
+        for weight in (0.0, 0.5)
+    )
+    (_, (emotion, second)), *_ = batches(beside, examples)
+    assert emotion.shape == (6, 2)
+    assert second.shape == (6, 3)
+    plain, _ = fit_network(alone, examples, tmp_path / "alone")
+    model, state = fit_network(beside, examples, tmp_path / "beside")
+    assert [output.shape[-1] for output in model.outputs] == [2]
+    assert model.count_params() == plain.count_params() == build_model(alone, 2).count_params()
+    gaps = [
+        np.abs(one - other).max()
+        for one, other in zip(model.get_weights(), plain.get_weights(), strict=True)
+    ]
+    assert max(gaps) > 1e-4, "the second head changes what the backbone learns"
+    assert state.epoch == 2
+    with pytest.raises(TrainingError, match="no labels given before the votes"):
+        fit_network(beside, Examples(FACES, TARGETS), tmp_path / "none")
 
 
 def test_rows_of_an_array_are_read_when_they_are_wanted() -> None:

@@ -31,6 +31,7 @@ def build_network(
     classes: int,
     channels: int = 1,
     outputs: tuple[str, ...] = (EMOTION,),
+    given: int = 0,
     head: Head = PLAIN_HEAD,
     **options: object,
 ) -> Any:
@@ -41,7 +42,8 @@ def build_network(
         input_px: Side of the square pictures.
         classes: Number of labels.
         channels: 1 = grey, 3 = RGB.
-        outputs: `emotion`, `affect` or both, in this order.
+        outputs: `emotion`, `affect` or both, in this order; `given` behind them in training.
+        given: Number of the labels of `given`.
         head: What stands on the backbone.
         options: What its `features` function takes.
 
@@ -59,4 +61,4 @@ def build_network(
         x = NETWORKS[name](pixels, **options)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"The network {name!r} cannot be built: {error}.") from error
-    return keras.Model(pixels, attach_heads(x, head, classes=classes, outputs=outputs))
+    return keras.Model(pixels, attach_heads(x, head, classes=classes, outputs=outputs, given=given))

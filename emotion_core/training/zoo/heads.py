@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers
 
-from ..recipe import AFFECT, EMOTION, Head
+from ..recipe import AFFECT, EMOTION, GIVEN, Head
 
 _POOLING = {
     "avg": layers.GlobalAveragePooling2D,
@@ -14,14 +14,17 @@ _POOLING = {
 #: The layer between backbone and head.
 POOL = "pool"
 #: Layers of the head, by how their names begin; all others are backbone.
-HEAD_NAMES = (POOL, "head_", EMOTION, AFFECT)
+HEAD_NAMES = (POOL, "head_", EMOTION, AFFECT, GIVEN)
 
 
-def attach_heads(x: Any, head: Head, *, classes: int, outputs: tuple[str, ...]) -> Any:
+def attach_heads(
+    x: Any, head: Head, *, classes: int, outputs: tuple[str, ...], given: int = 0
+) -> Any:
     """Return the outputs on features (n, h, w, c) or (n, c): one tensor, or a list in order.
 
     `emotion` is a softmax over the classes, (n, classes); `affect` is linear, valence and arousal
-    (n, 2). Both are float32 whatever the precision of the rest.
+    (n, 2); `given` is a softmax over so many labels as they were first given, (n, given). All are
+    float32 whatever the precision of the rest.
     """
     if len(x.shape) == 4:
         x = _POOLING[head.pooling](name=POOL)(x)
@@ -34,6 +37,7 @@ def attach_heads(x: Any, head: Head, *, classes: int, outputs: tuple[str, ...]) 
         EMOTION: lambda: layers.Dense(
             classes, activation="softmax", dtype="float32", kernel_initializer=start, name=EMOTION
         ),
+        GIVEN: lambda: layers.Dense(given, activation="softmax", dtype="float32", name=GIVEN),
         AFFECT: lambda: layers.Dense(2, dtype="float32", kernel_initializer=start, name=AFFECT),
     }
     answers = [made[name]()(x) for name in outputs]
