@@ -232,10 +232,15 @@ def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_pat
     assert set(BENCHMARKS) == {"ferplus", "fer2013", "film", "photos"}
 
 
+#: How far a figure may be off on another processor: 0.1 point of accuracy; where a single face of a
+#: rare expression weighs more than that (contempt, n 13 and 16, one of eight recalls), that face.
+NEAR = {"accuracy": 0.001, "subtle": 0.0025, "mean_recall": 0.01, "ece": 0.002}
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_cards_say_what_the_shipped_files_score(test_data: Path, split: str) -> None:
-    """To 0.1 point, at both priors: accuracy, mean recall, ECE."""
+    """At both priors: accuracy to 0.1 point, mean recall, ECE."""
     ids = [entry.id for entry in list_models()]
     models: list[Recognizer] = [load_model(one, prior="data") for one in ids]
     data = test_data / "fer2013" / "fer2013.npz"
@@ -247,14 +252,14 @@ def test_cards_say_what_the_shipped_files_score(test_data: Path, split: str) -> 
             row, held = table.loc[(model.id, prior)], metrics[key]
             assert held["n"] == found.n["faces"]
             for name, kept in (("accuracy",) * 2, ("mean_recall",) * 2, ("ece", "ece_15_bins")):
-                assert row[name] == pytest.approx(held[kept], abs=0.001), (model.id, prior, name)
+                assert row[name] == pytest.approx(held[kept], abs=NEAR[name]), (model.id, name)
         if split == "test":
             assert found.n == metrics["benchmarks"]["ferplus"]["n"]
             for row in metrics["benchmarks"]["ferplus"]["rows"]:
                 if not row["mirrored"]:
                     expected = table.loc[(model.id, row["prior"])]
                     for name in ("accuracy", "subtle", "mean_recall", "ece"):
-                        assert row[name] == pytest.approx(expected[name], abs=0.001)
+                        assert row[name] == pytest.approx(expected[name], abs=NEAR[name])
 
 
 @pytest.mark.data
@@ -266,7 +271,8 @@ def test_cards_say_what_is_read_end_to_end(test_data: Path, name: str) -> None:
     kept = model.card.metrics["benchmarks"][name]
     assert found.n == kept["n"]
     for row, expected in zip(kept["rows"], found.of(model.id)["rows"], strict=True):
-        assert row["accuracy"] == pytest.approx(expected["accuracy"], abs=0.005)
+        one_face = 1.1 / found.n["faces"]  # another processor may see a borderline face otherwise
+        assert row["accuracy"] == pytest.approx(expected["accuracy"], abs=max(0.001, one_face))
 
 
 @pytest.mark.data
