@@ -27,9 +27,13 @@ bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of y
 	$(RUN) -m benchmarks.photo
 	$(RUN) -m benchmarks.video --live $(if $(CLIP),--clip $(CLIP))
 
-models: env         ## train the shipped models again (hours); DATA=fer2013.npz if not in the work folder
+models: env         ## train the shipped models again (hours) and measure them; DATA=fer2013.npz
+	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }
 	for recipe in vgg-s vgg-xs se-resnet-s; do \
-	  $(RUN) -m emotion_core train $$recipe --ferplus $(if $(DATA),--data $(DATA)) --out models || exit 1; \
+	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out models || exit 1; \
+	done
+	for benchmark in ferplus fer2013; do \
+	  $(RUN) -m emotion_core evaluate --benchmark $$benchmark --data $(DATA) --keep || exit 1; \
 	done
 
 env:
