@@ -1,6 +1,6 @@
 """What a benchmark gives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..classify import Recognizer, balanced_scores
+from ..classify import Classifier, Recognizer, balanced_scores
 from ..committee import Vote
 from ..labels import canonical_name
 from ..types import Scores
+from .peers import PEERS
 
 OnProgress = Callable[[int, int], None]
 
@@ -27,14 +28,17 @@ class Benchmark:
         rule: What counts as right, in words.
         n: How many faces each figure is about.
         table: A row per model, prior and mirror image: `model`, `prior`, `mirrored`, then figures.
-        peers: What others reach on the same faces: `model`, figures and `source`.
     """
 
     name: str
     rule: str
     n: dict[str, int]
     table: pd.DataFrame
-    peers: pd.DataFrame
+
+    @property
+    def peers(self) -> pd.DataFrame:
+        """What others reach on the same faces: `model`, figures and `source`."""
+        return PEERS[self.name]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -56,11 +60,29 @@ class Benchmark:
 Run = Callable[[Path, Sequence[Recognizer], str, OnProgress | None], Benchmark]
 
 
-def at_priors(recognizer: Recognizer, scores: Sequence[Scores]) -> dict[str, Vote]:
-    """Return the vote at each prior, from one `Scores` per member at the data's."""
-    cards = [member.card for member in recognizer.members]
-    tilted = [balanced_scores(one, card) for one, card in zip(scores, cards, strict=True)]
-    return {"data": recognizer.fuse(scores), "balanced": recognizer.fuse(tilted)}
+def networks_of(recognizers: Sequence[Recognizer]) -> dict[str, Classifier]:
+    """Return the networks that are asked, by id; one that several ask stands once."""
+    return {member.card.id: member for one in recognizers for member in one.members}
+
+
+def votes_of(
+    recognizers: Sequence[Recognizer], read: Mapping[tuple[str, bool], Scores]
+) -> Iterator[tuple[dict[str, Any], Vote]]:
+    """Yield how a row of the table begins, and what a recogniser says there: at both priors,
+    without and with the mirror image.
+
+    Args:
+        recognizers: Models and committees.
+        read: What each network says at the data's prior, by id and mirror image.
+    """
+    for recognizer in recognizers:
+        cards = [member.card for member in recognizer.members]
+        for flip in (False, True):
+            plain = [read[card.id, flip] for card in cards]
+            tilted = [balanced_scores(one, card) for one, card in zip(plain, cards, strict=True)]
+            for prior, scores in (("data", plain), ("balanced", tilted)):
+                row = {"model": recognizer.id, "prior": prior, "mirrored": flip}
+                yield row, recognizer.fuse(scores)
 
 
 def among(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:

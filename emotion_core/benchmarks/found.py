@@ -19,8 +19,7 @@ from ..labels import FER2013, LabelSet, canonical_name
 from ..media.photo import decode_photo, load_bytes
 from ..texts import say
 from ..types import Scores
-from .contract import Benchmark, OnProgress, among, at_priors, share
-from .peers import FILM_PEERS, NO_PEERS
+from .contract import Benchmark, OnProgress, among, networks_of, share, votes_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def film(
     """
     table = _table(data / "labels.csv", ("image", "emotion"))
     grouped = table.groupby("image", sort=False)["emotion"].agg(lambda names: "/".join(names))
-    return _measured("film", data, grouped, recognizers, on_progress, FILM_PEERS)
+    return _measured("film", data, grouped, recognizers, on_progress)
 
 
 def photos(
@@ -59,7 +58,7 @@ def photos(
     table = _table(data / "manifest.csv", ("file", "expected_emotion"))
     table = table[table["expected_emotion"].fillna("") != ""]
     chosen = table.set_index("file")["expected_emotion"]
-    return _measured("photos", data, chosen, recognizers, on_progress, NO_PEERS)
+    return _measured("photos", data, chosen, recognizers, on_progress)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -76,13 +75,12 @@ def _measured(
     emotions: "pd.Series[str]",
     recognizers: Sequence[Recognizer],
     on_progress: OnProgress | None,
-    peers: pd.DataFrame,
 ) -> Benchmark:
     pictures = [
         Named(folder / str(path), tuple(canonical_name(one) or one for one in text.split("/")))
         for path, text in emotions.items()
     ]
-    networks = {member.card.id: member for one in recognizers for member in one.members}
+    networks = networks_of(recognizers)
     read: dict[tuple[str, bool], list[NDArray[np.float32]]] = {
         (key, flip): [] for key in networks for flip in (False, True)
     }
@@ -113,16 +111,12 @@ def _measured(
     }
     labels = [label for label in FER2013 if any(label in one.accepted for one in pictures)]
     rows: list[dict[str, Any]] = []
-    for recognizer in recognizers:
-        for flip in (False, True):
-            scores = [held[member.card.id, flip] for member in recognizer.members]
-            for prior, vote in at_priors(recognizer, scores).items():
-                answers = np.full(len(pictures), -1)
-                answers[is_found] = among(vote, FER2013).argmax(axis=1)
-                row = {"model": recognizer.id, "prior": prior, "mirrored": flip}
-                rows.append({**row, **_figures(pictures, answers, labels)})
+    for row, vote in votes_of(recognizers, held):
+        answers = np.full(len(pictures), -1)
+        answers[is_found] = among(vote, FER2013).argmax(axis=1)
+        rows.append({**row, **_figures(pictures, answers, labels)})
     n = {"faces": len(pictures), "found": int(is_found.sum()), "refused": refused}
-    return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows), peers)
+    return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows))
 
 
 def _figures(

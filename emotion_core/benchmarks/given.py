@@ -21,12 +21,11 @@ from ..datasets.fer2013 import (
     subtle_labels,
     validation_faces,
 )
-from ..errors import CardMismatch
+from ..errors import CardMismatch, InputError
 from ..labels import FER2013, LabelSet
 from ..texts import say
 from ..types import Scores
-from .contract import Benchmark, OnProgress, among, at_priors, share
-from .peers import FER2013_PEERS, FERPLUS_PEERS
+from .contract import Benchmark, OnProgress, among, networks_of, share, votes_of
 
 #: Faces that are read between two steps of the progress.
 _PART = 512
@@ -45,12 +44,15 @@ def ferplus(
 
     Raises:
         BadTable: The file is not such a set.
+        InputError: The split has no faces, or none with votes.
         CardMismatch: A model takes other pictures.
     """
     faces = _faces(data, split)
     targets, truth = emotion_targets(faces.votes), majority_labels(faces.votes)
     subtle = subtle_labels(faces.votes)
     is_clear, is_voted, is_subtle = truth >= 0, targets.any(axis=1), subtle >= 0
+    if not is_clear.any():
+        raise InputError(say("error.benchmark_empty", name=data.name, split=split))
     plurality = targets.argmax(axis=1)
     rows: list[dict[str, Any]] = []
     for row, vote in _votes(faces, recognizers, on_progress):
@@ -74,7 +76,7 @@ def ferplus(
         )
     n = {"faces": int(is_clear.sum()), "subtle": int(is_subtle.sum())}
     n |= {"plurality": int(is_voted.sum())}
-    return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows), FERPLUS_PEERS)
+    return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows))
 
 
 def _affect_figures(probs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, float]:
@@ -116,29 +118,28 @@ def fer2013(
                 "ece": metrics.expected_calibration_error(probs, truth),
             }
         )
-    n = {"faces": len(faces)}
-    return Benchmark("fer2013", say("benchmark.fer2013"), n, pd.DataFrame(rows), FER2013_PEERS)
+    rule = say("benchmark.fer2013")
+    return Benchmark("fer2013", rule, {"faces": len(faces)}, pd.DataFrame(rows))
 
 
 def _faces(data: Path, split: str) -> VotedFaces:
     faces = load_arrays(data)
-    return validation_faces(faces) if split == "val" else faces.split(split)
+    faces = validation_faces(faces) if split == "val" else faces.split(split)
+    if not len(faces):
+        raise InputError(say("error.benchmark_empty", name=data.name, split=split))
+    return faces
 
 
 def _votes(
     faces: VotedFaces, recognizers: Sequence[Recognizer], on_progress: OnProgress | None
 ) -> Iterator[tuple[dict[str, Any], Vote]]:
-    """Yield what each recogniser says, at both priors, without and with the mirror image.
-
-    A network that several of them ask reads the faces once.
-    """
+    """Let every network read the faces once each way; yield what `votes_of` does."""
     crops = faces.images[..., None]
-    for recognizer in recognizers:
-        for member in recognizer.members:
-            rule = member.card.crop
-            if (rule.side_px, rule.channels) != crops.shape[2:]:
-                raise CardMismatch(say("error.benchmark_input", id=recognizer.id, px=rule.side_px))
-    networks = {member.card.id: member for one in recognizers for member in one.members}
+    networks = networks_of(recognizers)
+    for name, network in networks.items():
+        rule = network.card.crop
+        if (rule.side_px, rule.channels) != crops.shape[2:]:
+            raise CardMismatch(say("error.benchmark_input", id=name, px=rule.side_px))
     total, done = 2 * len(networks) * len(crops), 0
     read: dict[tuple[str, bool], Scores] = {}
     for name, network in networks.items():
@@ -151,8 +152,4 @@ def _votes(
                 if on_progress:
                     on_progress(done, total)
             read[name, flip] = Scores(np.concatenate(parts), part.labels)
-    for recognizer in recognizers:
-        for flip in (False, True):
-            scores = [read[member.card.id, flip] for member in recognizer.members]
-            for prior, vote in at_priors(recognizer, scores).items():
-                yield {"model": recognizer.id, "prior": prior, "mirrored": flip}, vote
+    yield from votes_of(recognizers, read)

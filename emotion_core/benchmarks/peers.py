@@ -6,7 +6,7 @@ import pandas as pd
 _MEASURED = "measured 2026-11-20"
 _PUBLISHED = "published, not measured"
 
-FERPLUS_PEERS = pd.DataFrame(
+_FERPLUS = pd.DataFrame(
     [
         {"model": "fer (58 k)", "accuracy": 0.670, "plurality_accuracy": 0.631, "ece": 0.057},
         {"model": "fer, mirrored", "accuracy": 0.684, "plurality_accuracy": 0.640, "ece": 0.037},
@@ -26,7 +26,7 @@ FERPLUS_PEERS = pd.DataFrame(
     ]
 ).assign(source=_MEASURED)
 
-FER2013_PEERS = pd.DataFrame(
+_FER2013 = pd.DataFrame(
     [
         {"model": "fer (58 k)", "accuracy": 0.658, "mean_recall": 0.639, "source": _MEASURED},
         {"model": "fer, mirrored", "accuracy": 0.669, "mean_recall": 0.645, "source": _MEASURED},
@@ -50,10 +50,14 @@ FER2013_PEERS = pd.DataFrame(
     ]
 )
 
-FILM_PEERS = pd.DataFrame(
+_FILM = pd.DataFrame(
     [{"model": "fer (58 k)", "accuracy": 0.312, "mean_recall": 0.262, "source": _MEASURED}]
 )
 
-#: By benchmark.
-PEERS = {"ferplus": FERPLUS_PEERS, "fer2013": FER2013_PEERS, "film": FILM_PEERS}
-NO_PEERS = pd.DataFrame(columns=["model", "source"])
+#: By benchmark; nobody else was measured on the photos.
+PEERS = {
+    "ferplus": _FERPLUS,
+    "fer2013": _FER2013,
+    "film": _FILM,
+    "photos": pd.DataFrame(columns=["model", "source"]),
+}

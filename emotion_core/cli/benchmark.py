@@ -10,9 +10,10 @@ from rich.table import Table
 
 from ..benchmarks import Benchmark, keep_figures, run_benchmark
 from ..classify import Recognizer
+from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
-from ..registry import list_models, load_committee, models_folder
+from ..registry import like_minded, list_models, models_folder
 from ..serving import load_recognizer
 from ..texts import say
 from .shared import cancellable, counting, quiet_natives, refusals
@@ -46,6 +47,8 @@ def show_benchmark(
         keep: Whether the cards of the models get their figures.
     """
     with refusals(), cancellable(), quiet_natives() as terminal:
+        if keep and split != "test":
+            raise InputError(say("error.benchmark_keep", split=split))
         recognizers = _recognizers(models or _shipped(), vote)
         with counting("faces", terminal) as tell:
             found = run_benchmark(name, data, recognizers, split=split, on_progress=tell)
@@ -64,10 +67,12 @@ def _shipped() -> list[str]:
 
 
 def _recognizers(models: Sequence[str], vote: str) -> list[Recognizer]:
-    alone: list[Recognizer] = [load_recognizer([one], prior="data") for one in models]
-    if len(models) < 2:
+    """Return each model alone, and together those that can vote with the first."""
+    alone = [load_recognizer([one], prior="data") for one in models]
+    voters = [card.id for card in like_minded([one.members[0].card for one in alone])]
+    if len(voters) < 2:
         return alone
-    return [*alone, load_committee(list(models), vote=vote, prior="data")]
+    return [*alone, load_recognizer(voters, vote=vote, prior="data")]
 
 
 def _print(found: Benchmark) -> None:

@@ -71,7 +71,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         ways = [(mix_up, loss.mixup)] if loss.mixup else []
         ways += [(cut_mix, loss.cutmix)] if loss.cutmix else []
         if ways:
-            mix, alpha = ways[random.integers(len(ways)) if len(ways) > 1 else 0]
+            mix, alpha = ways[random.integers(len(ways))]
             faces, targets = mix(faces, targets, alpha, random)
         answer = targets[0] if len(targets) == 1 else tuple(targets)
         if self._weights is None:

@@ -192,10 +192,10 @@ class _Loop:
         self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
         self._watch = _Watch(on_step, should_stop)
         classes = examples.targets.shape[1]
-        examples.outputs(recipe.trained_outputs)  # refused before anything is built
         given = 0
-        if recipe.loss.given_weight and examples.given is not None:
-            given = examples.given.shape[1]
+        if GIVEN in recipe.trained_outputs:
+            (labels,) = examples.outputs((GIVEN,))
+            given = labels.shape[1]
         self._model = build_model(
             recipe, classes, given=given, precision=policy_for(recipe.precision)
         )

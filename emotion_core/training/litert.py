@@ -23,7 +23,7 @@ from .recipe import EMOTION
 TOLERANCE = 1e-4
 #: Weights in 8 bits may cost this share of the validation faces that are read right.
 QUANTISED_LOSS_MAX = 0.005
-_PROBE, _BATCH = 64, 16
+_BATCH = 16
 
 
 def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:

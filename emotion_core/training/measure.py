@@ -13,7 +13,7 @@ from ..affect import scores_from_affect
 from ..degrade import DEGRADATIONS, degrade
 from ..labels import LabelSet
 from ..types import Affect
-from .examples import Examples, TrainingData
+from .examples import Examples, TrainingData, label_prior
 from .recipe import AFFECT, EMOTION, Recipe
 
 #: From faces, uint8 (n, h, h, c), and `flip`, to a network's outputs.
@@ -59,7 +59,7 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     calibrated = metrics.scale_temperature(probs, temperature)
     prior = np.zeros(0)
     if EMOTION in recipe.outputs:
-        prior = data.train.targets.mean(axis=0, dtype=np.float64)
+        prior = label_prior(data.train.targets)
     else:  # a point near no label gives all of them the same
         threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
         answered = float((calibrated.max(axis=1) >= threshold).mean())

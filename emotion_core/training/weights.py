@@ -177,7 +177,8 @@ def _start_from(model: Any, path: Path, recipe: Recipe) -> None:
     if _shapes(layers[:below]) != _shapes(others[:below]):
         raise TrainingError(
             f"The weights of {recipe.weights!r} do not fit the network {recipe.network} "
-            f"{recipe.options}: its layers are others. Take that model's options."
+            f"{recipe.options}: its layers are others. Take a model of the same network and "
+            "options."
         )
     taken = len(layers) if _shapes(layers) == _shapes(others) else below
     for layer, other in zip(layers[:taken], others[:taken], strict=True):

@@ -63,16 +63,11 @@ def start_of(recipe: Recipe) -> Path | None:
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: There is no such model, or it is broken.
-        TrainingError: It has no Keras file, or is another network.
+        TrainingError: It has no Keras file.
     """
     if not recipe.weights.startswith(MODEL_WEIGHTS):
         return None
     card = verify_model(recipe.weights.removeprefix(MODEL_WEIGHTS))
     if KERAS_FILE not in card.files:
         raise TrainingError(say("error.start_without_keras", id=card.id))
-    network = card.network.partition(",")[0].strip()
-    if network != recipe.network:
-        raise TrainingError(
-            say("error.start_other_network", id=card.id, network=network, wanted=recipe.network)
-        )
     return model_folder(card.id) / KERAS_FILE

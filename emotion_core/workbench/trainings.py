@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import metrics
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
 from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
@@ -40,12 +39,15 @@ from .store import Dataset, load_dataset
 from .teaching import start_of, teacher_of
 
 if TYPE_CHECKING:
+    from ..training.examples import TrainingData
     from ..training.formats import Exported
 
 KIND, EXPORT = "train", "model-export"
 #: Forms that a finished model is written in besides its own, keys of `formats.FORMATS`; how the
 #: file's name ends. A SavedModel is a folder.
 FORMS = {"litert-int8": ".int8.tflite", "onnx": ".onnx", "savedmodel": ""}
+#: Faces that a finished network reads at once: their pictures may lie on the disk.
+_READ_AT_ONCE = 256
 OnProgress = Callable[[int, int], None]
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -214,17 +216,16 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
     if on_progress:
         on_progress(total, total)
     card = write_model(recipe, model, state, data, run.model_folder)
-    _write_report(run, recipe, card, model, data)
+    _write_report(run, card, data)
     return card
 
 
-def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -> None:
-    """Keep what the network answers on validation; every diagram is drawn from it."""
-    from ..training.feed import answers_of
-    from ..training.measure import label_probs
-
-    answers = label_probs(recipe, answers_of(model, data.val.images), data.labels)
-    probs = metrics.scale_temperature(answers, card.temperature)
+def _write_report(run: Run, card: Card, data: "TrainingData") -> None:
+    """Keep what the model as it is served answers on validation; every diagram is drawn from it."""
+    network = open_network(run.model_folder, card)
+    starts = range(0, len(data.val), _READ_AT_ONCE)
+    parts = [network.classify(data.val.images[at : at + _READ_AT_ONCE]).probs for at in starts]
+    probs = np.concatenate(parts)
     labels = np.array(data.labels, object)
     table = pd.DataFrame({"path": data.val.names, "truth": labels[data.val.truth]})
     table["is_clear"] = data.val.clear
@@ -234,7 +235,7 @@ def _write_report(run: Run, recipe: Recipe, card: Card, model: Any, data: Any) -
     file = run.model_folder / (NETWORK_FILE if NETWORK_FILE in card.files else KERAS_FILE)
     report = {
         "metrics": card.metrics,
-        "latency": measure_latency(open_network(run.model_folder, card)),
+        "latency": measure_latency(network),
         "parameters": card.parameters,
         "model_mb": round(file.stat().st_size / 1e6, 2),
         "threshold": card.threshold,

@@ -100,7 +100,7 @@ def _rows(kept: dict[str, dict[str, Any]], name: str) -> list[dict[str, Any]]:
         for row in figures[name]["rows"]
         if not row["mirrored"]
     ]
-    peers = PEERS.get(name, pd.DataFrame()).to_dict("records")
+    peers = PEERS[name].to_dict("records")
     rows += [{"model": row["model"], "source": row["source"], **row_figures(row)} for row in peers]
     return rows
 

@@ -145,6 +145,21 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+@contextmanager
+def window(chromium: Browser, scheme: str, width: int, *, height: int = 900) -> Iterator[Page]:
+    """A window in a colour scheme, `light` or `dark`, and English as in Britain."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        locale="en-GB",
+    )
+    SHOTS.mkdir(exist_ok=True)
+    try:
+        yield open_page(context)
+    finally:
+        context.close()
+
+
 def open_page(context: BrowserContext) -> Page:
     context.set_default_timeout(45_000)
     return context.new_page()

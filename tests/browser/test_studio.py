@@ -16,16 +16,15 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
 from tests.browser.conftest import (
-    SHOTS,
     Studio,
     check_look,
     download,
     no_traceback,
-    open_page,
     running_studio,
     settle,
     upload,
     visit,
+    window,
 )
 from tests.builders import encode, make_picture
 
@@ -128,47 +127,38 @@ def test_the_way_from_home_works_by_keyboard(page: Page, studio: Studio) -> None
 def test_pages_fit_their_window_and_pass_axe(
     chromium: Browser, studio: Studio, scheme: str, width: int
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB"
-    )
-    page = open_page(context)
-    SHOTS.mkdir(exist_ok=True)
-    visit(page, studio)
-    check_look(page, f"home-{scheme}-{width}")
-    page.get_by_role("button", name="Try the sample photo").click()
-    expect(page.get_by_text("looks happy")).to_be_visible()
-    page.locator(".js-plotly-plot").first.wait_for()
-    page.get_by_role("button", name="Try the sample").hover()
-    settle(page)
-    check_look(page, f"photo-{scheme}-{width}")
-    context.close()
+    with window(chromium, scheme, width) as page:
+        visit(page, studio)
+        check_look(page, f"home-{scheme}-{width}")
+        page.get_by_role("button", name="Try the sample photo").click()
+        expect(page.get_by_text("looks happy")).to_be_visible()
+        page.locator(".js-plotly-plot").first.wait_for()
+        page.get_by_role("button", name="Try the sample").hover()
+        settle(page)
+        check_look(page, f"photo-{scheme}-{width}")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 420)])
 def test_models_are_looked_into_and_measured(
     chromium: Browser, studio: Studio, scheme: str, width: int
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 1000}, color_scheme=scheme, locale="en-GB"
-    )
-    page = open_page(context)
-    visit(page, studio)
-    page.get_by_role("button", name="Look into the models").click()
-    expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
-    settle(page)
-    check_look(page, f"models-{scheme}-{width}")
-    page.get_by_role("button", name="Open", exact=True).first.click()
-    expect(page.get_by_text("Known failures")).to_be_visible()
-    page.locator(".js-plotly-plot").nth(2).wait_for()
-    page.get_by_role("button", name="Measure here").click()
-    expect(page.get_by_text("95th percentile")).to_be_visible()
-    settle(page)
-    check_look(page, f"model-{scheme}-{width}")
-    assert "Not allowed" in download(page, "Card as Markdown").decode()
-    page.get_by_role("button", name="All models").click()
-    expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
-    no_traceback(page)
-    context.close()
+    with window(chromium, scheme, width, height=1000) as page:
+        visit(page, studio)
+        page.get_by_role("button", name="Look into the models").click()
+        expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
+        settle(page)
+        check_look(page, f"models-{scheme}-{width}")
+        page.get_by_role("button", name="Open", exact=True).first.click()
+        expect(page.get_by_text("Known failures")).to_be_visible()
+        page.locator(".js-plotly-plot").nth(2).wait_for()
+        page.get_by_role("button", name="Measure here").click()
+        expect(page.get_by_text("95th percentile")).to_be_visible()
+        settle(page)
+        check_look(page, f"model-{scheme}-{width}")
+        assert "Not allowed" in download(page, "Card as Markdown").decode()
+        page.get_by_role("button", name="All models").click()
+        expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
+        no_traceback(page)
 
 
 def test_the_server_never_loads_tensorflow_and_talks_to_nobody(

@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.videos import VideoTask, analyse_video
 from tests.browser.conftest import (
-    SHOTS,
     Studio,
     check_look,
     download,
@@ -21,6 +20,7 @@ from tests.browser.conftest import (
     settle,
     upload,
     visit,
+    window,
 )
 
 pytestmark = pytest.mark.browser
@@ -190,14 +190,9 @@ def test_a_path_under_the_roots_is_read_and_another_is_not(
 def test_the_video_page_fits_and_passes_axe(
     chromium: Browser, studio: Studio, scheme: str, width: int
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB"
-    )
-    page = open_page(context)
-    SHOTS.mkdir(exist_ok=True)
-    visit(page, studio, "video")
-    check_look(page, f"video-empty-{scheme}-{width}")
-    page.get_by_role("button", name="Try the sample").click()
-    wait_for_result(page)
-    check_look(page, f"video-{scheme}-{width}")
-    context.close()
+    with window(chromium, scheme, width) as page:
+        visit(page, studio, "video")
+        check_look(page, f"video-empty-{scheme}-{width}")
+        page.get_by_role("button", name="Try the sample").click()
+        wait_for_result(page)
+        check_look(page, f"video-{scheme}-{width}")

@@ -1,0 +1,89 @@
+"""What a training leaves: files that answer as the network does, and a card."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_core.errors import TrainingError
+from emotion_core.training.ferplus import ferplus_data
+from emotion_core.training.recipe import parse_recipe
+from tests.builders import make_voted_faces
+from tests.training.test_training import tiny
+
+
+def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
+    from emotion_core.cards import read_card
+    from emotion_core.classify import LiteRTClassifier
+    from emotion_core.training.export import write_model
+    from emotion_core.training.feed import answers_of
+    from emotion_core.training.fit import train
+
+    data = ferplus_data(make_voted_faces(400))
+    recipe = parse_recipe(tiny(epochs=6))
+    model, state = train(recipe, data, tmp_path / "run")
+    assert state.epoch == 6
+    assert state.best_score > 0.9
+    assert state.best_score == max(row["val_accuracy"] for row in state.history)
+    card = write_model(recipe, model, state, data, tmp_path / "model")
+    assert card == read_card(tmp_path / "model" / "card.json")
+    assert card.metrics["test"]["accuracy"] > 0.9
+    assert "Not allowed" in (tmp_path / "model" / "CARD.md").read_text()
+    classifier = LiteRTClassifier(tmp_path / "model" / "model.tflite", card)
+    from emotion_core.metrics import scale_temperature
+
+    assert data.test is not None
+    test = data.test.images
+    expected = scale_temperature(answers_of(model, test)[0], card.temperature)
+    assert classifier.classify(test).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
+    from emotion_core.classify import LiteRTClassifier
+    from emotion_core.metrics import scale_temperature
+    from emotion_core.training import export, litert
+    from emotion_core.training.export import write_model
+    from emotion_core.training.feed import answers_of
+    from emotion_core.training.fit import train
+
+    data = ferplus_data(make_voted_faces(400))
+    wide = {"widths": [16, 32, 64], "depths": [1, 1, 1], "dropout": 0.1}
+    recipe = parse_recipe(tiny(epochs=6, options=wide, quantise=True))
+    model, state = train(recipe, data, tmp_path / "run")
+    card = write_model(recipe, model, state, data, tmp_path / "model")
+    network = tmp_path / "model" / "model.tflite"
+    assert network.stat().st_size < 1.6 * card.parameters, "a byte a weight"
+    assert card.training["weights_bits"] == 8
+    assert 1e-4 < card.training["litert_difference"] < 0.2, "it is not the float32 file"
+    assert data.test is not None
+    classifier = LiteRTClassifier(network, card)
+    probs = classifier.classify(np.asarray(data.test.images)).probs
+    shown = probs[data.test.clear].argmax(axis=1) == data.test.truth[data.test.clear]
+    assert shown.mean() == pytest.approx(card.metrics["test"]["accuracy"], abs=1e-4)
+    exact = answers_of(model, data.test.images)[0]
+    assert np.abs(probs - exact).max() < 0.3
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (litert, export):
+            patch.setattr(module, "QUANTISED_LOSS_MAX", -1.0)
+        card = write_model(recipe, model, state, data, tmp_path / "costly")
+    assert "weights_bits" not in card.training
+    assert card.training["accuracy_loss_of_8_bits"] <= 0.005
+    assert card.training["litert_difference"] < 1e-4
+    served = LiteRTClassifier(tmp_path / "costly" / "model.tflite", card).classify
+    expected = scale_temperature(exact, card.temperature)
+    assert served(np.asarray(data.test.images)).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_export_that_differs_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emotion_core.training import litert
+    from emotion_core.training.zoo import build_network
+
+    model = build_network("compact_vgg", input_px=48, classes=8, widths=(4,), depths=(1,))
+    monkeypatch.setattr(
+        litert, "answers_of", lambda _, images: [np.zeros((len(images), 8), np.float32)]
+    )
+    with pytest.raises(TrainingError, match="differs from the Keras model"):
+        litert.export_litert(model, tmp_path / "a.tflite", make_voted_faces(4).images[..., None])
+    assert list(tmp_path.glob("*.tflite")) == []

@@ -1,0 +1,75 @@
+"""Recipes: those that come along, and those that are refused."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emotion_core.errors import TrainingError
+from emotion_core.training.recipe import load_recipe, parse_recipe, recipe_names
+from tests.training.test_training import TINY, tiny
+
+
+def test_the_shipped_recipes_are_valid() -> None:
+    shipped = ("vgg-s", "vgg-xs", "se-resnet-s", "label-noise", "quick", "two-headed")
+    assert set(shipped) <= set(recipe_names())
+    seeds = {load_recipe(name).seed for name in shipped}
+    assert len(seeds) == len(shipped)
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"epoch": 3}, "unknown settings: epoch"),
+        ({"stages": []}, "stages are empty"),
+        ({"stages": [{"epochs": 3}]}, r"stages\[0\] is incomplete: it lacks learning_rate"),
+        (tiny(stage={"restarts": [9]}), "restarts"),
+        (tiny(epochs=0), "epochs is 0"),
+        (tiny(stage={"learning_rate": "high"}), "learning_rate is 'high'"),
+        (tiny(stage={"optimizer": "lion"}), r"optimizer is 'lion'; choose one of \['sgd'"),
+        (tiny(stage={"plateau": {"patience": 0}}), "plateau's patience is 0"),
+        ({"batch": True}, "batch is True"),
+        ({"batch": 2.5}, "batch is 2.5; it has to be a whole number"),
+        ({"average": 1}, "average is 1.0; it has to be 0 to 0.99999"),
+        ({"outputs": ["age"]}, "outputs are"),
+        ({"outputs": ["affect"]}, "monitor is val_accuracy, which is not measured"),
+        (tiny(stage={"early_stop": {"monitor": "val_mse"}}), r"early_stop\.monitor is val_mse"),
+        ({"name": "../models"}, "name is '../models'; it becomes a folder"),
+        ({"seed": 20240101}, "seed is 20240101; it has to be 0 to 4e"),
+        ({"augmentation": {"rotate": 3}}, "unknown settings: rotate"),
+        ({"augmentation": 3}, "table of settings"),
+        ({"crop": {"margins": 3}}, "unknown settings: margins"),
+        ({"options": []}, "options is \\[\\]; it has to be a table"),
+    ],
+)
+def test_bad_recipes_are_refused_by_the_name_of_the_setting(changes: dict, word: str) -> None:
+    with pytest.raises(TrainingError, match=word):
+        parse_recipe({**TINY, **changes})
+
+
+def test_a_recipe_like_another_holds_only_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "like: vgg-s\nname: mine\nbatch: 32\naugmentation: {flip: false}\n"
+    )
+    mine, base = load_recipe(tmp_path / "mine.yaml"), load_recipe("vgg-s")
+    assert (mine.batch, mine.augmentation.flip) == (32, False)
+    assert mine.augmentation.rotation_deg == base.augmentation.rotation_deg
+    assert mine.stages == base.stages
+    (tmp_path / "round.yaml").write_text(f"like: {tmp_path / 'round.yaml'}\nname: round\n")
+    with pytest.raises(TrainingError, match="without end"):
+        load_recipe(tmp_path / "round.yaml")
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: [")
+    (tmp_path / "b.yaml").write_text("just text")
+    (tmp_path / "c.yaml").write_text("name: only")
+    for name, word in [("a", "not a YAML"), ("b", "holds no settings"), ("c", "incomplete")]:
+        with pytest.raises(TrainingError, match=word):
+            load_recipe(tmp_path / f"{name}.yaml")
+    with pytest.raises(TrainingError, match="vgg-s"):
+        load_recipe("nothing")
