@@ -24,6 +24,15 @@ def strategy() -> AbstractContextManager[object]:
     return scope
 
 
+def runs_on_tensorflow_cpu() -> bool:
+    """Return whether networks are computed by TensorFlow on a processor."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
 def policy_for(precision: str) -> str:
     """Return the Keras dtype policy of a recipe's precision.
 

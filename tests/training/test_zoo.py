@@ -130,6 +130,42 @@ def test_each_network_learns_is_saved_and_answers_alike_everywhere(
         assert made.difference <= 1e-4
 
 
+def one_step(norm: type) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The answer of a normalisation that learns, and its weights after a step."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    faces = np.random.default_rng(0).normal(3, 2, (16, 8, 8, 4)).astype(np.float32)
+    inputs = keras.Input((8, 8, 4))
+    layer = norm(momentum=0.9, name="norm")
+    pooled = keras.layers.GlobalMaxPooling2D()(layer(keras.layers.Conv2D(4, 3)(inputs)))
+    model = keras.Model(inputs, pooled)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    answer = values(model(faces, training=True))
+    model.train_on_batch(faces, np.ones((16, 4), np.float32))
+    return answer, [values(one) for one in model.weights]
+
+
+def test_normalisation_in_one_operation_is_that_of_keras() -> None:
+    import keras
+    import tensorflow as tf
+
+    from emotion_core.training.zoo.blocks import BatchNorm
+
+    (expected, plain), (answer, quick) = (
+        one_step(keras.layers.BatchNormalization),
+        one_step(BatchNorm),
+    )
+    assert answer == pytest.approx(expected, abs=1e-4)
+    for one, other in zip(quick, plain, strict=True):
+        assert one == pytest.approx(other, rel=1e-2, abs=1e-4)
+    layer = BatchNorm()
+    layer.build((2, 4, 4, 3))
+    learn = tf.function(lambda x: layer(x, training=True))
+    graph = learn.get_concrete_function(tf.zeros((2, 4, 4, 3))).graph
+    assert any(one.type.startswith("FusedBatchNorm") for one in graph.get_operations())
+
+
 def test_a_compact_network_reads_a_dim_photo_alike() -> None:
     import keras
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers
 
-from .blocks import Standardise, conv_bn_relu, squeeze_excite
+from .blocks import BatchNorm, Standardise, conv_bn_relu, squeeze_excite
 
 
 def features(
@@ -34,6 +34,6 @@ def _block(x: Any, width: int, *, strides: int, reduction: int) -> Any:
         shortcut = layers.Conv2D(width, 1, use_bias=False)(shortcut)
     x = conv_bn_relu(x, width, strides=strides)
     x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = BatchNorm(momentum=0.9)(x)
     x = squeeze_excite(x, reduction)
     return layers.ReLU()(layers.Add()([x, shortcut]))

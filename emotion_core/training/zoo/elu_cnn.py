@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import layers
 
+from .blocks import BatchNorm
 from .heads import POOL
 
 
@@ -25,7 +26,7 @@ def features(
             x = layers.Conv2D(
                 width, 3, padding="same", activation="elu", kernel_initializer="he_normal"
             )(x)
-            x = layers.BatchNormalization()(x)
+            x = BatchNorm()(x)
         x = layers.MaxPooling2D(2)(x)
         x = layers.Dropout(dropout)(x)
     x = layers.Flatten(name=POOL)(x)

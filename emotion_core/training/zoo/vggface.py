@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from ...errors import TrainingError
-from .blocks import MinusMeanBGR
+from .blocks import BatchNorm, MinusMeanBGR
 
 _DEPTHS = (3, 4, 6, 3)
 #: Means of blue, green and red over the faces that the weights were trained on.
@@ -53,7 +53,7 @@ def _vgg16(x: Any, width: int, depths: tuple[int, ...]) -> Any:
 
 
 def _residual(x: Any, width: int, depths: tuple[int, ...], *, squeeze: bool) -> Any:
-    norm = partial(layers.BatchNormalization, epsilon=1e-4 if squeeze else 1e-3)
+    norm = partial(BatchNorm, epsilon=1e-4 if squeeze else 1e-3)
     x = layers.Conv2D(width, 7, strides=2, padding="same", use_bias=False)(x)
     x = layers.ReLU()(norm()(x))
     x = layers.MaxPooling2D(3, strides=2)(x)
