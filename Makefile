@@ -32,6 +32,7 @@ models: env         ## train the shipped models again (hours) and measure them; 
 	for recipe in vgg-s vgg-xs se-resnet-s; do \
 	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out models || exit 1; \
 	done
+	$(RUN) -m emotion_core models calibrate --data $(DATA)
 	for benchmark in ferplus fer2013; do \
 	  $(RUN) -m emotion_core evaluate --benchmark $$benchmark --data $(DATA) --keep || exit 1; \
 	done

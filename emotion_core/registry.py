@@ -1,14 +1,23 @@
 """The models that come along and those that were promoted: list them, check them, load them."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card, read_card
-from .classify import VOTES, Committee, LiteRTClassifier, NetworkClassifier, Recognizer
+from .classify import (
+    VOTES,
+    Calibration,
+    Committee,
+    LiteRTClassifier,
+    NetworkClassifier,
+    Recognizer,
+)
 from .errors import CardMismatch, ModelError, ModelNotTrusted
-from .files import sha256_of, work_folder, work_path
+from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
@@ -46,6 +55,11 @@ def list_models() -> list[ModelEntry]:
     """Return every model folder, the default first, with broken ones and what is wrong there."""
     entries = [_entry(path) for path in _cards()]
     return sorted(entries, key=lambda entry: (entry.id != DEFAULT_MODEL, entry.id))
+
+
+def shipped_models() -> list[ModelEntry]:
+    """Return those of `list_models` that come along."""
+    return [entry for entry in list_models() if (models_folder() / entry.id).is_dir()]
 
 
 def verify_model(model_id: str) -> Card:
@@ -102,7 +116,6 @@ def load_committee(
     model_ids: Sequence[str] | None = None,
     *,
     vote: str = "soft",
-    threshold: float | None = None,
     weights: Sequence[float] = (),
     prior: str = DEFAULT_PRIOR,
     load: Load | None = None,
@@ -113,8 +126,6 @@ def load_committee(
         model_ids: The leader first; None takes all models that answer with the default's labels,
             the default leading.
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
-        threshold: Under this confidence the committee abstains. None takes the leader's in a
-            soft vote, and half of the votes in a hard one.
         weights: How much each counts in a soft vote; none = alike.
         prior, load: As `load_model` takes them.
 
@@ -127,9 +138,61 @@ def load_committee(
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
-    if threshold is None:
-        threshold = members[0].threshold if vote == "soft" else 0.5
-    return Committee(members, vote, threshold, tuple(weights))
+    is_plain = vote == "soft" and not weights
+    calibration = committee_records().calibration_of(model_ids) if is_plain else {}
+    return Committee(members, vote, tuple(weights), calibration)
+
+
+@dataclass(frozen=True)
+class CommitteeRecords:
+    """What is known of committees of the shipped models, kept beside them.
+
+    Attributes:
+        calibration: Of soft votes: by `key_of` the members, then by prior, the fields of
+            `classify.Calibration`.
+        figures: By a committee's id, then by benchmark.
+    """
+
+    calibration: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @staticmethod
+    def key_of(model_ids: Sequence[str]) -> str:
+        """Return what a soft vote of these models is filed under, whoever leads."""
+        return "+".join(sorted(model_ids))
+
+    def calibration_of(self, model_ids: Sequence[str]) -> dict[str, Calibration]:
+        """Return the calibration of a soft vote by prior; empty where nobody fitted it."""
+        held = self.calibration.get(self.key_of(model_ids), {})
+        return {prior: Calibration(**values) for prior, values in held.items()}
+
+
+def committee_records() -> CommitteeRecords:
+    """Return what is known of committees; nothing where no file lies beside the models.
+
+    Raises:
+        ModelError: The file is broken.
+    """
+    path = _committee_file()
+    if not path.is_file():
+        return CommitteeRecords()
+    try:
+        return CommitteeRecords(**dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(say("error.broken_committee_file", path=path, reason=error)) from error
+
+
+def write_committee_records(records: CommitteeRecords) -> None:
+    """Write what is known of committees beside the shipped models.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    write_json(_committee_file(), asdict(records))
+
+
+def _committee_file() -> Path:
+    return models_folder() / "committees.json"
 
 
 def reads_faces(card: Card, *, in_job: bool = False) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 from ..classify import Recognizer
 from ..errors import InputError
 from ..texts import say
+from .calibration import calibrate_committees, keep_calibration
 from .contract import Benchmark, OnProgress, Run
 from .found import film, photos
 from .given import fer2013, ferplus
-from .keep import committee_figures, keep_figures
+from .keep import keep_figures
 from .peers import PEERS
 
 BENCHMARKS: dict[str, Run] = {
@@ -55,7 +56,8 @@ __all__ = [
     "BENCHMARKS",
     "PEERS",
     "Benchmark",
-    "committee_figures",
+    "calibrate_committees",
+    "keep_calibration",
     "keep_figures",
     "run_benchmark",
 ]

@@ -82,7 +82,7 @@ def votes_of(
             tilted = [balanced_scores(one, card) for one, card in zip(plain, cards, strict=True)]
             for prior, scores in (("data", plain), ("balanced", tilted)):
                 row = {"model": recognizer.id, "prior": prior, "mirrored": flip}
-                yield row, recognizer.fuse(scores)
+                yield row, recognizer.at_prior(prior).fuse(scores)
 
 
 def among(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -47,7 +47,7 @@ def ferplus(
         InputError: The split has no faces, or none with votes.
         CardMismatch: A model takes other pictures.
     """
-    faces = _faces(data, split)
+    faces = faces_of(data, split)
     targets, truth = emotion_targets(faces.votes), majority_labels(faces.votes)
     subtle = subtle_labels(faces.votes)
     is_clear, is_voted, is_subtle = truth >= 0, targets.any(axis=1), subtle >= 0
@@ -55,7 +55,7 @@ def ferplus(
         raise InputError(say("error.benchmark_empty", name=data.name, split=split))
     plurality = targets.argmax(axis=1)
     rows: list[dict[str, Any]] = []
-    for row, vote in _votes(faces, recognizers, on_progress):
+    for row, vote in read_votes(faces, recognizers, on_progress):
         probs = among(vote, EMOTIONS)
         answer, clear = probs.argmax(axis=1), probs[is_clear]
         mean, high = metrics.calibration_error_by_chance(clear)
@@ -105,10 +105,10 @@ def fer2013(
 
     Args, Raises: As `ferplus`.
     """
-    faces = _faces(data, split)
+    faces = faces_of(data, split)
     truth = faces.labels.astype(np.int64)
     rows: list[dict[str, Any]] = []
-    for row, vote in _votes(faces, recognizers, on_progress):
+    for row, vote in read_votes(faces, recognizers, on_progress):
         probs = among(vote, FER2013)
         rows.append(
             {
@@ -122,7 +122,13 @@ def fer2013(
     return Benchmark("fer2013", rule, {"faces": len(faces)}, pd.DataFrame(rows))
 
 
-def _faces(data: Path, split: str) -> VotedFaces:
+def faces_of(data: Path, split: str) -> VotedFaces:
+    """Return the faces of a split; the public test, `val`, without copies of test pictures.
+
+    Raises:
+        BadTable: The file is not such a set.
+        InputError: The split has no faces.
+    """
     faces = load_arrays(data)
     faces = validation_faces(faces) if split == "val" else faces.split(split)
     if not len(faces):
@@ -130,10 +136,14 @@ def _faces(data: Path, split: str) -> VotedFaces:
     return faces
 
 
-def _votes(
+def read_votes(
     faces: VotedFaces, recognizers: Sequence[Recognizer], on_progress: OnProgress | None
 ) -> Iterator[tuple[dict[str, Any], Vote]]:
-    """Let every network read the faces once each way; yield what `votes_of` does."""
+    """Let every network read the faces once each way; yield what `votes_of` does.
+
+    Raises:
+        CardMismatch: A model takes other pictures.
+    """
     crops = faces.images[..., None]
     networks = networks_of(recognizers)
     for name, network in networks.items():

@@ -1,15 +1,35 @@
 """Several classifiers that answer as one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from ..committee import Vote, check_same_labels, hard_vote, soft_vote
 from ..errors import CardMismatch
 from ..labels import LabelSet
+from ..metrics import scale_temperature
 from ..types import Scores
 from .contract import Classifier
 
 VOTES = ("soft", "hard")
+#: Under this share of the votes a hard vote abstains.
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a soft vote as sure as it is right, fitted on validation.
+
+    The mean of calibrated members is too unsure: where they differ, it is flatter than each.
+
+    Attributes:
+        temperature: Divides the logarithms of the mean probabilities.
+        threshold: Under this confidence the committee abstains.
+    """
+
+    temperature: float
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -19,8 +39,8 @@ class Committee:
     Attributes:
         members: The classifiers.
         vote: `soft` averages probabilities and needs equal labels; `hard` counts votes.
-        threshold: Under this confidence the committee abstains.
         weights: How much each member counts in a soft vote; none = alike.
+        calibration: Of a soft vote without weights, by prior; empty where nobody fitted it.
 
     Raises:
         CardMismatch: There are no members, a soft vote over different labels is asked for, or the
@@ -29,8 +49,8 @@ class Committee:
 
     members: tuple[Classifier, ...]
     vote: str = "soft"
-    threshold: float = 0.0
     weights: tuple[float, ...] = ()
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -69,6 +89,30 @@ class Committee:
         """The leader's; all members are loaded at one."""
         return self.members[0].prior
 
+    @property
+    def threshold(self) -> float:
+        """Of its calibration; without one the leader's, and half of the votes in a hard vote."""
+        held = self.calibration.get(self.prior)
+        if held is not None:
+            return held.threshold
+        return self.members[0].threshold if self.vote == "soft" else _HALF
+
+    def at_prior(self, prior: str) -> "Committee":
+        """Return the same committee that reads at a prior, one of `cards.PRIORS`.
+
+        Raises:
+            CardMismatch: There is no such prior.
+        """
+        return replace(self, members=tuple(member.at_prior(prior) for member in self.members))
+
     def fuse(self, scores: Sequence[Scores]) -> Vote:
-        """Vote over one `Scores` per member."""
-        return soft_vote(scores, self.weights) if self.vote == "soft" else hard_vote(scores)
+        """Vote over one `Scores` per member, read at the committee's prior."""
+        if self.vote == "hard":
+            return hard_vote(scores)
+        vote = soft_vote(scores, self.weights)
+        held = self.calibration.get(self.prior)
+        if held is None:
+            return vote
+        probs = scale_temperature(vote.scores.probs, held.temperature)
+        highest = np.asarray(probs.max(axis=1, initial=0.0), np.float32)
+        return replace(vote, scores=replace(vote.scores, probs=probs), confidence=highest)

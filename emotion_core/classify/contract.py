@@ -1,7 +1,7 @@
 """What every classifier promises."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ class Classifier(Protocol):
     @property
     def prior(self) -> str:
         """How frequent it takes the labels for, one of `cards.PRIORS`."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Under this confidence it abstains where it answers alone."""
+        ...
+
+    def at_prior(self, prior: str) -> Self:
+        """Return the same network that reads at a prior."""
         ...
 
     def classify(self, crops: NDArray[np.uint8], *, flip: bool = False) -> Scores:
@@ -59,6 +68,10 @@ class Recognizer(Protocol):
     @property
     def members(self) -> Sequence[Classifier]:
         """The networks that are asked, the leader first."""
+        ...
+
+    def at_prior(self, prior: str) -> Self:
+        """Return the same recogniser that reads at a prior."""
         ...
 
     def fuse(self, scores: Sequence[Scores]) -> Vote:

@@ -13,7 +13,7 @@ from ..classify import Recognizer
 from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
-from ..registry import like_minded, list_models, models_folder
+from ..registry import like_minded, shipped_models
 from ..serving import load_recognizer
 from ..texts import say
 from .shared import cancellable, counting, quiet_natives, refusals
@@ -49,7 +49,7 @@ def show_benchmark(
     with refusals(), cancellable(), quiet_natives() as terminal:
         if keep and split != "test":
             raise InputError(say("error.benchmark_keep", split=split))
-        recognizers = _recognizers(models or _shipped(), vote)
+        recognizers = _recognizers(models or [entry.id for entry in shipped_models()], vote)
         with counting("faces", terminal) as tell:
             found = run_benchmark(name, data, recognizers, split=split, on_progress=tell)
         if json:
@@ -59,11 +59,6 @@ def show_benchmark(
         if keep:
             keep_figures(found)
     _print(found)
-
-
-def _shipped() -> list[str]:
-    """Return the models that come along, the default first."""
-    return [entry.id for entry in list_models() if (models_folder() / entry.id).is_dir()]
 
 
 def _recognizers(models: Sequence[str], vote: str) -> list[Recognizer]:

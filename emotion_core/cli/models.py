@@ -1,19 +1,35 @@
-"""`models list|show|verify|fetch|weights|import`"""
+"""`models list|show|verify|fetch|weights|calibrate|import`"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..benchmarks import calibrate_committees, keep_calibration
 from ..download import fetch_file, place_file
 from ..errors import ModelError, TrainingError
 from ..faces import DETECTORS, detector_states, fetch_detector
-from ..registry import list_models, model_folder, verify_model
+from ..registry import (
+    like_minded,
+    list_models,
+    load_model,
+    model_folder,
+    shipped_models,
+    verify_model,
+)
 from ..texts import say
 from ..training.recipe import load_recipe
 from ..training.weights import published_weights
 from ..workbench.imports import PIXELS, ImportRequest, import_model
-from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
+from .shared import (
+    BAD_INPUT,
+    cancellable,
+    complain,
+    counting,
+    progress_bar,
+    quiet_natives,
+    refusals,
+)
 
 app = typer.Typer(help="Models and face detectors.", no_args_is_help=True)
 
@@ -108,6 +124,22 @@ def weights(
             )
         )
     print(path)
+
+
+@app.command()
+def calibrate(
+    data: Annotated[Path, typer.Option("--data", help="FER2013 with its votes, an .npz.")],
+) -> None:
+    """Fit how sure the committees of the shipped models are, on the validation faces of FER+."""
+    with refusals(), cancellable(), quiet_natives() as terminal:
+        shipped = [entry.card for entry in shipped_models() if entry.card]
+        members = [load_model(card.id, prior="data") for card in like_minded(shipped)]
+        with counting("faces", terminal) as tell:
+            found = calibrate_committees(data, members, tell)
+        keep_calibration(found)
+    for key, held in found.items():
+        for prior, one in held.items():
+            print(f"{key:<40} {prior:<9} {one.temperature:6.3f} {one.threshold:6.3f}")
 
 
 @app.command("import")

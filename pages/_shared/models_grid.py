@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from emotion_core.benchmarks import BENCHMARKS, PEERS, committee_figures
+from emotion_core.benchmarks import BENCHMARKS, PEERS
 from emotion_core.cards import KERAS_FILE, NETWORK_FILE, Card
-from emotion_core.registry import DEFAULT_MODEL, ModelEntry, model_folder
+from emotion_core.registry import DEFAULT_MODEL, ModelEntry, committee_records, model_folder
 from emotion_core.texts import say
 
 from .errors import plain
@@ -71,7 +71,7 @@ def size_text(card: Card) -> str:
 
 def _show_benchmarks(cards: Sequence[Card]) -> None:
     kept = {card.title: card.metrics.get("benchmarks", {}) for card in cards}
-    for model, figures in committee_figures().items():
+    for model, figures in committee_records().figures.items():
         kept[_committee_title(model)] = figures
     names = [name for name in BENCHMARKS if any(name in held for held in kept.values())]
     if not names:

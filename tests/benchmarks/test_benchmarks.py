@@ -11,9 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_core.benchmarks import committee_figures, keep_figures, run_benchmark
+from emotion_core.benchmarks import (
+    calibrate_committees,
+    keep_calibration,
+    keep_figures,
+    run_benchmark,
+)
 from emotion_core.cards import read_card
 from emotion_core.classify import Recognizer
+from emotion_core.committee import soft_vote
 from emotion_core.datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -23,10 +29,17 @@ from emotion_core.datasets.fer2013 import (
     save_arrays,
     subtle_labels,
 )
-from emotion_core.errors import BadTable, CardMismatch, InputError
+from emotion_core.errors import BadTable, CardMismatch, InputError, ModelError
 from emotion_core.labels import FER2013
 from emotion_core.media.sample import sample_photo
-from emotion_core.registry import list_models, load_committee, load_model, models_folder
+from emotion_core.registry import (
+    CommitteeRecords,
+    committee_records,
+    list_models,
+    load_committee,
+    load_model,
+    models_folder,
+)
 from tests.builders import encode, make_voted_faces
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -195,15 +208,55 @@ def test_figures_are_kept_in_cards_and_beside_them(
     monkeypatch.setenv("MIEN_MODELS", str(tmp_path / "models"))
     ids = ["vgg-xs", "se-resnet-s"]
     asked = [load_model(ids[0], prior="data"), load_committee(ids, prior="data")]
-    assert committee_figures() == {}
+    assert committee_records() == CommitteeRecords()
     for name, data in (("ferplus", voted), ("film", films)):
         keep_figures(run_benchmark(name, data, asked))
     kept = read_card(tmp_path / "models" / "vgg-xs" / "card.json").metrics["benchmarks"]
     assert kept["film"]["n"] == {"faces": 4, "found": 3, "refused": 0}
     assert len(kept["ferplus"]["rows"]) == 4
-    committee = committee_figures()["soft(vgg-xs,se-resnet-s)"]
+    committee = committee_records().figures["soft(vgg-xs,se-resnet-s)"]
     assert set(committee) == {"ferplus", "film"}
     assert not [entry.problem for entry in list_models() if entry.problem]
+
+
+def test_a_committee_is_as_sure_as_it_is_right(
+    voted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ["vgg-xs", "se-resnet-s"]
+    for name in ids:
+        shutil.copytree(models_folder() / name, tmp_path / "models" / name)
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path / "models"))
+    plain = load_committee(ids, prior="data")
+    assert plain.threshold == plain.members[0].threshold
+    found = calibrate_committees(voted, plain.members)
+    assert set(found) == {"se-resnet-s+vgg-xs"}
+    keep_calibration(found)
+    crops = load_arrays(voted).images[..., None]
+    for prior, fitted in found["se-resnet-s+vgg-xs"].items():
+        committee = load_committee(ids[::-1], prior=prior)
+        assert committee.threshold == fitted.threshold
+        assert committee.at_prior("data").threshold == found["se-resnet-s+vgg-xs"]["data"].threshold
+        scores = [member.classify(crops) for member in committee.members]
+        vote, mean = committee.fuse(scores), soft_vote(scores)
+        assert (vote.class_id == mean.class_id).all()
+        sharper = np.abs(vote.scores.probs - mean.scores.probs).max()
+        assert (sharper > 1e-3) == (abs(fitted.temperature - 1) > 1e-2)
+        assert vote.confidence == pytest.approx(vote.scores.probs.max(axis=1))
+        weighed = load_committee(ids, weights=(1, 2), prior=prior)
+        assert weighed.fuse(scores).scores.probs == pytest.approx(
+            soft_vote(scores, (1, 2)).scores.probs
+        )
+        assert load_committee(ids, vote="hard", prior=prior).threshold == 0.5
+
+
+@pytest.mark.parametrize("text", ["{", "7", '{"calibration": {}, "other": 1}'])
+def test_a_broken_file_of_committees_is_named(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_MODELS", str(tmp_path))
+    (tmp_path / "committees.json").write_text(text)
+    with pytest.raises(ModelError, match=r"committees\.json cannot be read"):
+        committee_records()
 
 
 def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_path: Path) -> None:
