@@ -18,7 +18,7 @@ from .recipe import Recipe
 def out_of_fold_probs(
     recipe: Recipe,
     images: NDArray[np.uint8],
-    class_id: NDArray[np.int64],
+    targets: NDArray[np.float32],
     fold: NDArray[np.int64],
     folder: Path,
     *,
@@ -31,7 +31,7 @@ def out_of_fold_probs(
     Args:
         recipe: What is trained, and how.
         images: uint8 (n, h, h, c).
-        class_id: int (n,), the given label of each picture, from 0 without gaps.
+        targets: float32 (n, k), the given label of each picture, or the shares of its votes.
         fold: int (n,), from 0 without gaps; copies of a picture belong into one fold.
         folder: Holds the checkpoints and the finished folds; it belongs to these very pictures.
         on_epoch: Called with (epochs finished, epochs in all), over all folds.
@@ -43,13 +43,12 @@ def out_of_fold_probs(
         TrainingError: There are fewer than two folds or labels, or a training fails.
         StorageError: A checkpoint cannot be written.
     """
-    folds, classes = int(fold.max(initial=-1)) + 1, int(class_id.max(initial=-1)) + 1
+    folds, classes = int(fold.max(initial=-1)) + 1, targets.shape[1]
     if folds < 2 or classes < 2:
         raise TrainingError(
             f"There are {folds} folds and {classes} labels; to judge labels, two of each at least "
             "are needed."
         )
-    targets = np.eye(classes, dtype=np.float32)[class_id]
     probs = np.zeros((len(images), classes), np.float32)
     for number in range(folds):
         kept = folder / f"fold-{number}.npy"

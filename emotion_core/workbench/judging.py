@@ -69,7 +69,8 @@ def judge_labels(
         load_recipe(recipe_name), n=len(rows), samples=_SAMPLES_WANTED, longest=_EPOCHS_MAX
     )
     fold = fold_rows(rows, folds=folds).to_numpy()
-    class_id = pd.Index(names).get_indexer(pd.Index(rows["label"])).astype(np.int64)
+    class_id = pd.Index(names).get_indexer(pd.Index(rows["label"]))
+    targets = np.eye(len(names), dtype=np.float32)[class_id]
     per_epoch = len(rows) * (folds - 1) // folds
     total = len(rows) + folds * recipe.epochs * per_epoch
 
@@ -91,7 +92,7 @@ def judge_labels(
     for other in work.parent.glob("*"):  # of labels that have changed meanwhile
         if other != work:
             shutil.rmtree(other, ignore_errors=True)
-    probs = out_of_fold_probs(recipe, images, class_id, fold, work, on_epoch=tell_epochs)
+    probs = out_of_fold_probs(recipe, images, targets, fold, work, on_epoch=tell_epochs)
     ranked = rank_labels(rows["path"], rows["label"], probs, names)
     write_table(ranked, dataset.folder / "noise.parquet")
     shutil.rmtree(work.parent, ignore_errors=True)

@@ -19,7 +19,7 @@ def test_no_network_judges_what_it_saw(tmp_path: Path, monkeypatch: pytest.Monke
     from emotion_core.training import crossfit
 
     images = make_voted_faces(48).images[..., None]
-    class_id = (np.arange(48) % 2).astype(np.int64)
+    targets = np.eye(2, dtype=np.float32)[np.arange(48) % 2]
     fold = np.repeat(np.arange(3), 16)
     trained: list[np.ndarray] = []
     real = crossfit.fit_network
@@ -31,7 +31,7 @@ def test_no_network_judges_what_it_saw(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(crossfit, "fit_network", spy)
     told: list[tuple[int, int]] = []
     probs = out_of_fold_probs(
-        RECIPE, images, class_id, fold, tmp_path, on_epoch=lambda *now: told.append(now)
+        RECIPE, images, targets, fold, tmp_path, on_epoch=lambda *now: told.append(now)
     )
     assert probs.shape == (48, 2)
     assert np.allclose(probs.sum(axis=1), 1, atol=1e-4)
@@ -48,7 +48,7 @@ class Stopped(Exception):
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     images = make_voted_faces(48).images[..., None]
-    class_id = (np.arange(48) % 2).astype(np.int64)
+    targets = np.eye(2, dtype=np.float32)[np.arange(48) % 2]
     fold = np.arange(48) // 16
     seen: list[int] = []
 
@@ -58,22 +58,22 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path / "a", on_epoch=stop)
+        out_of_fold_probs(RECIPE, images, targets, fold, tmp_path / "a", on_epoch=stop)
     seen.clear()
     probs = out_of_fold_probs(
-        RECIPE, images, class_id, fold, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
+        RECIPE, images, targets, fold, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
     )
     assert seen == [2, 4, 4, 5, 6, 6]
-    whole = out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path / "b")
+    whole = out_of_fold_probs(RECIPE, images, targets, fold, tmp_path / "b")
     assert np.abs(probs - whole).max() < 0.02
 
 
 def test_one_fold_or_one_label_is_refused(tmp_path: Path) -> None:
     images = make_voted_faces(8).images[..., None]
-    ones, two = np.zeros(8, np.int64), np.arange(8) % 2
-    for class_id, fold in ((ones, two), (two, ones)):
+    one, two = np.ones((8, 1), np.float32), np.eye(2, dtype=np.float32)[np.arange(8) % 2]
+    for targets, fold in ((one, np.arange(8) % 2), (two, np.zeros(8, np.int64))):
         with pytest.raises(TrainingError, match="two of each at least"):
-            out_of_fold_probs(RECIPE, images, class_id, fold, tmp_path)
+            out_of_fold_probs(RECIPE, images, targets, fold, tmp_path)
 
 
 def test_small_data_sets_get_more_and_smaller_steps() -> None:
