@@ -152,8 +152,17 @@ def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str 
 
 
 def measure_epoch(model: Any, val: Examples, outputs: tuple[str, ...]) -> dict[str, float]:
-    """Return the figures of a history row on the validation split."""
+    """Return the figures of a history row on the validation split.
+
+    Raises:
+        TrainingError: The network answers with values that are no numbers.
+    """
     answers = dict(zip(outputs, answers_of(model, val.images), strict=True))
+    if not all(np.isfinite(one).all() for one in answers.values()):
+        raise TrainingError(
+            "The network's answers are no longer numbers: the training has diverged. Take a lower "
+            "learning rate."
+        )
     row: dict[str, float] = {}
     if EMOTION in answers:
         probs, clear = answers[EMOTION], val.clear

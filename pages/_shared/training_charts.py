@@ -69,7 +69,8 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
             text=counts,
             texttemplate="%{text}",
             customdata=100 * shares,
-            colorscale=[[0, "rgba(5,119,156,0.04)"], [1, "#05779C"]],
+            # opaque, since plotly picks the ink of the numbers by these colours alone
+            colorscale=[[0, "#E4EFF4"], [1, "#05779C"]],
             zmin=0,
             zmax=1,
             showscale=False,
