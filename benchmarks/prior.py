@@ -31,8 +31,10 @@ from emotion_core.registry import DEFAULT_MODEL, load_model
 from emotion_core.training.crossfit import out_of_fold_probs
 from emotion_core.training.recipe import changed_recipe, load_recipe
 
+from .ablations import ALONE, BASE
+
 STRENGTHS = (0.0, 0.3, 0.5, 0.7, 1.0)
-FOLDS, BASE = 5, "vgg-xs"
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
     """Let networks read the training faces that they never saw."""
     faces = _voted(clean_training_faces(faces))
     targets = emotion_targets(faces.votes)
-    recipe = changed_recipe(load_recipe(BASE), [f"stages.0.epochs={epochs}"])
+    recipe = changed_recipe(load_recipe(BASE), [*ALONE, f"stages.0.epochs={epochs}"])
     recipe = replace(recipe, name=f"out-of-fold-{epochs}")
     fold = np.empty(len(faces), np.int64)
     # copies are gone from these faces, so that chance may deal them; every label evenly
