@@ -1,9 +1,10 @@
 PYTHON ?= $(shell command -v python3 || command -v python)
 RUN := .venv/bin/python
-# side by side, but for those that drive a browser and a camera: they have to keep up with time
+# side by side, but for those with a camera, which have to keep up with time
 define TESTS
 $(RUN) -m pytest -m "not browser" -n logical --maxprocesses 4 --dist worksteal
-$(RUN) -m pytest -m browser
+$(RUN) -m pytest -m "browser and not camera" -n 2 --dist worksteal
+$(RUN) -m pytest -m camera
 endef
 
 .PHONY: app test test-slow check bench models env env-dev clean
@@ -32,6 +33,7 @@ models: env         ## train the shipped models again (hours) and measure them; 
 	for recipe in vgg-s vgg-xs se-resnet-s; do \
 	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out models || exit 1; \
 	done
+	$(RUN) -m emotion_core train fer2013-s --fer2013 --data $(DATA) --out models
 	$(RUN) -m emotion_core models calibrate --data $(DATA)
 	for benchmark in ferplus fer2013; do \
 	  $(RUN) -m emotion_core evaluate --benchmark $$benchmark --data $(DATA) --keep || exit 1; \

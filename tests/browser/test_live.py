@@ -27,7 +27,7 @@ from tests.browser.conftest import (
     visit,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.camera]
 
 #: How many pixels of the shown picture have about the colour of the boxes of a label.
 _COUNT_COLOUR = """(video, colour) => {

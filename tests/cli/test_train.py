@@ -178,6 +178,7 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
     assert (refused.returncode, "varies nothing" in refused.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_sweep_on_ray_outlives_a_lost_worker(folder: Path, recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emotion_core", "sweep", recipe, "--data", folder,
                "--seeds", "0,1", "--set", "stages.0.epochs=30", "--set", "batch=2",
