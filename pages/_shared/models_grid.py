@@ -47,6 +47,7 @@ def _show_tile(entry: ModelEntry) -> None:
             f"{balanced['mean_recall']:.1%}",
             help=say("models.mean_recall_help"),
         )
+        st.caption(plain(say("models.tile_rule", rule=shown["rule"], n=shown["n"])))
     else:
         st.caption(say("models.no_figures"))
     if st.button(say("models.open"), key=f"open-{card.id}"):

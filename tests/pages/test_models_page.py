@@ -43,6 +43,10 @@ def test_all_models_stand_beside_each_other_and_others() -> None:
     shown = [element.value for element in app.subheader]
     titles = [entry.card.title for entry in list_models() if entry.card]
     assert [title for title in titles if title in shown] == titles
+    told = [caption.value for caption in app.caption]
+    for entry in list_models():
+        held = entry.card.metrics["test"]
+        assert plain(say("models.tile_rule", rule=held["rule"], n=held["n"])) in told
     tables = [frame.value for frame in app.dataframe]
     assert len(tables) == 4
     first = tables[0]
