@@ -15,6 +15,7 @@ from . import registry
 from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card
 from .classify import LiteRTClassifier, NetworkClassifier, Recognizer
 from .errors import CardMismatch
+from .native import NET_THREADS
 
 _BATCH = 16
 
@@ -59,14 +60,19 @@ class KerasClassifier(NetworkClassifier):
         return [np.concatenate(parts) for parts in found]
 
 
-def open_network(folder: Path, card: Card) -> NetworkClassifier:
+def open_network(folder: Path, card: Card, *, threads: int = NET_THREADS) -> NetworkClassifier:
     """Load the network of a model's folder, whose files have been checked.
+
+    Args:
+        folder: The model's.
+        card: Its card.
+        threads: How many it computes with where it is a LiteRT network.
 
     Raises:
         ModelNotTrusted, CardMismatch: It is no network, or not the one of the card.
     """
     if NETWORK_FILE in card.files:
-        return LiteRTClassifier(folder / NETWORK_FILE, card)
+        return LiteRTClassifier(folder / NETWORK_FILE, card, threads=threads)
     return KerasClassifier(folder / KERAS_FILE, card)
 
 

@@ -34,17 +34,18 @@ class LiteRTClassifier(NetworkClassifier):
     Args:
         path: The network; its hash has been checked by the registry.
         card: Its card.
+        threads: How many it computes with.
 
     Raises:
         ModelNotTrusted: The file is no LiteRT network.
         CardMismatch: Its input or output is not what the card says.
     """
 
-    def __init__(self, path: Path, card: Card) -> None:
+    def __init__(self, path: Path, card: Card, *, threads: int = NET_THREADS) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         super().__init__(card)
-        self._path = path
+        self._path, self._threads = path, threads
         self._lock = threading.Lock()
         self._nets: dict[int, Any] = {}
         try:
@@ -78,7 +79,7 @@ class LiteRTClassifier(NetworkClassifier):
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        net = Interpreter(model_path=str(self._path), num_threads=NET_THREADS)
+        net = Interpreter(model_path=str(self._path), num_threads=self._threads)
         rule = self._card.crop
         shape = [batch, rule.side_px, rule.side_px, rule.channels]
         net.resize_tensor_input(net.get_input_details()[0]["index"], shape)

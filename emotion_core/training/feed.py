@@ -34,7 +34,8 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(
         self, examples: Examples, recipe: Recipe, *, epoch: int, teacher: Teacher | None = None
     ) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        # two threads, since with one Keras may make each batch only when it is asked for
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=4)
         self._images, self._epoch = examples.images, epoch
         self._recipe, self._augmentation = recipe, recipe.augmentation_of(epoch)
         self._teacher = teacher

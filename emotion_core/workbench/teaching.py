@@ -1,6 +1,7 @@
 """What a recipe takes from other models: teachers, and weights to start from."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ def teacher_of(
     """
     if not recipe.teachers:
         return None
-    teachers = [
-        load_model(model_id, prior="data", load=open_network) for model_id in recipe.teachers
-    ]
+    # one thread each: two that wait for each other would stand in the way of the training's own
+    load = partial(open_network, threads=1)
+    teachers = [load_model(model_id, prior="data", load=load) for model_id in recipe.teachers]
     wanted = (recipe.crop.side_px, recipe.crop.channels)
     for teacher in teachers:
         crop = teacher.card.crop
