@@ -14,6 +14,10 @@ from emotion_core.texts import say
 from .errors import plain
 
 _COLUMNS = 3
+#: How wide a figure and a source are, so that both can be read.
+_FIGURE_PX, _SOURCE_PX = 80, 180
+_ORDER = ("model", "prior", "accuracy", "interval", "mean_recall", "subtle", "ece", "source")
+_TEXTS = ("model", "prior", "interval", "source")
 
 
 def show(entries: Sequence[ModelEntry]) -> None:
@@ -95,15 +99,22 @@ def _committee_title(model: str) -> str:
 def _rows(kept: dict[str, dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Return our rows, without the mirror image, then those of others."""
     rows = [
-        {"model": title, "prior": say(f"options.prior_{row['prior']}"), **row_figures(row)}
+        {"model": title, "prior": say(f"options.prior_{row['prior']}"), **_figures(row)}
         for title, figures in kept.items()
         if name in figures
         for row in figures[name]["rows"]
         if not row["mirrored"]
     ]
     peers = PEERS[name].to_dict("records")
-    rows += [{"model": row["model"], "source": row["source"], **row_figures(row)} for row in peers]
+    rows += [{"model": row["model"], "source": row["source"], **_figures(row)} for row in peers]
     return rows
+
+
+def _figures(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return the figures of a row, the ends of the interval in one text."""
+    held = row_figures(row)
+    low, high = held.pop("accuracy_low", None), held.pop("accuracy_high", None)
+    return held if low is None else {**held, "interval": f"{low:.1f}–{high:.1f}"}
 
 
 def row_figures(row: dict[Any, Any]) -> dict[str, float]:
@@ -115,15 +126,20 @@ def row_figures(row: dict[Any, Any]) -> dict[str, float]:
 def _show_table(rows: list[dict[str, Any]], alt: str) -> None:
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
     columns = {
-        name: st.column_config.NumberColumn(say(f"models.column_{name}"), format="%.1f %%")
-        if name not in ("model", "prior", "source")
-        else st.column_config.Column(say(f"models.column_{name}"))
+        name: st.column_config.NumberColumn(
+            say(f"models.column_{name}"), format="%.1f %%", width=_FIGURE_PX
+        )
+        if name not in _TEXTS
+        else st.column_config.Column(
+            say(f"models.column_{name}"), width=_SOURCE_PX if name == "source" else None
+        )
         for name in table
     }
     st.dataframe(
         table,
         hide_index=True,
         column_config=columns,
+        column_order=[name for name in _ORDER if name in table],
         height="content",
         placeholder="",
         alt=alt,
