@@ -138,8 +138,7 @@ def load_committee(
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
-    is_plain = vote == "soft" and not weights
-    calibration = committee_records().calibration_of(model_ids) if is_plain else {}
+    calibration = committee_records().calibration_of(model_ids)
     return Committee(members, vote, tuple(weights), calibration)
 
 

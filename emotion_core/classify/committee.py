@@ -92,10 +92,15 @@ class Committee:
     @property
     def threshold(self) -> float:
         """Of its calibration; without one the leader's, and half of the votes in a hard vote."""
-        held = self.calibration.get(self.prior)
-        if held is not None:
-            return held.threshold
+        if self._fitted is not None:
+            return self._fitted.threshold
         return self.members[0].threshold if self.vote == "soft" else _HALF
+
+    @property
+    def _fitted(self) -> Calibration | None:
+        """What holds at its prior; with weights it is another vote, which nobody fitted."""
+        is_plain = self.vote == "soft" and not self.weights
+        return self.calibration.get(self.prior) if is_plain else None
 
     def at_prior(self, prior: str) -> "Committee":
         """Return the same committee that reads at a prior, one of `cards.PRIORS`.
@@ -110,9 +115,8 @@ class Committee:
         if self.vote == "hard":
             return hard_vote(scores)
         vote = soft_vote(scores, self.weights)
-        held = self.calibration.get(self.prior)
-        if held is None:
+        if self._fitted is None:
             return vote
-        probs = scale_temperature(vote.scores.probs, held.temperature)
+        probs = scale_temperature(vote.scores.probs, self._fitted.temperature)
         highest = np.asarray(probs.max(axis=1, initial=0.0), np.float32)
         return replace(vote, scores=replace(vote.scores, probs=probs), confidence=highest)

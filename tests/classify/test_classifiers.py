@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,13 @@ def test_a_committee_answers_as_one() -> None:
     scores = [member.classify(crops) for member in committee.members]
     vote = committee.fuse(scores)
     mean = np.mean([s.probs for s in scores], axis=0)
-    assert vote.scores.probs == pytest.approx(mean, abs=1e-6)
+    sharper = mean ** (1 / committee.calibration[committee.prior].temperature)
+    assert vote.scores.probs == pytest.approx(
+        sharper / sharper.sum(axis=1, keepdims=True), abs=1e-5
+    )
+    unfitted = replace(committee, calibration={})
+    assert unfitted.fuse(scores).scores.probs == pytest.approx(mean, abs=1e-6)
+    assert unfitted.threshold == committee.members[0].threshold
     assert load_recognizer(IDS[:1]).id == DEFAULT_MODEL
     assert load_recognizer(IDS[:2], vote="hard").id == f"hard({IDS[0]},{IDS[1]})"
 
@@ -158,8 +165,9 @@ def test_a_model_that_knows_no_prior_reads_as_it_is(
 def test_a_committee_is_loaded_at_one_prior() -> None:
     committee = load_committee(prior="balanced")
     assert {member.prior for member in committee.members} == {"balanced"}
-    assert committee.threshold == committee.members[0].card.balanced_threshold
-    assert load_committee(prior="data").prior == "data"
+    assert committee.threshold == committee.calibration["balanced"].threshold
+    plain = load_committee(prior="data")
+    assert (plain.prior, plain.threshold) == ("data", plain.calibration["data"].threshold)
 
 
 @pytest.mark.parametrize(
