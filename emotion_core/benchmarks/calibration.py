@@ -8,7 +8,9 @@ from pathlib import Path
 from .. import metrics
 from ..classify import Calibration, Classifier, Committee
 from ..datasets.fer2013 import EMOTIONS, emotion_targets, majority_labels
+from ..errors import CardMismatch
 from ..registry import CommitteeRecords, committee_records, write_committee_records
+from ..texts import say
 from .contract import OnProgress, among
 from .given import faces_of, read_votes
 
@@ -29,27 +31,29 @@ def calibrate_committees(
     Raises:
         BadTable: The file is not such a set.
         InputError: It has no validation faces.
-        CardMismatch: A model takes other pictures, or answers with other labels.
+        CardMismatch: There are not two models, one takes other pictures, or their labels differ.
     """
+    if len(members) < 2:
+        raise CardMismatch(say("error.calibrate_alone"))
     faces = faces_of(data, "val")
     targets = emotion_targets(faces.votes)
     is_voted = targets.any(axis=1)
     truth = targets.argmax(axis=1)[is_voted]
     is_clear = (majority_labels(faces.votes) >= 0)[is_voted]
-    committees = {
-        f"soft({','.join(member.card.id for member in chosen)})": Committee(chosen)
-        for size in range(2, len(members) + 1)
-        for chosen in combinations(members, size)
+    sizes = range(2, len(members) + 1)
+    chosen = [Committee(some) for size in sizes for some in combinations(members, size)]
+    keys = {
+        one.id: CommitteeRecords.key_of([member.card.id for member in one.members])
+        for one in chosen
     }
     found: dict[str, dict[str, Calibration]] = {}
-    for row, vote in read_votes(faces, list(committees.values()), on_progress):
+    for row, vote in read_votes(faces, chosen, on_progress):
         if row["mirrored"]:
             continue
         probs = among(vote, EMOTIONS)[is_voted]
         temperature, threshold, _ = metrics.calibrate(probs, truth, is_clear)
-        ids = [member.card.id for member in committees[row["model"]].members]
-        key = CommitteeRecords.key_of(ids)
-        found.setdefault(key, {})[row["prior"]] = Calibration(temperature, threshold)
+        fitted = Calibration(temperature, threshold)
+        found.setdefault(keys[row["model"]], {})[row["prior"]] = fitted
     return found
 
 

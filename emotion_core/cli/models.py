@@ -139,7 +139,10 @@ def calibrate(
         keep_calibration(found)
     for key, held in found.items():
         for prior, one in held.items():
-            print(f"{key:<40} {prior:<9} {one.temperature:6.3f} {one.threshold:6.3f}")
+            print(
+                f"{key}, {prior}: temperature {one.temperature:.3f}, "
+                f"abstains under {one.threshold:.2f}"
+            )
 
 
 @app.command("import")

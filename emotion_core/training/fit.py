@@ -12,20 +12,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from .. import metrics
 from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
 from .board import log_epoch
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData, label_prior
-from .feed import FaceFeed, Teacher, answers_of
+from .feed import FaceFeed, Teacher
 from .hardware import policy_for, strategy
+from .measure import measure_epoch
 from .rates import RateControl, is_stalled
-from .recipe import AFFECT, EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
+from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
+from .stages import compile_stage
 from .weights import load_weights, put_weights
 from .zoo import build_network
-from .zoo.heads import backbone_layers
 
 OnEpoch = Callable[[dict[str, float]], None]
 OnStep = Callable[[int, int], None]
@@ -151,36 +151,6 @@ def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str 
     return model
 
 
-def measure_epoch(model: Any, val: Examples, outputs: tuple[str, ...]) -> dict[str, float]:
-    """Return the figures of a history row on the validation split.
-
-    Raises:
-        TrainingError: The network answers with values that are no numbers.
-    """
-    answers = dict(zip(outputs, answers_of(model, val.images), strict=True))
-    if not all(np.isfinite(one).all() for one in answers.values()):
-        raise TrainingError(
-            "The network's answers are no longer numbers: the training has diverged. Take a lower "
-            "learning rate."
-        )
-    row: dict[str, float] = {}
-    if EMOTION in answers:
-        probs, clear = answers[EMOTION], val.clear
-        shown, truth = probs[clear], val.truth[clear]
-        row = {
-            "val_loss": metrics.negative_log_likelihood(probs, val.targets),
-            "val_accuracy": metrics.accuracy(shown, truth),
-            "val_mean_recall": metrics.mean_recall(shown, truth),
-            "val_macro_f1": metrics.macro_f1(shown, truth),
-            "val_ece": metrics.expected_calibration_error(shown, truth),
-        }
-    if "affect" in answers and val.affect is not None:
-        error = answers["affect"] - val.affect
-        row["val_mse"] = float(np.square(error).mean())
-        row["val_mae"] = float(np.abs(error).mean())
-    return {name: round(value, 5) for name, value in row.items()}
-
-
 class _Loop:
     """One training while it runs."""
 
@@ -252,21 +222,7 @@ class _Loop:
         if not is_resumed and self.state.history:
             put_weights(self._model, self.best)
             self._average.restart(self.best)
-        _set_trainable(self._model, stage)
-        self._model.compile(
-            _optimizer(stage),
-            [_loss(name, self._recipe, self._examples) for name in self._recipe.trained_outputs],
-            loss_weights=[
-                {
-                    EMOTION: 1.0,
-                    AFFECT: self._recipe.loss.affect_weight,
-                    GIVEN: self._recipe.loss.given_weight,
-                }[name]
-                for name in self._recipe.trained_outputs
-            ],
-            # XLA on the CPU takes a third more time a step than oneDNN without it
-            jit_compile=False,
-        )
+        compile_stage(self._model, self._recipe, stage, self._examples)
         optimizer = self._model.optimizer  # in half precision Keras wraps it
         optimizer.build(self._model.trainable_variables)
         if is_resumed and self._held is not None:
@@ -402,51 +358,6 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     """Return what a recipe does as JSON gives it back, without what it is called."""
     values: dict[str, Any] = json.loads(json.dumps(recipe.as_dict()))
     return {name: value for name, value in values.items() if name not in ("title", "source")}
-
-
-def _set_trainable(model: Any, stage: Stage) -> None:
-    below = backbone_layers(model)
-    model.trainable = True
-    for layer in below:
-        layer.trainable = True
-    if stage.train == "all":
-        return
-    learning = 0 if stage.train == "head" else int(stage.train)
-    if not 0 <= learning <= len(below):
-        raise TrainingError(
-            f"The stage trains the last {learning} layers, but the backbone has {len(below)}."
-        )
-    for layer in below[: len(below) - learning]:
-        layer.trainable = False
-
-
-def _optimizer(stage: Stage) -> Any:
-    options: dict[str, Any] = {"learning_rate": stage.learning_rate}
-    if stage.weight_decay:
-        options["weight_decay"] = stage.weight_decay
-    if stage.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=stage.momentum, nesterov=True, **options)
-    else:
-        kind = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[stage.optimizer]
-        optimizer = kind(**options)
-    if stage.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _loss(name: str, recipe: Recipe, examples: Examples) -> Any:
-    if name == AFFECT:
-        return "mean_squared_error"
-    if name == GIVEN or not recipe.loss.logit_adjustment:
-        return "categorical_crossentropy"
-    prior = label_prior(examples.targets) ** recipe.loss.logit_adjustment
-
-    def adjusted_crossentropy(target: Any, probs: Any) -> Any:
-        tilted = probs * ops.cast(ops.array(prior), probs.dtype)
-        tilted = tilted / ops.sum(tilted, axis=-1, keepdims=True)
-        return keras.losses.categorical_crossentropy(target, tilted)
-
-    return adjusted_crossentropy
 
 
 def _seed_dropout(model: Any, seed: int, step: int) -> None:

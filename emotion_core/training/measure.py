@@ -1,4 +1,4 @@
-"""How good a trained network is: calibration, both priors, mirror image, robustness."""
+"""How good a network is, in every epoch and in the end: calibration, both priors, robustness."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..affect import scores_from_affect
 from ..degrade import DEGRADATIONS, degrade
+from ..errors import TrainingError
 from ..labels import LabelSet
 from ..types import Affect
 from .examples import Examples, TrainingData, label_prior
+from .feed import answers_of
 from .recipe import AFFECT, EMOTION, Recipe
 
 #: From faces, uint8 (n, h, h, c), and `flip`, to a network's outputs.
@@ -41,6 +43,36 @@ class Measured:
     balanced_threshold: float
     prior: tuple[float, ...]
     figures: dict[str, Any]
+
+
+def measure_epoch(model: Any, val: Examples, outputs: tuple[str, ...]) -> dict[str, float]:
+    """Return the figures of a history row on the validation split.
+
+    Raises:
+        TrainingError: The network answers with values that are no numbers.
+    """
+    answers = dict(zip(outputs, answers_of(model, val.images), strict=True))
+    if not all(np.isfinite(one).all() for one in answers.values()):
+        raise TrainingError(
+            "The network's answers are no longer numbers: the training has diverged. Take a lower "
+            "learning rate."
+        )
+    row: dict[str, float] = {}
+    if EMOTION in answers:
+        probs, clear = answers[EMOTION], val.clear
+        shown, truth = probs[clear], val.truth[clear]
+        row = {
+            "val_loss": metrics.negative_log_likelihood(probs, val.targets),
+            "val_accuracy": metrics.accuracy(shown, truth),
+            "val_mean_recall": metrics.mean_recall(shown, truth),
+            "val_macro_f1": metrics.macro_f1(shown, truth),
+            "val_ece": metrics.expected_calibration_error(shown, truth),
+        }
+    if AFFECT in answers and val.affect is not None:
+        error = answers[AFFECT] - val.affect
+        row["val_mse"] = float(np.square(error).mean())
+        row["val_mae"] = float(np.abs(error).mean())
+    return {name: round(value, 5) for name, value in row.items()}
 
 
 def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measured:

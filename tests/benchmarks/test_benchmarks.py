@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +39,7 @@ from emotion_core.registry import (
     models_folder,
 )
 from tests.builders import encode, make_voted_faces
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.cli.test_cli import ROOT, mien
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +246,24 @@ def test_a_committee_is_as_sure_as_it_is_right(
         assert load_committee(ids, vote="hard", prior=prior).threshold == 0.5
 
 
+def test_the_command_calibrates_what_can_vote_together(
+    voted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    monkeypatch.setenv("MIEN_MODELS", str(folder))
+    for name in ("vgg-s", "fer2013-s"):
+        shutil.copytree(ROOT / "models" / name, folder / name)
+    alone = mien("models", "calibrate", "--data", voted)
+    assert (alone.returncode, "two models" in alone.stderr) == (2, True)
+    assert not (folder / "committees.json").exists()
+    shutil.copytree(ROOT / "models" / "vgg-xs", folder / "vgg-xs")
+    told = mien("models", "calibrate", "--data", voted)
+    assert told.returncode == 0, told.stderr
+    assert set(committee_records().calibration) == {"vgg-s+vgg-xs"}
+    held = committee_records().calibration_of(["vgg-xs", "vgg-s"])["balanced"]
+    assert f"vgg-s+vgg-xs, balanced: temperature {held.temperature:.3f}" in told.stdout
+
+
 @pytest.mark.parametrize("text", ["{", "7", '{"calibration": {}, "other": 1}'])
 def test_a_broken_file_of_committees_is_named(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,12 +275,8 @@ def test_a_broken_file_of_committees_is_named(
 
 
 def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_path: Path) -> None:
-    def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "emotion_core", "evaluate", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-    told = mien("--benchmark", "ferplus", "--data", voted, "--json", tmp_path / "all.json",
-                "--out", tmp_path / "table.csv")  # fmt: skip
+    told = mien("evaluate", "--benchmark", "ferplus", "--data", voted,
+                "--json", tmp_path / "all.json", "--out", tmp_path / "table.csv")  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert "n 19 faces, n 1 subtle" in told.stdout
     assert "balanced" in told.stdout
@@ -275,13 +286,13 @@ def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_pat
     shipped = len(list_models())
     assert len(held["rows"]) == 4 * (shipped + 1)
     assert len(pd.read_csv(tmp_path / "table.csv")) == len(held["rows"])
-    alone = mien("--benchmark", "film", "--data", films, "--model", "vgg-xs")
+    alone = mien("evaluate", "--benchmark", "film", "--data", films, "--model", "vgg-xs")
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout.count("vgg-xs") == 4
-    wrong = mien("--benchmark", "film", "--data", voted.parent)
+    wrong = mien("evaluate", "--benchmark", "film", "--data", voted.parent)
     assert wrong.returncode == 2
     assert len(wrong.stderr.strip().splitlines()) == 1
-    kept = mien("--benchmark", "ferplus", "--data", voted, "--split", "val", "--keep")
+    kept = mien("evaluate", "--benchmark", "ferplus", "--data", voted, "--split", "val", "--keep")
     assert kept.returncode == 2
     assert "test split" in kept.stderr
 
@@ -291,9 +302,8 @@ def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_pat
 NEAR = {"accuracy": 0.001, "subtle": 0.0025, "mean_recall": 0.01, "ece": 0.002}
 
 
-def labels_of(name: str) -> int:
-    """How many labels the models have that a benchmark of given crops is the home of."""
-    return {"ferplus": len(EMOTIONS), "fer2013": len(FER2013)}[name]
+#: Which benchmark of given crops asks for the labels that a model learned, by their number.
+HOME = {len(EMOTIONS): "ferplus", len(FER2013): "fer2013"}
 
 
 @pytest.mark.data
@@ -301,7 +311,8 @@ def labels_of(name: str) -> int:
 @pytest.mark.parametrize("name", ["ferplus", "fer2013"])
 def test_cards_say_what_the_shipped_files_score(test_data: Path, name: str, split: str) -> None:
     """At both priors: accuracy to 0.1 point, mean recall, ECE."""
-    ids = [one.id for one in list_models() if one.card and len(one.card.labels) == labels_of(name)]
+    homes = {one.id: HOME[len(one.card.labels)] for one in list_models() if one.card}
+    ids = [model for model, home in homes.items() if home == name]
     models: list[Recognizer] = [load_model(one, prior="data") for one in ids]
     if len(ids) > 1:
         models.append(load_committee(ids, prior="data"))
@@ -320,7 +331,8 @@ def test_cards_say_what_the_shipped_files_score(test_data: Path, name: str, spli
         return
     together = committee_records().figures
     for model in models:
-        kept = together.get(model.id) or model.members[0].card.metrics["benchmarks"]
+        alone = model.members[0].card.metrics["benchmarks"]
+        kept = alone if len(model.members) == 1 else together[model.id]
         assert found.n == kept[name]["n"]
         for row in kept[name]["rows"]:
             if not row["mirrored"]:

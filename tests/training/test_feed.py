@@ -83,17 +83,17 @@ def test_two_outputs_have_two_targets() -> None:
 def test_adjusted_logits_are_the_prior_times_the_answer() -> None:
     import keras
 
-    from emotion_core.training.fit import _loss
+    from emotion_core.training.stages import loss_of
 
     examples = Examples(FACES, TARGETS)
     probs = np.array([[0.5, 0.5], [0.9, 0.1]], np.float32)
     truth = np.array([[0, 1], [1, 0]], np.float32)
-    loss = _loss("emotion", recipe(logit_adjustment=1.0), examples)
+    loss = loss_of("emotion", recipe(logit_adjustment=1.0), examples)
     tilted = probs * [0.75, 0.25]
     tilted /= tilted.sum(axis=1, keepdims=True)
     expected = -(truth * np.log(tilted)).sum(axis=1)
     assert keras.ops.convert_to_numpy(loss(truth, probs)) == pytest.approx(expected, abs=1e-5)
-    assert _loss("emotion", recipe(), examples) == "categorical_crossentropy"
+    assert loss_of("emotion", recipe(), examples) == "categorical_crossentropy"
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
@@ -101,7 +101,8 @@ def test_a_network_with_adjusted_logits_answers_at_the_prior_of_the_data(
     tmp_path: Path, average: float
 ) -> None:
     from emotion_core.training.feed import answers_of
-    from emotion_core.training.fit import fit_network, measure_epoch
+    from emotion_core.training.fit import fit_network
+    from emotion_core.training.measure import measure_epoch
 
     alike = np.repeat(FACES[:1], 100, axis=0)
     targets = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]

@@ -130,14 +130,14 @@ def test_each_network_learns_is_saved_and_answers_alike_everywhere(
         assert made.difference <= 1e-4
 
 
-def one_step(norm: type) -> tuple[np.ndarray, list[np.ndarray]]:
+def one_step(norm: type, precision: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """The answer of a normalisation that learns, and its weights after a step."""
     import keras
 
     keras.utils.set_random_seed(0)
     faces = np.random.default_rng(0).normal(3, 2, (16, 8, 8, 4)).astype(np.float32)
     inputs = keras.Input((8, 8, 4))
-    layer = norm(momentum=0.9, name="norm")
+    layer = norm(momentum=0.9, dtype=precision)
     pooled = keras.layers.GlobalMaxPooling2D()(layer(keras.layers.Conv2D(4, 3)(inputs)))
     model = keras.Model(inputs, pooled)
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
@@ -146,20 +146,21 @@ def one_step(norm: type) -> tuple[np.ndarray, list[np.ndarray]]:
     return answer, [values(one) for one in model.weights]
 
 
-def test_normalisation_in_one_operation_is_that_of_keras() -> None:
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-4), ("mixed_bfloat16", 3e-2)])
+def test_normalisation_in_one_operation_is_that_of_keras(precision: str, near: float) -> None:
     import keras
     import tensorflow as tf
 
     from emotion_core.training.zoo.blocks import BatchNorm
 
     (expected, plain), (answer, quick) = (
-        one_step(keras.layers.BatchNormalization),
-        one_step(BatchNorm),
+        one_step(keras.layers.BatchNormalization, precision),
+        one_step(BatchNorm, precision),
     )
-    assert answer == pytest.approx(expected, abs=1e-4)
+    assert answer == pytest.approx(expected, abs=near)
     for one, other in zip(quick, plain, strict=True):
-        assert one == pytest.approx(other, rel=1e-2, abs=1e-4)
-    layer = BatchNorm()
+        assert one == pytest.approx(other, rel=1e-2, abs=near)
+    layer = BatchNorm(dtype=precision)
     layer.build((2, 4, 4, 3))
     learn = tf.function(lambda x: layer(x, training=True))
     graph = learn.get_concrete_function(tf.zeros((2, 4, 4, 3))).graph
@@ -248,21 +249,21 @@ def test_preprocessing_is_what_the_weights_want() -> None:
 
 
 def test_the_last_layers_of_a_backbone_can_be_trained_alone() -> None:
-    from emotion_core.training.fit import _set_trainable
     from emotion_core.training.recipe import Stage
+    from emotion_core.training.stages import set_trainable
     from emotion_core.training.zoo import build_network
 
     model = build_network("application", variant="ConvNeXtTiny", input_px=32, channels=3, classes=3)
-    _set_trainable(model, Stage(1, 0.1, train="head"))
+    set_trainable(model, Stage(1, 0.1, train="head"))
     assert [one.path for one in model.trainable_weights] == ["emotion/kernel", "emotion/bias"]
-    _set_trainable(model, Stage(1, 0.1, train=7))
+    set_trainable(model, Stage(1, 0.1, train=7))
     learning = {one.path.split("/")[0] for one in model.trainable_weights}
     assert any("pointwise_conv_1" in name for name in learning)
     assert not any("depthwise" in name for name in learning)
-    _set_trainable(model, Stage(1, 0.1))
+    set_trainable(model, Stage(1, 0.1))
     assert len(model.trainable_weights) > 100
     with pytest.raises(TrainingError, match="last 999 layers"):
-        _set_trainable(model, Stage(1, 0.1, train=999))
+        set_trainable(model, Stage(1, 0.1, train=999))
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,15 @@ class MinusMeanBGR(layers.Layer):  # type: ignore[misc]
 class BatchNorm(layers.BatchNormalization):  # type: ignore[misc]
     """Keras' batch normalisation, learning in one operation where TensorFlow runs on a CPU.
 
-    Keras spells it out in operations that each go through the memory in float32, a third of a
-    step of a compact network in bfloat16. Weights, answers and gradients are the same but for
-    rounding; the moving variance is the unbiased one. On GPUs and other backends it is Keras'.
+    Keras spells it out in operations that each go through the memory in float32, which makes much
+    of a compact network's step (`benchmarks.training`). Weights, answers and gradients are the same
+    but for rounding; the moving variance is the unbiased one. On GPUs and other backends it is
+    Keras'.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         is_plain = mask is None and len(inputs.shape) == 4 and self.axis in (-1, 3)
+        is_plain = is_plain and self.scale and self.center
         if not (training and self.trainable and is_plain and runs_on_tensorflow_cpu()):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
