@@ -24,9 +24,16 @@ DEFAULT_MODEL = "vgg-s"
 
 
 def models_folder() -> Path:
-    """Return where the shipped models lie: `MIEN_MODELS`, or `models/` beside the library."""
+    """Return where the shipped models lie: `MIEN_MODELS`, or `models/`.
+
+    It lies beside the library in a clone, and within it where pip has installed it.
+    """
     named = os.environ.get("MIEN_MODELS")
-    return Path(named) if named else Path(__file__).resolve().parent.parent / "models"
+    if named:
+        return Path(named)
+    library = Path(__file__).resolve().parent
+    installed = library / "models"
+    return installed if installed.is_dir() else library.parent / "models"
 
 
 def user_models_folder() -> Path:
