@@ -15,6 +15,8 @@ from .texts import say
 
 _EPOCHS_MAX = 10**9
 _EPOCHS = ("epoch", "step", "epochs")
+#: A number of 64 bits takes so many bytes as a varint.
+_VARINT_MAX_BYTES = 10
 #: Wire types of Protocol Buffers: a number, 8 bytes, bytes, 4 bytes.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -46,8 +48,10 @@ def read_history(name: str, content: bytes) -> pd.DataFrame:
 
 def _from_csv(name: str, content: bytes) -> pd.DataFrame:
     head = content.partition(b"\n")[0]
+    sep = b";" if b";" in head else b","
+    _check_amount(name, content.count(b"\n"), head.count(sep) + 1)
     try:
-        table = pd.read_csv(io.BytesIO(content), sep=";" if b";" in head else ",")
+        table = pd.read_csv(io.BytesIO(content), sep=sep.decode())
     except (ValueError, UnicodeError, pd.errors.ParserError) as error:
         raise BadTable(say("error.history_none", name=name)) from error
     named = {str(column).strip().lower(): column for column in table}
@@ -57,7 +61,8 @@ def _from_csv(name: str, content: bytes) -> pd.DataFrame:
     if found in numbers:
         counted = numbers[found].replace([np.inf, -np.inf], np.nan).ffill().fillna(0)
         epochs = counted.clip(-_EPOCHS_MAX, _EPOCHS_MAX).to_numpy(np.int64)
-        numbers = numbers.drop(columns=[found])
+    counters = [one for one in numbers if one == found or str(one).strip().lower() == "epoch"]
+    numbers = numbers.drop(columns=counters)
     # Keras counts from 0 in some of its files and from 1 in others
     starts_at_0 = len(epochs) > 0 and epochs.min() == 0
     numbers.insert(0, "epoch", epochs + 1 if starts_at_0 else epochs)
@@ -66,17 +71,28 @@ def _from_csv(name: str, content: bytes) -> pd.DataFrame:
 
 def _from_events(name: str, content: bytes) -> pd.DataFrame:
     rows: dict[int, dict[str, float]] = {}
+    tags: set[str] = set()
     try:
         for record in _records(content):
             step, values = _event(record)
-            for tag, value in values:
-                rows.setdefault(step, {})[tag.removeprefix("epoch_")] = value
+            found = {tag.removeprefix("epoch_"): value for tag, value in values}
+            found.pop("epoch", None)  # the step counts the epochs
+            if found:
+                rows.setdefault(step, {}).update(found)
+                tags.update(found)
+                _check_amount(name, len(rows), len(tags))
     except (struct.error, IndexError, UnicodeError) as error:
         raise BadTable(say("error.history_none", name=name)) from error
     table = pd.DataFrame.from_dict(rows, orient="index").sort_index()
     first = int(table.index.min()) if len(table) else 1
     table.insert(0, "epoch", [int(step) + (first == 0) for step in table.index])
     return table.reset_index(drop=True)
+
+
+def _check_amount(name: str, rows: int, columns: int) -> None:
+    if rows * columns > limits.HISTORY_MAX_FIGURES:
+        limit = limits.HISTORY_MAX_FIGURES // 1_000_000
+        raise BadTable(say("error.history_figures", name=name, millions=limit))
 
 
 def _records(content: bytes) -> Iterator[bytes]:
@@ -145,10 +161,10 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+    value = 0
+    for place in range(_VARINT_MAX_BYTES):
+        byte = message[at + place]
+        value |= (byte & 127) << 7 * place
         if byte < 128:
-            return value, at
+            return value, at + place + 1
+    raise IndexError("a number that does not end")

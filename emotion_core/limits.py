@@ -58,6 +58,8 @@ SANDBOX_MAX_BYTES = 12_000_000_000
 IMPORT_MAX_S = 900.0
 #: An event file of a long training has some MB; what is larger holds pictures or graphs.
 HISTORY_MAX_BYTES = 200_000_000
+#: Rows times columns of a history: 10,000 epochs of 100 figures are a fifth of it.
+HISTORY_MAX_FIGURES = 5_000_000
 #: A larger network is written as LiteRT only when somebody asks for it, and read by workers alone:
 #: the server of the pages would hold it in memory for every visitor's choice.
 LITERT_MAX_BYTES = 200_000_000

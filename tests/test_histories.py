@@ -1,5 +1,6 @@
 """Histories of trainings from elsewhere."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,47 @@ def test_events_of_tensorboard_are_read(kind: str, tmp_path: Path) -> None:
     assert table["loss"].tolist() == losses
     cut = read_history(path.name, path.read_bytes()[:-9])
     assert cut["loss"].tolist() == losses[:2], "what a killed training left is read"
+
+
+def event(step: int, figures: dict[str, float]) -> bytes:
+    """A record of an event file, without its checksums."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2]) + varint(len(content)) + content
+
+    def varint(value: int) -> bytes:
+        head = b""
+        while value > 127:
+            head, value = head + bytes([value & 127 | 128]), value >> 7
+        return head + bytes([value])
+
+    summary = b"".join(
+        field(1, field(1, tag.encode()) + b"\x15" + struct.pack("<f", value))
+        for tag, value in figures.items()
+    )
+    record = b"\x10" + varint(step) + field(5, summary)
+    return struct.pack("<Q", len(record)) + bytes(4) + record + bytes(4)
+
+
+def test_a_figure_called_epoch_is_the_counter() -> None:
+    content = b"".join(event(n, {"train_loss": 1.5 - n, "epoch": float(n)}) for n in range(2))
+    table = read_history("events.out.tfevents.1", content)
+    assert list(table) == ["epoch", "train_loss"]
+    assert table["epoch"].tolist() == [1, 2]
+    table = read_history("h.csv", b"epoch,Epoch,loss\n1,1,0.5\n2,2,0.25\n")
+    assert list(table) == ["epoch", "loss"]
+
+
+def test_a_small_file_does_not_fill_the_memory() -> None:
+    tags = b"".join(event(n, {f"tag {n}": 1.0}) for n in range(2_500))
+    wide = b"epoch" + b",a" * 3_000 + b"\n" + b"1\n" * 3_000
+    for name, content in (("a.tfevents", tags), ("a.csv", wide)):
+        with pytest.raises(BadTable, match="million figures"):
+            read_history(name, content)
+    endless = b"\xff" * 100_000
+    record = struct.pack("<Q", len(endless)) + bytes(4) + endless + bytes(4)
+    with pytest.raises(BadTable, match="no history"):
+        read_history("a.tfevents", record)
 
 
 def test_the_events_of_a_run_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """ZIP and TAR archives, read member by member into memory. Nothing is ever unpacked to a disk by
 the names that stand in it."""
 
+import lzma
+import mmap
 import tarfile
 import zipfile
 import zlib
@@ -14,8 +16,14 @@ from ..errors import BadArchive, InputError
 from ..texts import say
 
 _ERRORS = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, ValueError,
-           NotImplementedError, zlib.error, UnicodeError, IndexError)  # fmt: skip
+           NotImplementedError, zlib.error, lzma.LZMAError, UnicodeError, IndexError)  # fmt: skip
 _ENCRYPTED = 0x1
+#: How each entry of the directory of a ZIP begins.
+_ZIP_ENTRY = b"PK\1\2"
+#: Kinds of TAR headers that carry a long name or other words on the next entry.
+_TAR_WORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
+              tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+_TAR_WORDS_MAX_BYTES = 65_536
 #: What a data set is made of, by the ends of names.
 _WANTED = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif", ".csv")
 
@@ -68,14 +76,39 @@ def open_archive(path: Path) -> Iterator[Archive]:
     with ExitStack() as stack:
         try:
             if zipfile.is_zipfile(path):
+                _check_directory(path)
                 archive = _checked_zip(path, stack.enter_context(zipfile.ZipFile(path)))
             else:
-                archive = _checked_tar(path, stack.enter_context(tarfile.open(path)))
+                archive = _checked_tar(path, stack.enter_context(_open_tar(path)))
         except _ERRORS as error:
             raise BadArchive(
                 say("error.archive_damaged", name=path.name, reason=_short(error))
             ) from error
         yield archive
+
+
+def _check_directory(path: Path) -> None:
+    """Count the entries of a ZIP before `zipfile` makes an object of each."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = at = 0
+        while (at := content.find(_ZIP_ENTRY, at) + 1) and found <= limits.ARCHIVE_MAX_ENTRIES:
+            found += 1
+    _check_amount(path, found, 0)
+
+
+class _Header(tarfile.TarInfo):
+    """An entry of a TAR, refused where words on the next one would fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _TAR_WORDS and header.size > _TAR_WORDS_MAX_BYTES:
+            raise ValueError("a name of more than 64 kB")
+        return header
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    return tarfile.open(path, tarinfo=_Header)
 
 
 def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
@@ -102,9 +135,9 @@ def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
 def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
     members: list[tuple[str, Any]] = []
     size = 0
-    for entry in opened:
+    for number, entry in enumerate(opened, 1):
         size += entry.size
-        _check_amount(path, len(members), size)
+        _check_amount(path, number, size)
         if not (entry.isfile() or entry.isdir()):
             raise BadArchive(say("error.archive_link", name=path.name, entry=_shown(entry.name)))
         if entry.isfile() or not _is_inside(entry.name):

@@ -87,7 +87,7 @@ def fold_rows(table: pd.DataFrame, *, folds: int, seed: int = 0) -> pd.Series:
     if folds < 2:
         raise BadTable(f"{folds} folds are too few; take two or more.")
     _check(table, 0.5)
-    numbers = _group_folds(table.reset_index(drop=True), folds, seed)
+    numbers = _deal(table.reset_index(drop=True), np.full(folds, 1 / folds), seed)
     return pd.Series(numbers, index=table.index, name="fold", dtype="int64")
 
 
@@ -110,12 +110,13 @@ def _check(table: pd.DataFrame, share: float) -> None:
 
 
 def _default(table: pd.DataFrame, share: float, seed: int) -> Words:
-    folds = max(2, round(1 / share))
-    return np.where(_group_folds(table, folds, seed) == 0, VAL, TRAIN)
+    return np.where(_deal(table, np.array([share, 1 - share]), seed) == 0, VAL, TRAIN)
 
 
-def _group_folds(table: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal groups out to folds, the largest first, each to where its labels are missing most.
+def _deal(table: pd.DataFrame, shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """Deal groups out to parts of given shares; returns the part of every row, int64 (rows,).
+
+    The largest groups come first, each goes to where its labels are missing most.
 
     Like scikit-learn's `StratifiedGroupKFold`, whose running time grows with groups times folds
     times labels in Python; here the counts of all folds are compared at once.
@@ -126,8 +127,8 @@ def _group_folds(table: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64
     codes, _ = pd.factorize(groups.astype(str), sort=True)
     counts = np.zeros((codes.max(initial=-1) + 1, len(names)), np.int64)
     np.add.at(counts, (codes, labels), 1)
-    wanted = counts.sum(axis=0) / folds
-    if len(wanted) and (np.count_nonzero(counts, axis=0) < 2).any():
+    wanted = shares[:, np.newaxis] * counts.sum(axis=0)
+    if len(names) and (np.count_nonzero(counts, axis=0) < 2).any():
         few = names[int(np.argmin(np.count_nonzero(counts, axis=0)))]
         raise BadTable(
             f"The label {few!r} stands in one group only, so it cannot be on both sides. "
@@ -135,16 +136,16 @@ def _group_folds(table: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64
         )
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    have = np.zeros((folds, len(names)))
-    fold_of = np.zeros(len(counts), np.int64)
+    have = np.zeros((len(shares), len(names)))
+    part_of = np.zeros(len(counts), np.int64)
     scale = 1 / np.maximum(wanted, 1e-9)
     for group in order:
-        # the fold that, with this group, stays furthest below what it should have
+        # the part that, with this group, stays furthest below what it should have
         excess = ((have + counts[group] - wanted) * scale * (counts[group] > 0)).max(axis=1)
-        fold = int(excess.argmin())
-        have[fold] += counts[group]
-        fold_of[group] = fold
-    return fold_of[codes]
+        part = int(excess.argmin())
+        have[part] += counts[group]
+        part_of[group] = part
+    return part_of[codes]
 
 
 def _seed_000(table: pd.DataFrame, share: float, seed: int) -> Words:

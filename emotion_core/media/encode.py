@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from ..errors import StorageError
 from ..files import atomic_path
 from ..types import Frame, VideoInfo
-from .video import first_time_s, open_sound
+from .video import HD_LINES, first_time_s, open_sound
 
 #: Fine enough for every frame rate: at most 6 µs beside the true time.
 _TIME_BASE = Fraction(1, 90_000)
@@ -24,6 +24,8 @@ _LARGE_PX = 1280 * 720
 _LARGE_OPTIONS = {"x264-params": "rc-lookahead=2:sync-lookahead=0:bframes=0"}
 #: mp4 holds these and browsers play them; other sound becomes AAC.
 _COPIED_SOUND = {"aac", "mp3", "mp3float", "opus", "flac"}
+#: Y from 16 to 235 (ITU-T H.273).
+_LIMITED = 1
 _SOUND_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
 
@@ -43,9 +45,12 @@ class VideoWriter:
         image = frame.image
         if image.shape[0] // 2 * 2 == height and image.shape[1] // 2 * 2 == width:
             image = np.ascontiguousarray(image[:height, :width])
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-        if (picture.width, picture.height) != (width, height):  # it changed on the way
-            picture = picture.reformat(width=width, height=height)
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            width=width,  # it may have changed on the way
+            height=height,
+            format=self._stream.pix_fmt,
+            dst_colorspace=_matrix_of(height)[0],
+        )
         pts = round((frame.time_s - self._first_s) / _TIME_BASE)
         self._last_pts = picture.pts = max(pts, self._last_pts + 1)  # times have to rise
         picture.time_base = _TIME_BASE
@@ -59,6 +64,11 @@ class VideoWriter:
         if self._sound and self._first_s is not None:
             self._sound.write_until(last_s, self._first_s)
             self._sound.finish()
+
+
+def _matrix_of(height: int) -> tuple[str, int]:
+    """Return how RGB becomes YUV: a name of FFmpeg's scaler, a number of H.264 (ITU-T H.273)."""
+    return ("ITU709", 1) if height >= HD_LINES else ("ITU601", 6)
 
 
 @contextmanager
@@ -89,8 +99,11 @@ def write_video(
                 stream.width = max(2, info.width // 2 * 2)
                 stream.height = max(2, info.height // 2 * 2)
                 stream.pix_fmt = "yuv420p"
-                stream.codec_context.time_base = stream.time_base = _TIME_BASE
-                stream.codec_context.thread_count = 0
+                codec, code = stream.codec_context, _matrix_of(stream.height)[1]
+                codec.colorspace = codec.color_primaries = codec.color_trc = code
+                codec.color_range = _LIMITED
+                codec.time_base = stream.time_base = _TIME_BASE
+                codec.thread_count = 0
                 sound = _Sound.of(sound_of, container) if sound_of and info.has_audio else None
                 writer = VideoWriter(container, stream, sound)
                 try:

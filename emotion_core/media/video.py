@@ -24,6 +24,9 @@ _OPEN_TIMEOUT_S = (5.0, 5.0)
 _ROUNDING_S = 1e-4
 #: Before this, decoding from the start is as quick as looking for a key frame.
 _SEEK_FROM_S = 2.0
+#: From here on a video that does not say how RGB became YUV is shown as BT.709.
+HD_LINES = 720
+_UNSPECIFIED = 2
 #: PyAV raises outside its own tree too: an unknown codec has no `width`, an empty file is OSError.
 _ERRORS = (FFmpegError, OSError, ValueError, AttributeError)
 
@@ -207,5 +210,8 @@ def _check_frame(frame: Any, name: str) -> None:
 
 
 def _upright(frame: Any) -> Image:
-    picture = frame.to_ndarray(format="rgb24")
+    # FFmpeg would take it for BT.601
+    is_hd = frame.colorspace == _UNSPECIFIED and frame.height >= HD_LINES
+    told = {"src_colorspace": "ITU709"} if is_hd else {}
+    picture = frame.reformat(format="rgb24", **told).to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, _rotation(frame) // 90))

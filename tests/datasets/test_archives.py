@@ -63,6 +63,32 @@ def test_no_name_stands_twice(tmp_path: Path, make: object) -> None:
         pass
 
 
+def test_entries_are_counted_before_they_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ARCHIVE_MAX_ENTRIES", 5)
+    folders = tmp_path / "folders.tar"
+    with tarfile.open(folders, "w") as archive:
+        for number in range(6):
+            entry = tarfile.TarInfo(f"{number}")
+            entry.type = tarfile.DIRTYPE
+            archive.addfile(entry)
+    made: list[str] = []
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", lambda _: made.append("parsed"))
+    for path in (folders, make_zip(tmp_path / "a.zip", [f"{n}.png" for n in range(6)])):
+        with pytest.raises(BadArchive, match="over a limit"), open_archive(path):
+            pass
+    assert not made
+
+
+def test_a_name_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
+    long = tmp_path / "long.tar.gz"
+    with tarfile.open(long, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("a" * 1_000_000))
+    with pytest.raises(BadArchive, match="64 kB"), open_archive(long):
+        pass
+
+
 def test_links_and_devices_are_refused(tmp_path: Path) -> None:
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
         entry = tarfile.TarInfo("x.png")

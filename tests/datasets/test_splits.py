@@ -77,6 +77,15 @@ def test_the_default_keeps_groups_together_and_labels_balanced() -> None:
     assert len(leaks(table)) > 10
 
 
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.35, 0.4, 0.6, 0.8])
+def test_the_default_keeps_to_its_share(share: float) -> None:
+    table = with_groups()
+    table["split"] = split_rows(table, share=share)
+    assert len(leaks(table)) == 0
+    shares = (table["split"] == "val").groupby(table["label"]).mean()
+    assert shares.between(share - 0.02, share + 0.02).all(), shares
+
+
 def test_folds_are_even_and_keep_groups_together() -> None:
     table = with_groups()
     table["split"] = fold_rows(table, folds=5).astype(str)

@@ -57,6 +57,41 @@ def test_a_browser_plays_it(tmp_path: Path) -> None:
         assert (codec.name, codec.pix_fmt) == ("h264", "yuv420p")
 
 
+@pytest.mark.parametrize(("width", "height", "code"), [(320, 240, 6), (1280, 720, 1)])
+def test_the_file_says_how_its_colours_are_meant(
+    tmp_path: Path, width: int, height: int, code: int
+) -> None:
+    skin = np.full((height, width, 3), (200, 60, 60), np.uint8)
+    with write_video(tmp_path / "a.mp4", info_of(width, height)) as video:
+        video.write(Frame(skin, 0, 0.0))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        held = container.streams.video[0].codec_context
+        assert (held.colorspace, held.color_primaries, held.color_trc) == (code, code, code)
+        planes = next(container.decode(video=0)).to_ndarray(format="yuv420p")
+    # ITU-T BT.601 and BT.709, by hand
+    red, blue = {6: (0.299, 0.114), 1: (0.2126, 0.0722)}[code]
+    luma = 200 * red + 60 * (1 - red)
+    wanted = [16 + 219 * luma / 255, 128 + 224 * (60 - luma) / 255 / (2 - 2 * blue)]
+    found = [planes[:height].mean(), planes[height : height * 5 // 4].mean()]
+    assert found == pytest.approx(wanted, abs=1.5)
+    (frame,) = iter_frames(tmp_path / "a.mp4")
+    assert np.abs(frame.image.astype(int) - skin).max() < 5
+
+
+def test_untagged_video_of_720_lines_is_taken_for_what_players_take_it_for(tmp_path: Path) -> None:
+    skin = np.full((720, 1280, 3), (200, 60, 60), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(skin, format="rgb24")
+        meant = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        bare = av.VideoFrame.from_ndarray(meant.to_ndarray(), format="yuv420p")
+        container.mux(stream.encode(bare))
+        container.mux(stream.encode())
+    (frame,) = iter_frames(tmp_path / "a.mp4")
+    assert np.abs(frame.image.astype(int) - skin).max() < 5
+
+
 def test_odd_sides_lose_a_line(tmp_path: Path) -> None:
     with write_video(tmp_path / "a.mp4", info_of(65, 49)) as video:
         video.write(Frame(make_picture(65, 49), 0, 0.0))
