@@ -16,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from ..errors import BadTable
+from ..labels import canonical_name
 from ..texts import say
 from .decisions import DROP, KEEP, RELABEL, Decision, as_rows
 from .naming import LEFT_OUT, name_labels
@@ -29,6 +30,8 @@ COPY_POLICIES = (LEAVE, ONE)
 CONFLICT_POLICIES = (LEAVE, "majority", "drop")
 #: The split as the source has it.
 GIVEN = "given"
+#: Lowest and highest share of the validation rows, seed, and number of folds.
+SHARES, SEEDS, FOLDS = (0.01, 0.9), (0, 2**31 - 1), (0, 20)
 #: Of several copies the one that judges stays, so that training loses it.
 _SPLIT_ORDER = {TEST: 0, VAL: 1, TRAIN: 2, "": 3}
 
@@ -42,12 +45,29 @@ class SplitChoice:
         share: Share of the validation rows; None is the rule's own.
         seed: Of the random choice; None is the rule's own.
         folds: Number of folds; 0 for none.
+
+    Raises:
+        BadTable: A number is none, or outside `SHARES`, `SEEDS` or `FOLDS`.
     """
 
     rule: str = "default"
     share: float | None = None
     seed: int | None = None
     folds: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest, highest in (
+            ("share", *SHARES), ("seed", *SEEDS), ("folds", *FOLDS)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            kinds = (int, float) if name == "share" else (int,)
+            if value is not None and (
+                isinstance(value, bool)
+                or not isinstance(value, kinds)
+                or not lowest <= value <= highest
+            ):
+                reason = f"split.{name} is {value!r}; it goes from {lowest} to {highest}"
+                raise BadTable(say("error.bad_recipe", reason=reason))
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ def parse_recipe(text: str) -> DatasetRecipe:
     """
     try:
         held = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadTable(say("error.bad_recipe", reason=str(error).splitlines()[0])) from error
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:
         raise BadTable(say("error.bad_recipe", reason=f"it does not say 'schema: {SCHEMA}'"))
@@ -216,7 +236,9 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
     table["given"] = given
     table["label"] = given
     decided = {action: _mask(table, recipe, action) for action in (KEEP, DROP, RELABEL)}
-    new = table["path"].map({p: d.label for p, d in recipe.decisions.items() if d.label})
+    new = table["path"].map(
+        {p: canonical_name(d.label) or d.label for p, d in recipe.decisions.items() if d.label}
+    )
     table["label"] = table["label"].where(new.isna(), new)
     removed = pd.Series("", table.index, dtype="str")
     was_left_out = given.isna() & index["raw_label"].notna() & table["label"].isna()

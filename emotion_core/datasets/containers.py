@@ -1,6 +1,7 @@
 """Where the files of a data set lie: a folder or an archive, seen alike."""
 
 import os
+import stat
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BrokenImage, InputError
+from ..errors import BrokenImage, InputError, StorageError
 from ..texts import say
 from .archives import open_archive
 
@@ -70,7 +71,8 @@ def read_file(path: Path) -> bytes:
 
 
 class Folder:
-    """The files under a folder; hidden ones and links that lead out of it are not among them."""
+    """The files under a folder. Hidden ones, links that lead out of it or nowhere, and names that
+    are no text are not among them."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -89,33 +91,53 @@ class Folder:
             except OSError:  # a folder without permission is as good as empty
                 continue
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                is_hidden = entry.name.startswith(".") or entry.name == "__MACOSX"
+                if is_hidden or not _is_text(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                elif entry.is_file() and self._is_inside(entry):
-                    state = entry.stat()
-                    found[prefix + entry.name] = Stamp(state.st_size, state.st_mtime_ns)
+                elif not entry.is_symlink() or self.file_of(prefix + entry.name):
+                    found.update(_stamped(prefix, entry))
         return dict(sorted(found.items()))
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        return read_file(self._root / name)
+        path = self.file_of(name)
+        if path is None:
+            reason = "no such file in the data set"
+            raise InputError(say("error.unreadable_file", name=name, reason=reason))
+        return read_file(path)
 
     def file_of(self, name: str) -> Path | None:
-        """Return where a file lies."""
-        return self._root / name
+        """Return where a file lies; None where there is none, or its links lead out."""
+        path = self._root / name
+        try:
+            is_inside = path.resolve(strict=True).is_relative_to(self._root)
+        except (OSError, RuntimeError, ValueError):
+            return None
+        return path if is_inside and path.is_file() else None
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _is_inside(self, entry: "os.DirEntry[str]") -> bool:
-        if not entry.is_symlink():
-            return True
-        try:
-            return Path(entry.path).resolve(strict=True).is_relative_to(self._root)
-        except (OSError, RuntimeError):
-            return False
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down; old archives leave names in another encoding."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stamped(prefix: str, entry: "os.DirEntry[str]") -> dict[str, Stamp]:
+    try:
+        state = entry.stat()
+    except OSError:
+        return {}
+    if not stat.S_ISREG(state.st_mode):
+        return {}
+    return {prefix + entry.name: Stamp(state.st_size, state.st_mtime_ns)}
 
 
 class Packed:
@@ -131,7 +153,15 @@ class Packed:
         self._read_member = archive.read
         self._sizes = {name: archive.size_of(name) for name in archive.names}
         if not archive.is_random:
-            self._spool()
+            try:
+                self._spool()
+            except OSError as error:
+                self._stack.close()
+                reason = error.strerror or type(error).__name__
+                raise StorageError(say("error.no_spool", name=path.name, reason=reason)) from error
+            except InputError:
+                self._stack.close()
+                raise
 
     def files(self) -> dict[str, Stamp]:
         """Return all files with their stamps, sorted by name."""

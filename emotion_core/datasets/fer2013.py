@@ -6,6 +6,7 @@ Faces: Goodfellow et al. 2013 (arXiv 1307.0414). Votes and the majority rule: Ba
 
 import csv
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,13 @@ class VotedFaces:
                 f"The arrays of a FER2013 set do not fit together: images {self.images.shape}, "
                 f"labels, votes and usage {shapes}. Build them anew with 'data fer2013'."
             )
+        for name, highest in (("labels", 6), ("usage", 2), ("images", 255), ("votes", 255)):
+            held = getattr(self, name)
+            if held.dtype.kind not in "iu" or (n and not 0 <= held.min() <= held.max() <= highest):
+                raise BadTable(
+                    f"The {name} of a FER2013 set are whole numbers from 0 to {highest}; these are "
+                    f"{held.dtype}, or there are others. Build them anew with 'data fer2013'."
+                )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,9 +100,9 @@ def load_arrays(path: Path) -> VotedFaces:
         BadTable: The file is missing, unreadable or lacks a key.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return VotedFaces(held["images"], held["labels"], held["ferplus_votes"], held["usage"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BadTable(
             f"{path} is not a FER2013 set: {error}. "
             "Build it with: python -m emotion_core data fer2013 --csv … --votes …"
@@ -140,7 +148,7 @@ def read_csv(faces_csv: Path, votes_csv: Path | None = None) -> VotedFaces:
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle, skipinitialspace=True)
             missing = [c for c in columns if c not in (reader.fieldnames or [])]
             if missing:
@@ -169,14 +177,21 @@ def _read_faces(
     usage = np.empty(len(rows), np.int8)
     for i, row in enumerate(rows):
         try:
-            images[i] = np.array((row["pixels"] or "").split(), np.uint8)
+            images[i] = _pixels(row["pixels"] or "")
             labels[i] = int(row["emotion"])
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadTable(f"{path.name}, line {i + 2}: {error}.") from error
         if not 0 <= labels[i] < 7:
             raise BadTable(f"{path.name}, line {i + 2}: emotion {labels[i]} is not 0 to 6.")
         usage[i] = _usage_of(row, path, i + 2)
     return images.reshape(-1, SIDE_PX, SIDE_PX), labels, usage
+
+
+def _pixels(text: str) -> NDArray[np.uint8]:
+    values = np.array(text.split(), np.uint8)
+    if len(values) != SIDE_PX * SIDE_PX:
+        raise ValueError(f"{len(values)} pixels instead of {SIDE_PX * SIDE_PX}")
+    return values
 
 
 def _read_votes(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
@@ -186,7 +201,7 @@ def _read_votes(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     for i, row in enumerate(rows):
         try:
             votes[i] = [int(row[column]) for column in _VOTE_COLUMNS]
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadTable(f"{path.name}, line {i + 2}: {error}.") from error
         usage[i] = _usage_of(row, path, i + 2)
     return votes, usage

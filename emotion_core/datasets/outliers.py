@@ -91,11 +91,14 @@ def check_rules(rules: Mapping[str, float]) -> dict[str, float]:
     """Return rules with their thresholds in the order of `RULES`.
 
     Raises:
-        BadTable: There is no such rule, or a threshold is no number.
+        BadTable: There is no such rule, or a threshold is no number, or outside its rule's range.
     """
     for name, threshold in rules.items():
         if name not in RULES:
             raise BadTable(say("error.no_rule", name=name, names=", ".join(RULES)))
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-            raise BadTable(say("error.bad_threshold", name=name, value=threshold))
+        low, high = RULES[name].low, RULES[name].high
+        is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if not (is_number and low <= threshold <= high):
+            told = say("error.bad_threshold", name=name, value=threshold, low=low, high=high)
+            raise BadTable(told)
     return {name: float(rules[name]) for name in RULES if name in rules}

@@ -329,9 +329,10 @@ def _place(path: str) -> tuple[str | None, str]:
 
 def _opinions(told: pd.DataFrame) -> pd.DataFrame:
     """Turn several rows of one picture into votes, and take the label that leads."""
-    if not told["path"].duplicated().any():
-        return told
-    one = told.drop_duplicates("path").set_index("path")
+    one = told.drop_duplicates("path")
+    if len(one) == len(told) or told["raw_label"].isna().all():
+        return one
+    one = one.set_index("path")
     votes = pd.crosstab(told["path"], told["raw_label"]).reindex(one.index, fill_value=0)
     most = votes.max(axis=1)
     is_tie = (votes.eq(most, axis=0).sum(axis=1) > 1) | (most == 0)

@@ -73,8 +73,9 @@ def header_of(path: Path) -> list[str]:
     try:
         with path.open("rb") as handle:
             first = handle.read(_HEADER_BYTES).split(b"\n")[0]
-        return [cell.strip().lower() for cell in first.decode("utf-8-sig").split(",")]
-    except (OSError, UnicodeDecodeError):
+        cells = next(csv.reader([first.decode("utf-8-sig")], skipinitialspace=True), [])
+        return [cell.strip().lower() for cell in cells]
+    except (OSError, UnicodeDecodeError, csv.Error):
         return []
 
 

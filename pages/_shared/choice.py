@@ -1,6 +1,7 @@
-"""One of a few, all in sight."""
+"""Choosing one of a few that are all in sight, or rows of a table."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
 
@@ -23,6 +24,16 @@ def one_of(names: Sequence[str], *, key: str, shown: Callable[[str], str]) -> st
                 args=(key, name),
             )
     return str(chosen)
+
+
+def keyed(name: str, ids: Iterable[object]) -> str:
+    """Return the key of a table whose rows are these things, in this order.
+
+    Streamlit keeps chosen rows by their numbers: in a table with other rows, or in another order,
+    the same numbers would choose something else. So that is another table.
+    """
+    told = "\0".join(str(one) for one in ids)
+    return f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 def _choose(key: str, name: str) -> None:

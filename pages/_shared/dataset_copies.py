@@ -9,7 +9,7 @@ from emotion_core.texts import say
 from emotion_core.workbench.store import Dataset
 
 from . import gallery
-from .choice import one_of
+from .choice import keyed, one_of
 from .dataset_data import change_recipe, labelled
 
 _FILTERS = ("all", EXACT, NEAR, "conflicts", "leaks")
@@ -45,7 +45,7 @@ def show(dataset: Dataset) -> None:
         height=280,
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"groups-{dataset.id}-{name}",
+        key=keyed(f"groups-{dataset.id}-{name}", rows["group"]),
         alt=say("dataset.groups"),
     )
     picked = event["selection"]["rows"] if event else []
@@ -74,16 +74,22 @@ def _filtered(groups: pd.DataFrame, name: str) -> pd.Series:
 
 def _choose_policies(dataset: Dataset) -> None:
     recipe = dataset.recipe()
-    chosen = {}
     choices = {"exact": COPY_POLICIES, "near": COPY_POLICIES, "conflicts": CONFLICT_POLICIES}
     for column, (name, policies) in zip(st.columns(3), choices.items(), strict=True):
+        # what is shown is the recipe, whoever has changed it; only a change by hand is kept
+        key = f"policy-{dataset.id}-{name}"
+        st.session_state[key] = getattr(recipe, name)
         with column:
-            chosen[name] = st.selectbox(
+            st.selectbox(
                 say(f"dataset.policy_{name}"),
                 policies,
-                index=policies.index(getattr(recipe, name)),
                 format_func=lambda policy: say(f"dataset.policy_of_{policy}"),
                 help=say(f"dataset.policy_{name}_help"),
-                key=f"policy-{dataset.id}-{name}",
+                key=key,
+                on_change=_keep_policy,
+                args=(dataset, name, key),
             )
-    change_recipe(dataset, **chosen)
+
+
+def _keep_policy(dataset: Dataset, name: str, key: str) -> None:
+    change_recipe(dataset, **{name: st.session_state[key]})

@@ -1,11 +1,20 @@
 """Split and export: how the data set is split, what comes out, and its recipe to keep."""
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from emotion_core.datasets.cleaning import GIVEN, SplitChoice, check_fits, parse_recipe
+from emotion_core.datasets.cleaning import (
+    FOLDS,
+    GIVEN,
+    SEEDS,
+    SHARES,
+    SplitChoice,
+    check_fits,
+    parse_recipe,
+)
 from emotion_core.datasets.naming import in_label_order
 from emotion_core.datasets.outputs import cleaned_rows
 from emotion_core.datasets.splits import RULES
@@ -44,56 +53,56 @@ def show(dataset: Dataset) -> None:
 
 def _choose_split(dataset: Dataset) -> None:
     held = dataset.recipe().split
-    key = f"{dataset.id}-{_round()}"
-    rules = [*RULES, GIVEN]
+    own = RULES.get(held.rule, RULES["default"])
+    is_given = held.rule == GIVEN
+    # what is shown is the recipe, whoever has changed it; only a change by hand is kept
+    for name, value in {
+        "rule": held.rule,
+        "share": own.share if held.share is None else float(held.share),
+        "seed": own.seed if held.seed is None else held.seed,
+        "folds": held.folds,
+    }.items():
+        st.session_state[_split_key(dataset, name)] = value
+
+    def told(name: str) -> dict[str, Any]:
+        key = _split_key(dataset, name)
+        return {"key": key, "on_change": _keep_split, "args": (dataset, name)}
+
     columns = st.columns([2, 1, 1, 1])
     with columns[0]:
-        rule = st.selectbox(
+        st.selectbox(
             say("dataset.split_rule"),
-            rules,
-            index=rules.index(held.rule),
+            [*RULES, GIVEN],
             format_func=lambda name: say(f"dataset.split_rule_{name}".replace("-", "_")),
             help=say("dataset.split_rule_help"),
-            key=f"split-rule-{key}",
+            **told("rule"),
         )
-    own = RULES.get(rule, RULES["default"])
-    is_given = rule == GIVEN
-    same = rule == held.rule
     with columns[1]:
-        share = st.number_input(
-            say("dataset.split_share"),
-            0.01,
-            0.9,
-            held.share if same and held.share else own.share,
-            step=0.05,
-            disabled=is_given,
-            key=f"split-share-{key}-{rule}",
-        )
+        label = say("dataset.split_share")
+        st.number_input(label, *SHARES, step=0.05, disabled=is_given, **told("share"))
     with columns[2]:
-        seed = st.number_input(
-            say("dataset.split_seed"),
-            0,
-            2**31 - 1,
-            held.seed if same and held.seed is not None else own.seed,
-            disabled=is_given,
-            key=f"split-seed-{key}-{rule}",
-        )
+        st.number_input(say("dataset.split_seed"), *SEEDS, disabled=is_given, **told("seed"))
     with columns[3]:
-        folds = st.number_input(
-            say("dataset.split_folds"),
-            0,
-            20,
-            held.folds,
-            help=say("dataset.split_folds_help"),
-            key=f"split-folds-{key}",
-        )
-    choice = SplitChoice(
-        rule,
-        None if is_given or share == own.share else float(share),
-        None if is_given or seed == own.seed else int(seed),
-        0 if folds < 2 else int(folds),
-    )
-    change_recipe(dataset, split=choice)
+        text = say("dataset.split_folds_help")
+        st.number_input(say("dataset.split_folds"), *FOLDS, help=text, **told("folds"))
+
+
+def _keep_split(dataset: Dataset, name: str) -> None:
+    """Keep what was changed; a new rule brings its own share and seed."""
+    held = dataset.recipe().split
+    value = st.session_state[_split_key(dataset, name)]
+    if name == "rule":
+        change_recipe(dataset, split=SplitChoice(value, folds=held.folds))
+        return
+    if name == "folds":
+        value = 0 if value < 2 else value
+    elif value == getattr(RULES[held.rule], name):
+        value = None
+    change_recipe(dataset, split=replace(held, **{name: value}))
+
+
+def _split_key(dataset: Dataset, name: str) -> str:
+    return f"split-{name}-{dataset.id}"
 
 
 def _show_counts(table: pd.DataFrame) -> None:
@@ -121,15 +130,20 @@ def _show_counts(table: pd.DataFrame) -> None:
 def _ask_card(dataset: Dataset) -> None:
     held = dataset.recipe()
     with st.expander(say("dataset.card")):
-        origin = st.text_area(
-            say("dataset.origin"), held.origin, help=say("dataset.origin_help"),
-            key=f"origin-{dataset.id}-{_round()}",
-        )  # fmt: skip
-        terms = st.text_area(
-            say("dataset.terms"), held.terms, help=say("dataset.terms_help"),
-            key=f"terms-{dataset.id}-{_round()}",
-        )  # fmt: skip
-    change_recipe(dataset, origin=origin, terms=terms)
+        for name in ("origin", "terms"):
+            key = f"{name}-{dataset.id}"
+            st.session_state[key] = getattr(held, name)
+            st.text_area(
+                say(f"dataset.{name}"),
+                help=say(f"dataset.{name}_help"),
+                key=key,
+                on_change=_keep_text,
+                args=(dataset, name),
+            )
+
+
+def _keep_text(dataset: Dataset, name: str) -> None:
+    change_recipe(dataset, **{name: st.session_state[f"{name}-{dataset.id}"]})
 
 
 def _show_recipe(dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from emotion_core.workbench.store import Dataset, load_dataset
 from emotion_core.workbench.tasks import start_task
 
 from . import gallery, visitor
+from .choice import keyed
 from .dataset_charts import balance, chosen_points, strip
 from .dataset_data import labelled
 from .gallery import label_text
@@ -108,7 +109,7 @@ def _show_formats(dataset: Dataset, table: pd.DataFrame) -> None:
             hide_index=True,
             on_select="rerun",
             selection_mode="single-cell",
-            key=f"formats-{dataset.id}",
+            key=keyed(f"formats-{dataset.id}", counts.index),
             alt=say("dataset.formats"),
         )
         cells = event["selection"]["cells"] if event else []

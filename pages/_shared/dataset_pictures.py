@@ -30,25 +30,21 @@ def show(dataset: Dataset) -> None:
         shown=lambda one: _rule_title(one, counts[one], is_on=one in held),
     )
     rule = RULES[name]
-    threshold = float(held.get(name, rule.threshold))
+    threshold_key, on_key = f"threshold-{dataset.id}-{name}", f"on-{dataset.id}-{name}"
+    # what is shown is the recipe, whoever has changed it; only a change by hand is kept
+    st.session_state[on_key] = name in held
+    if name in held or threshold_key not in st.session_state:
+        st.session_state[threshold_key] = float(held.get(name, rule.threshold))
+    keep = {"on_change": _keep_rule, "args": (dataset, name, threshold_key, on_key)}
+    threshold = st.session_state[threshold_key]
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
     with left:
         st.markdown(say(f"dataset.rule_{name}_text"))
         if rule.low < rule.high:
-            threshold = st.slider(
-                say("dataset.threshold"),
-                float(rule.low),
-                float(rule.high),
-                threshold,
-                step=0.5,
-                key=f"threshold-{dataset.id}-{name}",
-            )
-        is_on = st.toggle(
-            say("dataset.rule_on"),
-            value=name in held,
-            help=say("dataset.rule_on_help"),
-            key=f"on-{dataset.id}-{name}",
-        )
+            ends = float(rule.low), float(rule.high)
+            st.slider(say("dataset.threshold"), *ends, step=0.5, key=threshold_key, **keep)
+        help_text = say("dataset.rule_on_help")
+        st.toggle(say("dataset.rule_on"), help=help_text, key=on_key, **keep)
     found = find_outliers(table, name, threshold)
     with right:
         st.metric(say("dataset.takes"), f"{int(found.sum()):,}")
@@ -60,12 +56,6 @@ def show(dataset: Dataset) -> None:
                 config={"displayModeBar": False},
                 alt=say(f"dataset.rule_{name}"),
             )
-    rules = {other: limit for other, limit in held.items() if other != name}
-    if is_on:
-        rules[name] = threshold
-    if rules != held:
-        change_recipe(dataset, rules=rules)
-        st.rerun()
     rows = table[found]
     errors = dict(zip(rows["path"], rows["error"], strict=True)) if name == "unreadable" else {}
     gallery.show(
@@ -76,6 +66,13 @@ def show(dataset: Dataset) -> None:
         notes=errors,
     )
     _show_samples(dataset)
+
+
+def _keep_rule(dataset: Dataset, name: str, threshold_key: str, on_key: str) -> None:
+    rules = {other: limit for other, limit in dataset.recipe().rules.items() if other != name}
+    if st.session_state[on_key]:
+        rules[name] = st.session_state[threshold_key]
+    change_recipe(dataset, rules=rules)
 
 
 def _rule_title(name: str, count: int, *, is_on: bool) -> str:

@@ -10,6 +10,7 @@ from emotion_core.texts import label_name, say
 from emotion_core.workbench.review import decide, queue_pictures
 from emotion_core.workbench.store import Dataset
 
+from .choice import keyed
 from .dataset_data import labelled, thumbnail
 from .errors import error_box, plain
 
@@ -113,7 +114,10 @@ def _actions(
     table = labelled(dataset)
     labels = in_label_order({*table["label"].dropna(), *suggested.values()})
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        all_of_them = st.toggle(say("dataset.act_on_all", n=f"{len(paths):,}"), key=f"{key}-all")
+        all_of_them = st.toggle(
+            say("dataset.act_on_all", n=f"{len(paths):,}"),
+            key=keyed(f"{key}-all-{st.session_state.get(f'{key}-round', 0)}", paths),
+        )
         chosen = paths if all_of_them else picked
         none = not chosen
         new = st.selectbox(

@@ -10,6 +10,7 @@ from emotion_core.texts import figure_name, say
 from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, state_of
 
 from . import histories, training_charts, visitor
+from .choice import keyed
 from .errors import plain
 
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
@@ -58,6 +59,8 @@ def _show_table() -> None:
     table = compare_runs(list(mine.values()))
     if table.empty:
         st.rerun()
+    # a table that sorts itself anew while somebody reads it is none to choose from
+    table = table.set_index("run", drop=False).loc[list(mine)].reset_index(drop=True)
     table.insert(1, "state", [state_text(mine[run_id]) for run_id in table["run"]])
     shown = table.drop(columns=["run", "seed"])
     for name in _PERCENT:
@@ -79,11 +82,10 @@ def _show_table() -> None:
         column_config=config,
         on_select="rerun",
         selection_mode="multi-row",
-        key="training_table",
+        key=keyed("training_table", table["run"]),
         alt=say("training.runs"),
     )
-    rows = [row for row in event["selection"]["rows"] if row < len(table)]
-    chosen = [mine[table["run"].iloc[row]] for row in rows]
+    chosen = [mine[table["run"].iloc[row]] for row in event["selection"]["rows"]]
     with st.container(horizontal=True):
         for run in chosen or list(mine.values())[:3]:
             text = say("training.open", name=plain(run.name[:NAME_SHOWN_CHARS]))

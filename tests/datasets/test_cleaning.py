@@ -174,11 +174,24 @@ def test_a_recipe_is_its_text_and_back() -> None:
         (("action: drop", "act: drop"), "cannot be used"),
         (("labels:", "colours: {}\nlabels:"), "colours is not known"),
         (("origin", "{"), "cannot be used"),
+        (("origin: ", "origin: 2020-13-45 #"), "cannot be used"),
+        (("labels:", "more: " + "[" * 5_000 + "\nlabels:"), "cannot be used"),
+        (("share: 0.2", "share: abc"), "it goes from 0.01 to 0.9"),
+        (("share: 0.2", "share: 0.95"), "it goes from 0.01 to 0.9"),
+        (("folds: 5", "folds: 50"), "it goes from 0 to 20"),
+        (("seed: 7", "seed: 1.5"), "split.seed is 1.5"),
     ],
 )
 def test_a_bad_recipe_says_what_is_wrong(change: tuple[str, str], word: str) -> None:
     with pytest.raises(BadTable, match=word):
         parse_recipe(full_recipe().to_yaml().replace(*change, 1))
+
+
+def test_a_new_label_goes_by_its_one_name() -> None:
+    table = make_index([{"raw_label": "anger"}, {"raw_label": "sad"}])
+    decision = Decision(table["path"].iloc[1], "relabel", label="angry")
+    recipe = DatasetRecipe(decisions={decision.path: decision}, split=UNSPLIT)
+    assert apply_recipe(recipe, table)["label"].tolist() == ["anger", "anger"]
 
 
 def test_a_recipe_knows_its_source() -> None:

@@ -68,9 +68,17 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         changed.write_text(text)
         with pytest.raises(BadTable, match=word):
             read_csv(images, changed)
-    images.write_text(images.read_text().replace(" ", ";", 1))
-    with pytest.raises(BadTable, match="line 2"):
-        read_csv(images, votes)
+    whole = images.read_text()
+    images.write_text("\ufeff" + whole, encoding="utf-8")
+    assert len(read_csv(images, votes)) == len(make_voted_faces())
+    for damaged in (
+        whole.replace(" ", ";", 1),
+        "emotion,pixels,Usage\n0,7,Training\n",
+        "emotion,pixels,Usage\n0\n",
+    ):
+        images.write_text(damaged)
+        with pytest.raises(BadTable, match="line 2"):
+            read_csv(images, votes)
     with pytest.raises(InputError):
         read_csv(tmp_path / "none.csv", votes)
 
@@ -82,6 +90,16 @@ def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
     faces = make_voted_faces()
     with pytest.raises(BadTable):
         VotedFaces(faces.images[:-1], faces.labels, faces.votes, faces.usage)
+    for labels in (faces.labels + 9, faces.labels.astype(np.float32), faces.labels - 9):
+        with pytest.raises(BadTable, match="whole numbers from 0 to 6"):
+            VotedFaces(faces.images, labels, faces.votes, faces.usage)
+    save_arrays(faces, tmp_path / "a.npz")
+    whole = (tmp_path / "a.npz").read_bytes()
+    np.save(tmp_path / "b.npy", faces.images)
+    for content in (whole[: len(whole) // 2], b"", (tmp_path / "b.npy").read_bytes()):
+        (tmp_path / "b.npz").write_bytes(content)
+        with pytest.raises(BadTable, match="data fer2013"):
+            load_arrays(tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize(

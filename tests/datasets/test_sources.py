@@ -116,7 +116,31 @@ def test_a_link_that_leads_out_is_not_followed(tmp_path: Path) -> None:
     outside.write_bytes(b"secret")
     os.symlink(outside, tmp_path / "set" / "train" / "angry" / "link.png")
     os.symlink(tmp_path, tmp_path / "set" / "train" / "up")
+    os.symlink("loop.png", tmp_path / "set" / "train" / "angry" / "loop.png")
+    os.mkfifo(tmp_path / "set" / "train" / "angry" / "pipe.png")
+    (tmp_path / "set" / "train" / "angry").joinpath(os.fsdecode(b"\xe9.png")).write_bytes(b"")
     assert len(open_source(spec).items()) == 7
+
+
+def test_a_table_reads_through_no_link_that_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "set").mkdir()
+    os.symlink(tmp_path / "secret.png", tmp_path / "set" / "l.png")
+    os.symlink(tmp_path, tmp_path / "set" / "out")
+    table = tmp_path / "set" / "labels.csv"
+    table.write_text("image,emotion\nl.png,happy\nout/secret.png,sad\n")
+    source = open_source(SourceSpec(str(table)))
+    for name in source.items()["path"]:
+        assert source.file_of(name) is None
+        with pytest.raises(InputError, match="no such file in the data set"):
+            source.read(name)
+
+
+def test_pictures_that_stand_twice_without_a_label_stand_once(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('"image","emotion"\na.png,\na.png,\n')
+    items = open_source(SourceSpec(str(tmp_path / "labels.csv"))).items()
+    assert items["path"].tolist() == ["a.png"]
+    assert items["raw_label"].isna().all()
 
 
 def test_several_opinions_become_votes(tmp_path: Path) -> None:

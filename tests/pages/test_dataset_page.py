@@ -16,6 +16,7 @@ from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.judging import draw_map
 from emotion_core.workbench.review import queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
+from pages._shared.choice import keyed
 from tests.builders import make_class_folders
 from tests.pages.test_video_page import fresh_app
 
@@ -84,12 +85,36 @@ def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
     app = view(opened(), dataset, "copies")
     app.selectbox(key=f"policy-{dataset.id}-conflicts").set_value("majority").run()
     app = view(app, dataset, "export")
-    app.selectbox(key=f"split-rule-{dataset.id}-0").set_value("seed-003").run()
-    app.number_input(key=f"split-folds-{dataset.id}-0").set_value(3).run()
+    app.selectbox(key=f"split-rule-{dataset.id}").set_value("seed-003").run()
+    app.number_input(key=f"split-folds-{dataset.id}").set_value(3).run()
     assert not app.exception
     recipe = dataset.recipe()
     assert (recipe.conflicts, recipe.split.rule, recipe.split.folds) == ("majority", "seed-003", 3)
     assert recipe.split.share is None
+
+
+@pytest.mark.parametrize("name", ["copies", "export", "pictures"])
+def test_a_tab_that_only_looks_keeps_what_another_one_changed(dataset: Dataset, name: str) -> None:
+    app = view(opened(), dataset, name)
+    changed = DatasetRecipe(
+        near="one", rules={"bright": 130.0}, split=SplitChoice("seed-003", 0.25, 5), terms="ours"
+    )
+    dataset.save_recipe(changed)
+    app.run()
+    assert not app.exception
+    assert dataset.recipe() == changed
+    if name == "copies":
+        assert app.selectbox(key=f"policy-{dataset.id}-near").value == "one"
+    elif name == "export":
+        assert app.number_input(key=f"split-share-{dataset.id}").value == 0.25
+        app.number_input(key=f"split-share-{dataset.id}").set_value(0.3).run()
+        assert dataset.recipe().split == SplitChoice("seed-003", 0.3, 5)
+
+
+def test_a_table_of_other_rows_or_another_order_is_another_table() -> None:
+    """Streamlit keeps chosen rows by number."""
+    assert keyed("groups", [3, 5]) == keyed("groups", [3, 5])
+    assert len({keyed("groups", ids) for ids in ([3, 5], [5, 3], [3], [35], [])}) == 5
 
 
 def test_an_applied_recipe_is_not_overwritten_by_the_page(dataset: Dataset) -> None:
