@@ -27,6 +27,7 @@ from emotion_core.files import work_folder, write_json
 from emotion_core.training.feed import answers_of
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.fit import train
+from emotion_core.training.measure import learned_prior
 from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe
 from emotion_core.workbench.teaching import teacher_of
 
@@ -72,14 +73,14 @@ def recipe_of(name: str, epochs: int) -> Recipe:
     return replace(changed_recipe(base, changes), name=f"ablation-{tag}-{epochs}")
 
 
-def figures_of(model: Any, data: Any, subtle: np.ndarray) -> dict[str, float]:
-    """Return the figures of a row, at the data's prior and at the balanced one."""
+def figures_of(model: Any, recipe: Recipe, data: Any, subtle: np.ndarray) -> dict[str, float]:
+    """Return the figures of a row, at the prior that was learned and at the balanced one."""
     val = data.val
     (raw,) = answers_of(model, val.images)
     temperature, _, _ = metrics.calibrate(raw, val.truth, val.clear)
     probs = metrics.scale_temperature(raw, temperature)
     found: dict[str, float] = {"nll": metrics.negative_log_likelihood(raw, val.targets)}
-    prior = data.train.targets.mean(axis=0)
+    prior = learned_prior(recipe, data.train.targets)
     for kind, read in (("data", probs), ("balanced", metrics.balance(probs, prior))):
         shown, truth = read[val.clear], val.truth[val.clear]
         found[f"accuracy_{kind}"] = metrics.accuracy(shown, truth)
@@ -110,7 +111,7 @@ def main() -> None:
             teacher = teacher_of(recipe, data.labels)
             model, state = train(recipe, data, folder, teacher=teacher)
             taken = sum(row["seconds"] for row in state.history) / 60
-            row = {**figures_of(model, data, subtle), "minutes": round(taken, 1)}
+            row = {**figures_of(model, recipe, data, subtle), "minutes": round(taken, 1)}
             write_json(kept, row)
         row = json.loads(kept.read_text(encoding="utf-8"))
         told = "".join(f"{row[one]:18.4f}" for one in names)

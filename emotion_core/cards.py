@@ -54,7 +54,8 @@ class Card:
         temperature: Divides the logarithms of the probabilities (calibration).
         threshold: Under this calibrated confidence the model abstains.
         threshold_rule: How the threshold was chosen.
-        prior: Shares of the labels in the training data, in order; empty where not known.
+        prior: Shares of the labels in the training data, in order, as they were drawn and weighed;
+            empty where not known.
         balanced_threshold: As `threshold`, for readings at the balanced prior.
         network: Name and options, for people.
         parameters: Number of trained numbers.
@@ -166,10 +167,10 @@ def card_text(card: Card) -> str:
 
 
 def _emotion_text(card: Card) -> list[str]:
-    if not card.metrics:
-        return []
     split = "test" if "test" in card.metrics else "validation"
-    shown = card.metrics[split]
+    shown = card.metrics.get(split)
+    if not shown:
+        return []
     low, high = shown["accuracy_interval_95"]
     flipped = shown.get("accuracy_with_flip")
     rows = "\n".join(

@@ -32,6 +32,8 @@ JOB_EXPIRY_S = 86_400.0
 JOB_STALL_S = 30.0
 #: Before its first frame and after its last one, a job may read through a huge file for so long.
 JOB_QUIET_S = 900.0
+#: An epoch of the largest networks of the student systems is validated for hours on a CPU.
+TRAINING_QUIET_S = 86_400.0
 #: A job that was asked to stop and has not done so after this is ended from outside.
 JOB_STOP_S = 5.0
 #: On a server that several people share, one browser upload is at most this large ...

@@ -208,6 +208,13 @@ def abstain_threshold(probs: Floats, truth: Ints, *, accuracy_goal: float) -> fl
     return best
 
 
+def is_reached(probs: Floats, truth: Ints, threshold: float, *, accuracy_goal: float) -> bool:
+    """Return whether the rows that are answered at a threshold reach an accuracy."""
+    answered = probs.max(axis=1) >= threshold
+    hit = probs.argmax(axis=1) == truth
+    return bool(answered.any()) and float(hit[answered].mean()) >= accuracy_goal
+
+
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927); (0, 1) without rows."""
     if n == 0:

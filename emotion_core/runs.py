@@ -17,17 +17,18 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from . import __version__
-from .errors import InputError, StorageError
+from .errors import InputError, StorageError, TrainingError
 from .files import read_json, work_folder, write_json
 from .texts import say
 
@@ -181,6 +182,24 @@ def load_run(run_id: str, owner_hash: str | None = None) -> Run:
     if run is None:
         raise InputError(say("error.no_run"))
     return run
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder of a training for this process; the system lets go when the process ends.
+
+    Raises:
+        TrainingError: Another process works there.
+    """
+    lock = FileLock(folder / "worker.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(say("error.run_busy", folder=folder)) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def note_job(run: Run, job_id: str) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from . import limits
 from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .videos import Progress, VideoTask, analyse_video
@@ -25,7 +26,7 @@ def run_video(run: JobRun) -> None:
             progress.done,
             progress.total,
             preview=None if preview is None else encode_jpeg(preview, max_side_px=_PREVIEW_PX),
-            is_quiet=not progress.is_reading,
+            quiet_s=limits.JOB_STALL_S if progress.is_reading else limits.JOB_QUIET_S,
         )
 
     task = VideoTask.from_dict(settings["task"])

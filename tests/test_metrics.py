@@ -91,7 +91,11 @@ def test_the_threshold_reaches_its_goal_with_the_most_answers() -> None:
 
 def test_a_goal_out_of_reach_still_answers_some() -> None:
     probs = np.array([[0.9, 0.1]] * 10)
-    assert metrics.abstain_threshold(probs, np.ones(10, int), accuracy_goal=0.9) <= 0.9
+    truth = np.ones(10, int)
+    threshold = metrics.abstain_threshold(probs, truth, accuracy_goal=0.9)
+    assert threshold <= 0.9
+    assert not metrics.is_reached(probs, truth, threshold, accuracy_goal=0.9)
+    assert metrics.is_reached(probs, 1 - truth, threshold, accuracy_goal=0.9)
 
 
 def test_interval() -> None:

@@ -25,8 +25,9 @@ def keep_figures(found: Benchmark) -> None:
         card = read_card(folder / "card.json")
         kept = {**card.metrics.get("benchmarks", {}), found.name: found.of(model)}
         card = replace(card, metrics={**card.metrics, "benchmarks": kept})
+        text = card_text(card)
         write_json(folder / "card.json", card.as_dict())
-        atomic_write(folder / "CARD.md", card_text(card))
+        atomic_write(folder / "CARD.md", text)
 
 
 def _keep_committee(name: str, found: Benchmark) -> None:

@@ -1,5 +1,6 @@
 """Several classifiers that answer as one."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -60,8 +61,8 @@ class Committee:
         if self.weights and (
             self.vote != "soft"
             or len(self.weights) != len(self.members)
+            or not 0 < sum(self.weights) < math.inf
             or min(self.weights) < 0
-            or not sum(self.weights)
         ):
             raise CardMismatch(
                 f"The weights {list(self.weights)} do not fit a {self.vote} vote of "

@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..datasets.fer2013 import load_arrays
+from ..datasets.fer2013 import SIDE_PX, load_arrays
 from ..errors import TrainingError
 from ..export import to_csv
 from ..files import atomic_write, work_folder
 from ..jobs import owner_hash
-from ..runs import Run, list_runs, load_run
+from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
@@ -61,6 +61,8 @@ def train(
     with refusals():
         need_keras()
         settings = load_recipe(recipe, change or [])
+        if ferplus and fer2013:
+            raise TrainingError(say("error.two_rules"))
         if ferplus or fer2013:
             source = data or work_folder() / "datasets" / "fer2013.npz"
             _train_published(settings, source, out, by_votes=ferplus)
@@ -134,6 +136,9 @@ def _work(run: Run) -> None:
 
 
 def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: bool) -> None:
+    crop = recipe.crop
+    if recipe.sees != "face" or (crop.side_px, crop.channels) != (SIDE_PX, 1):
+        raise TrainingError(say("error.published_faces", name=recipe.name, side=SIDE_PX))
     faces = load_arrays(data)
     # heavy: Keras and its backend are imported only by this command, and only now
     from ..training.export import write_model
@@ -142,8 +147,10 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
     from ..training.fit import train as train_network
 
     run = work_folder() / "runs" / recipe.name
+    run.mkdir(parents=True, exist_ok=True)
     prepared = ferplus_data(faces) if by_votes else fer2013_data(faces)
-    with cancellable("Paused after the last finished epoch. Give the command again to go on."):
+    paused = "Paused after the last finished epoch. Give the command again to go on."
+    with cancellable(paused), alone_in(run):
         teacher = teacher_of(recipe, prepared.labels)
         model, state = train_network(
             recipe,

@@ -107,7 +107,7 @@ class JobRun:
         total: int | None,
         *,
         preview: bytes | None = None,
-        is_quiet: bool = False,
+        quiet_s: float = limits.JOB_STALL_S,
     ) -> None:
         """Tell how far the work is.
 
@@ -115,13 +115,13 @@ class JobRun:
             done: Finished steps.
             total: All steps, or None.
             preview: A picture of it as JPEG.
-            is_quiet: A step follows that tells nothing until it is done.
+            quiet_s: For so long the step that follows may tell nothing; after that it hangs.
 
         Raises:
             JobCancelled: Somebody asked it to stop.
         """
         now_s = self._moved_s = time.monotonic()
-        self._patience_s = limits.JOB_QUIET_S if is_quiet else limits.JOB_STALL_S
+        self._patience_s = quiet_s
         if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
             self._marks = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
             self._marks.append((now_s, done))

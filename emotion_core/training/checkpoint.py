@@ -140,7 +140,9 @@ def _arrays(path: Path) -> list[NDArray[Any]]:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*")) if folder.is_dir() else []
+    found = folder.glob("epoch-*") if folder.is_dir() else ()
+    # by number: from the 10,000th on there are five digits
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def _sync(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from .. import limits, metrics
+from .. import limits
 from ..cards import (
     FORBIDDEN,
     HISTORY_FILE,
@@ -79,8 +79,7 @@ def write_model(
         coordinates=recipe.affect if AFFECT in recipe.outputs else "",
         temperature=measured.temperature,
         threshold=measured.threshold,
-        threshold_rule=f"lowest at which the answered validation faces (n {len(data.val)}) are "
-        f"right in at least {metrics.ACCURACY_GOAL:.0%}",
+        threshold_rule=measured.threshold_rule,
         prior=measured.prior,
         balanced_threshold=measured.balanced_threshold,
         network=", ".join([recipe.network, *(f"{k} {v}" for k, v in recipe.options.items())]),

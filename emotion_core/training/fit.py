@@ -64,7 +64,7 @@ def train(
             are missing; or the loss is no longer a number.
         StorageError: A checkpoint cannot be written.
     """
-    _claim_folder(folder, recipe, data.content_hash)
+    _claim_folder(folder, recipe, data)
     return fit_network(
         recipe,
         data.train,
@@ -338,15 +338,16 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
             raise _Stop
 
 
-def _claim_folder(folder: Path, recipe: Recipe, content_hash: str) -> None:
+def _claim_folder(folder: Path, recipe: Recipe, data: TrainingData) -> None:
     """Write what the run is, or check that it is still the same."""
     path = folder / "recipe.json"
-    settings = {**_plain(recipe), "data": content_hash}
+    # the same faces may be learned by other labels
+    settings = {**_plain(recipe), "data": data.content_hash, "labels": list(data.labels)}
     if path.is_file():
         held = json.loads(path.read_text(encoding="utf-8"))
-        known = held.pop("data", None)
+        known, labels = held.pop("data", None), held.pop("labels", settings["labels"])
         # a run of an older version lacks the settings that are new, and had them at their defaults
-        if {**_plain(parse_recipe(held)), "data": known} != settings:
+        if {**_plain(parse_recipe(held)), "data": known, "labels": labels} != settings:
             raise TrainingError(
                 f"{folder} holds a run of another recipe or other data. Move it away to start "
                 "anew, or give the recipe another name."

@@ -72,6 +72,8 @@ def export_as(
 def _keras(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> Exported:
     import keras
 
+    if target.suffix != ".keras":
+        raise TrainingError(f"Keras reads files that end in .keras; {target.name} does not.")
     with atomic_path(target) as temporary:
         model.save(temporary)
     again = keras.models.load_model(target, compile=False)

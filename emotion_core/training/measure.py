@@ -14,8 +14,9 @@ from ..degrade import DEGRADATIONS, degrade
 from ..errors import TrainingError
 from ..labels import LabelSet
 from ..types import Affect
-from .examples import Examples, TrainingData, label_prior
+from .examples import Examples, TrainingData, class_weights, label_prior
 from .feed import answers_of
+from .mixing import draw_weights
 from .recipe import AFFECT, EMOTION, Recipe
 
 #: From faces, uint8 (n, h, h, c), and `flip`, to a network's outputs.
@@ -33,13 +34,15 @@ class Measured:
     Attributes:
         temperature: As `cards.Card`; so are the next three.
         threshold: From validation.
-        balanced_threshold: The same at the balanced prior.
-        prior: Shares of the labels in training; empty without an emotion output.
+        threshold_rule: How the threshold was chosen, in words.
+        balanced_threshold: As `threshold`, at the balanced prior.
+        prior: As `learned_prior` gives it; empty without an emotion output.
         figures: The card's metrics.
     """
 
     temperature: float
     threshold: float
+    threshold_rule: str
     balanced_threshold: float
     prior: tuple[float, ...]
     figures: dict[str, Any]
@@ -91,7 +94,7 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     calibrated = metrics.scale_temperature(probs, temperature)
     prior = np.zeros(0)
     if EMOTION in recipe.outputs:
-        prior = label_prior(data.train.targets)
+        prior = learned_prior(recipe, data.train.targets)
     else:  # a point near no label gives all of them the same
         threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
         answered = float((calibrated.max(axis=1) >= threshold).mean())
@@ -116,7 +119,34 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
             figures["test_affect"] = measure_affect(points, data.test)
     figures["robustness"] = _robustness(recipe, answer, data, s_per_face)
     shares = tuple(round(float(one), 6) for one in prior)
-    return Measured(temperature, threshold, balanced_threshold, shares, figures)
+    rule = _rule_of(calibrated, data.val, threshold)
+    return Measured(temperature, threshold, rule, balanced_threshold, shares, figures)
+
+
+def _rule_of(probs: NDArray[np.float32], val: Examples, threshold: float) -> str:
+    """Return how a threshold was chosen, in words, as far as it is true."""
+    goal = metrics.ACCURACY_GOAL
+    if metrics.is_reached(probs, val.truth, threshold, accuracy_goal=goal):
+        return (
+            f"lowest at which the answered validation faces (n {len(val)}) are right in at least "
+            f"{goal:.0%}"
+        )
+    return (
+        f"no threshold that answers one validation face in ten (n {len(val)}) is right in "
+        f"{goal:.0%}; this is the highest that does"
+    )
+
+
+def learned_prior(recipe: Recipe, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the shares of the labels as a network learns them, float64 (k,).
+
+    They are those of the training faces, evener where rare labels are drawn or weighed more. What
+    `logit_adjustment` changes is undone in the network itself.
+    """
+    weights = draw_weights(targets, recipe.evenness)
+    if recipe.loss.class_weights == "balanced":
+        weights = weights * class_weights(targets)
+    return label_prior(targets * weights[:, np.newaxis])
 
 
 def label_probs(

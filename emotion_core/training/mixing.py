@@ -18,9 +18,15 @@ def order_of(targets: Floats, evenness: float, random: np.random.Generator) -> N
     n = len(targets)
     if not evenness:
         return random.permutation(n)
+    weights = draw_weights(targets, evenness)
+    return random.choice(n, n, p=weights / weights.sum())
+
+
+def draw_weights(targets: Floats, evenness: float) -> Floats:
+    """Return how often each of n faces is drawn beside the others, (n,), as `order_of` says."""
     shares = targets.mean(axis=0)
     weights = targets @ np.where(shares > 0, np.maximum(shares, 1e-9) ** -evenness, 0)
-    return random.choice(n, n, p=weights / weights.sum())
+    return np.asarray(weights)
 
 
 def draw_labels(targets: Floats, random: np.random.Generator) -> Floats:

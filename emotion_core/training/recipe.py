@@ -29,6 +29,8 @@ _STEPS_WANTED, _BATCH_MIN = 50, 32
 
 #: A name of a recipe or a model; it becomes a folder.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+#: What a network is built with besides its options.
+_NOT_OPTIONS = {"input_px", "channels", "classes", "outputs", "given", "head"}
 _EMOTION_FIGURES = {"val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss"}
 _AFFECT_FIGURES = {"val_mse", "val_mae"}
 
@@ -248,6 +250,19 @@ class Recipe:
                 f"The recipe's name is {self.name!r}; it becomes a folder, so use letters, "
                 "digits, - and _."
             )
+        crop = self.crop
+        fits = 0 < crop.margin <= 10 and abs(crop.shift_y) <= 2 and 8 <= crop.side_px <= 1024
+        if not fits or crop.channels not in (1, 3):
+            raise TrainingError(
+                f"The recipe's crop cannot be cut: {crop}. The margin goes to 10, shift_y from -2 "
+                "to 2, side_px from 8 to 1024; channels are 1 or 3."
+            )
+        told_elsewhere = _NOT_OPTIONS & set(self.options)
+        if told_elsewhere:
+            raise TrainingError(
+                f"The recipe's options name {', '.join(sorted(told_elsewhere))}, which follow from "
+                "the data set and the other settings. Leave them out."
+            )
         self._check_monitors()
 
     def _check_monitors(self) -> None:
@@ -316,7 +331,15 @@ def fitted_to(recipe: Recipe, *, n: int, samples: int, longest: int) -> Recipe:
         n: Faces in the data set.
         samples: Faces that the network should see in all, repeated ones included.
         longest: Never more epochs than this.
+
+    Raises:
+        TrainingError: It has several stages.
     """
+    if len(recipe.stages) != 1:
+        raise TrainingError(
+            f"The recipe {recipe.name!r} has {len(recipe.stages)} stages; take one with a single "
+            "stage."
+        )
     (stage,) = recipe.stages
     epochs = max(stage.epochs, min(longest, -(-samples // max(1, n))))
     batch = min(recipe.batch, max(_BATCH_MIN, n // _STEPS_WANTED))

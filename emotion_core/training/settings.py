@@ -1,5 +1,6 @@
 """Dataclasses from plain values: every setting known, of its type and in its range."""
 
+import sys
 from dataclasses import MISSING, Field, asdict, field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -90,6 +91,8 @@ def _value(kind: Any, value: object, title: str) -> Any:
 
 def _plain(kind: type, value: object, title: str) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and abs(value) > sys.float_info.max and not isinstance(value, float):  # type: ignore[arg-type]
+        is_number = False  # a whole number of hundreds of digits
     if kind is float and isinstance(value, str):
         try:  # YAML takes 3e-7 for a word; people mean the number
             return float(value)

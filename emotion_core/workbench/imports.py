@@ -168,12 +168,12 @@ def run_import(run: JobRun) -> None:
     request = ImportRequest(**{**asked, **lists, "file": str(next(run.input.iterdir()))})
 
     def tell() -> None:
-        run.progress(0, 1, is_quiet=True)
+        run.progress(0, 1, quiet_s=limits.JOB_QUIET_S)
 
     card = import_model(
         request, is_trusted=run.job.settings["is_trusted"], name=run.job.title, on_wait=tell
     )
-    run.progress(1, 1, is_quiet=True)
+    run.progress(1, 1, quiet_s=limits.JOB_QUIET_S)
     run.summary.update(model=card.id)
 
 

@@ -1,6 +1,7 @@
 """A data set as a training takes it: faces, targets, splits."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -18,13 +19,14 @@ from ..errors import TrainingError
 from ..files import atomic_path
 from ..labels import canonical_name
 from ..registry import load_model
+from ..runs import Run
 from ..texts import say
 from ..training.examples import Examples, Rows, TrainingData
-from ..training.recipe import AFFECT, Recipe
+from ..training.recipe import AFFECT, Recipe, parse_recipe
 from ..types import CropRule
 from .faces import load_faces, read_probs
 from .index import OnProgress, load_index
-from .store import Dataset
+from .store import Dataset, load_dataset
 
 #: Faces of this many preparations are kept beside a data set.
 _KEPT = 2
@@ -42,7 +44,8 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> pd.DataFrame:
     """
     cleaning = dataset.recipe()
     table = clean_rows(cleaning, load_index(dataset))
-    table.loc[table["label"].isin(recipe.leave_out), "removed"] = "left out by the training"
+    left_out = {canonical_name(label) or label for label in recipe.leave_out}
+    table.loc[table["label"].isin(left_out), "removed"] = "left out by the training"
     choice = replace(cleaning.split, rule=recipe.split, share=None, seed=None)
     table = split_cleaned(table, choice if recipe.split else cleaning.split)
     rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
@@ -101,6 +104,42 @@ def prepare_data(
     return data
 
 
+def validation_again(
+    run: Run, paths: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], Examples]:
+    """Return the labels of a finished run and faces that validated it, cut out anew.
+
+    They are those of its report, whatever has become of the data set's labels and split since.
+
+    Args:
+        run: A run that is done.
+        paths: Which pictures; None takes all that are still there.
+
+    Raises:
+        TrainingError: It is not done, or such pictures are gone.
+        InputError: The data set is gone, or a picture cannot be read.
+    """
+    answers = run.answers()
+    if answers is None:
+        raise TrainingError(say("error.run_not_done", name=run.name))
+    columns = [str(column) for column in answers if str(column).startswith("prob_")]
+    labels = tuple(column.removeprefix("prob_") for column in columns)
+    recipe, dataset = parse_recipe(run.recipe), load_dataset(run.dataset["id"])
+    there = answers["path"].isin(load_index(dataset)["path"])
+    held = answers[there].set_index("path")
+    asked = list(held.index if paths is None else paths)
+    if not asked or not set(asked) <= set(held.index):
+        raise TrainingError(say("error.looking_gone"))
+    held = held.loc[asked]
+    with closing(dataset.open()) as source:
+        is_whole = recipe.sees == "whole"
+        faces = load_faces(source, asked, recipe.crop, is_whole_wanted=is_whole)
+    truth = pd.Index(labels).get_indexer(pd.Index(held["truth"]))
+    targets = np.eye(len(labels), dtype=np.float32)[truth]
+    clear = held["is_clear"].to_numpy(bool)
+    return labels, Examples(faces, targets, is_clear=clear, names=tuple(asked))
+
+
 def crop_rule(rows: pd.DataFrame, recipe: Recipe) -> CropRule:
     """Return how a network of this recipe wants faces cut out of photos.
 
@@ -138,7 +177,7 @@ def _faces(
                 )
             held.flush()
     kept.touch()
-    for old in sorted(folder.glob("*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
+    for old in sorted(folder.glob("[!.]*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
         old.unlink(missing_ok=True)
     return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..cards import KERAS_FILE, Card
-from ..errors import StorageError, TrainingError
+from ..errors import StorageError
 from ..files import atomic_path, atomic_write
 from ..jobs import Job, JobRun, delete_job, new_job, start_job
 from ..registry import model_folder, verify_model
 from ..runs import Run, load_run
 from ..texts import say
 from ..training.recipe import EMOTION, parse_recipe
-from .learning import prepare_data
-from .store import load_dataset
+from .learning import validation_again
 
 #: On faces that a page hands over, and on those of a run.
 KIND, RUN_KIND = "looking", "looking-run"
@@ -89,19 +89,15 @@ def start_looking_back(run: Run, paths: Sequence[str], labels: Sequence[str], *,
 
 def run_looking(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
-    run.progress(0, 1, is_quiet=True)
+    run.progress(0, 1, quiet_s=limits.JOB_QUIET_S)
     settings = run.job.settings
     if run.job.kind == RUN_KIND:
         training = load_run(settings["run"])
         recipe = parse_recipe(training.recipe)
         path, outputs = training.model_folder / KERAS_FILE, recipe.outputs
-        data = prepare_data(load_dataset(training.dataset["id"]), recipe)
-        row_of = {name: row for row, name in enumerate(data.val.names)}
-        rows = [row_of[name] for name in settings["paths"] if name in row_of]
-        if len(rows) < len(settings["paths"]):
-            raise TrainingError(say("error.looking_gone"))
-        shown = np.asarray(data.val.images[np.array(rows, np.int64)])
-        asked = np.array([data.labels.index(label) for label in settings["labels"]], np.int64)
+        labels, examples = validation_again(training, settings["paths"])
+        shown = np.asarray(examples.images)
+        asked = np.array([labels.index(label) for label in settings["labels"]], np.int64)
     else:
         card = verify_model(settings["model"])
         path, outputs = model_folder(card.id) / KERAS_FILE, card.outputs

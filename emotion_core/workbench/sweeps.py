@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ..cards import read_card
+from ..cards import DEFAULT_PRIOR, read_card
 from ..classify import BUDGET_MS
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, TrainingError
@@ -120,15 +120,18 @@ def run_all(
     runs: list[Run] = []
     for recipe in recipes:
         try:
-            runs.append(_known(dataset, recipe, owner) or begin_run(dataset, recipe, owner=owner))
+            run = _known(dataset, recipe, owner) or begin_run(dataset, recipe, owner=owner)
         except EmotionError as error:
             tell(recipe, str(error))
             continue
-        if not ray_address and runs[-1].state != DONE:
+        if run.id in {other.id for other in runs}:  # the same recipe, named twice
+            continue
+        runs.append(run)
+        if not ray_address and run.state != DONE:
             if on_trial:
-                on_trial(runs[-1])
+                on_trial(run)
             try:
-                work_on(runs[-1], on_epoch=on_epoch)
+                work_on(run, on_epoch=on_epoch)
             except EmotionError as error:
                 tell(recipe, str(error))
             _forget_networks()
@@ -166,7 +169,8 @@ def write_submissions(dataset: Dataset, table: pd.DataFrame, folder: Path) -> li
     for _, row in table.iterrows():
         run = load_run(str(row["run"]))
         card = read_card(run.model_folder / "card.json")
-        answers = submission(dataset, open_network(run.model_folder, card))
+        network = open_network(run.model_folder, card).at_prior(DEFAULT_PRIOR)
+        answers = submission(dataset, network)
         name = safe_stem(str(row["name"]), otherwise=run.id)
         written.append(atomic_write(folder / f"{row['rank']}-{name}.csv", to_csv(answers)))
     return written

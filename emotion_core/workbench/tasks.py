@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import limits
 from ..cards import DEFAULT_PRIOR
 from ..errors import BadTable
 from ..export import to_csv
@@ -56,6 +57,16 @@ def run_task(run: JobRun) -> None:
     TASKS[run.job.kind.removeprefix(PREFIX)](run, dataset)
 
 
+def _patient(run: JobRun) -> Callable[[int, int], None]:
+    """Return what tells the progress of a task whose steps may be long: an epoch, a large network's
+    pictures, the layout of a map."""
+
+    def tell(done: int, total: int) -> None:
+        run.progress(done, total, quiet_s=limits.JOB_QUIET_S)
+
+    return tell
+
+
 def _index(run: JobRun, dataset: Dataset) -> None:
     with_faces = bool(run.job.settings.get("with_faces", True))
     measured = build_index(dataset, with_faces=with_faces, on_progress=run.progress)
@@ -63,19 +74,12 @@ def _index(run: JobRun, dataset: Dataset) -> None:
 
 
 def _noise(run: JobRun, dataset: Dataset) -> None:
-
-    def tell(done: int, total: int) -> None:
-        run.progress(done, total, is_quiet=True)  # an epoch tells nothing until it is over
-
-    ranked = judge_labels(dataset, on_progress=tell)
+    ranked = judge_labels(dataset, on_progress=_patient(run))
     run.summary.update(pictures=len(ranked), issues=int(ranked["is_issue"].sum()))
 
 
 def _map(run: JobRun, dataset: Dataset) -> None:
-    def tell(done: int, total: int) -> None:
-        run.progress(done, total, is_quiet=done == total)  # the layout follows
-
-    found = draw_map(dataset, run.job.settings.get("method", "pca"), on_progress=tell)
+    found = draw_map(dataset, run.job.settings.get("method", "pca"), on_progress=_patient(run))
     run.summary.update(pictures=len(found))
 
 
@@ -98,7 +102,7 @@ def _evaluate(run: JobRun, dataset: Dataset) -> None:
         ),
         split=asked["split"],
         fit_on=asked["fit_on"],
-        on_progress=run.progress,
+        on_progress=_patient(run),
     )
     write_json(run.result / "evaluation.json", found.as_dict())
     atomic_write(run.result / "answers.csv", to_csv(found.table))
@@ -109,7 +113,7 @@ def _submit(run: JobRun, dataset: Dataset) -> None:
     recognizer = load_recognizer(
         asked["models"], vote=asked["vote"], prior=asked.get("prior", DEFAULT_PRIOR)
     )
-    table = submission(dataset, recognizer, flip=asked["flip"], on_progress=run.progress)
+    table = submission(dataset, recognizer, flip=asked["flip"], on_progress=_patient(run))
     atomic_write(run.result / "submission.csv", to_csv(table))
 
 

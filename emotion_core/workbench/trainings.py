@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .. import limits
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
 from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
@@ -24,6 +25,7 @@ from ..runs import (
     FAILED,
     PAUSED,
     Run,
+    alone_in,
     load_run,
     new_run,
     note_end,
@@ -34,7 +36,7 @@ from ..texts import say
 from ..training.recipe import NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
-from .learning import prepare_data, training_rows
+from .learning import prepare_data, training_rows, validation_again
 from .store import Dataset, load_dataset
 from .teaching import start_of, teacher_of
 
@@ -137,7 +139,7 @@ def run_job(run: JobRun) -> None:
     training = load_run(run.job.settings["run"])
 
     def tell(done: int, total: int) -> None:
-        run.progress(done, total, is_quiet=True)  # a step of a large network takes minutes
+        run.progress(done, total, quiet_s=limits.TRAINING_QUIET_S)
 
     card = work_on(training, on_progress=tell, on_epoch=_print_row)
     run.summary.update(run=training.id, model=card.id)
@@ -158,12 +160,17 @@ def work_on(
         on_epoch: Called with the history row of every finished epoch.
 
     Raises:
-        EmotionError: It is done already, its data set is gone or has changed, or the training
-            fails.
+        EmotionError: It is done already or another process works on it, its data set is gone or
+            has changed, or the training fails.
         JobCancelled: `on_progress` raised it; the run is paused.
     """
     if run.state == DONE:
         raise TrainingError(say("error.run_is_done", name=run.name))
+    with alone_in(run.folder):
+        return _to_its_end(run, on_progress, on_epoch)
+
+
+def _to_its_end(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -> Card:
     (run.folder / "end.json").unlink(missing_ok=True)
     try:
         card = _train(run, on_progress, on_epoch)
@@ -267,9 +274,8 @@ def export_run(run: Run, kind: str, target: Path) -> "Exported":
 
     model = keras.models.load_model(path, compile=False)
     model.compile(jit_compile=False)
-    recipe = parse_recipe(run.recipe)
-    data = prepare_data(load_dataset(run.dataset["id"]), recipe)
-    return export_as(kind, model, target, data.val, outputs=recipe.outputs)
+    _, faces = validation_again(run)
+    return export_as(kind, model, target, faces, outputs=tuple(run.recipe["outputs"]))
 
 
 def start_export(run: Run, form: str, *, owner: str) -> Job:
@@ -291,7 +297,7 @@ def start_export(run: Run, form: str, *, owner: str) -> Job:
 def run_export(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
     training, form = load_run(run.job.settings["run"]), run.job.settings["form"]
-    run.progress(0, 1, is_quiet=True)
+    run.progress(0, 1, quiet_s=limits.JOB_QUIET_S)
     target = run.result / f"{training.recipe['name']}{FORMS[form]}"
     made = export_run(training, form, target)
     if target.is_dir():
@@ -362,9 +368,17 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     if name in {entry.id for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
-    if threshold is not None:
-        rule = say("training.chosen_by_hand")
-        card = replace(card, threshold=threshold, balanced_threshold=threshold, threshold_rule=rule)
+    answers = run.answers()
+    if threshold is not None and answers is not None:
+        highest = answers.filter(regex="^prob_").max(axis=1)
+        answered = round(float((highest >= threshold).mean()), 4)
+        card = replace(
+            card,
+            threshold=threshold,
+            balanced_threshold=threshold,
+            threshold_rule=say("training.chosen_by_hand"),
+            metrics={**card.metrics, "answered_at_threshold": answered},
+        )
     target = user_models_folder() / name
     partial = target.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

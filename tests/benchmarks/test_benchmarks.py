@@ -213,6 +213,12 @@ def test_figures_are_kept_in_cards_and_beside_them(
     assert len(kept["ferplus"]["rows"]) == 4
     committee = committee_records().figures["soft(vgg-xs,se-resnet-s)"]
     assert set(committee) == {"ferplus", "film"}
+    # a model of somebody else has no figures of a training
+    path = tmp_path / "models" / "vgg-xs" / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "metrics": {}}))
+    keep_figures(run_benchmark("film", films, asked[:1]))
+    assert set(read_card(path).metrics) == {"benchmarks"}
+    assert "Not allowed" in path.with_name("CARD.md").read_text()
     assert not [entry.problem for entry in list_models() if entry.problem]
 
 

@@ -43,6 +43,10 @@ def test_the_shipped_recipes_are_valid() -> None:
         ({"augmentation": {"rotate": 3}}, "unknown settings: rotate"),
         ({"augmentation": 3}, "table of settings"),
         ({"crop": {"margins": 3}}, "unknown settings: margins"),
+        ({"crop": {"side_px": -5}}, "crop cannot be cut"),
+        ({"crop": {"channels": 2}}, "crop cannot be cut"),
+        ({"options": {"classes": 3}}, "options name classes"),
+        ({"batch": 10**400}, "it has to be a whole number"),
         ({"options": []}, "options is \\[\\]; it has to be a table"),
     ],
 )

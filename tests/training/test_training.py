@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import StorageError, TrainingError
+from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.ferplus import ferplus_data
-from emotion_core.training.recipe import parse_recipe
+from emotion_core.training.recipe import changed_recipe, parse_recipe
 from tests.builders import make_voted_faces
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -247,6 +248,38 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_data(tmp_path: Path) -> None
     ]:
         with pytest.raises(TrainingError, match="another recipe or other data"):
             train(parse_recipe(recipe), ferplus_data(faces), tmp_path)
+    with pytest.raises(TrainingError, match="another recipe or other data"):
+        train(parse_recipe(tiny(epochs=1)), fer2013_data(make_voted_faces(64)), tmp_path)
+
+
+def test_checkpoints_are_counted_beyond_four_digits(tmp_path: Path) -> None:
+    from emotion_core.training.checkpoint import (
+        Checkpoint,
+        TrainingState,
+        load_checkpoint,
+        save_checkpoint,
+    )
+
+    for epoch in (9_998, 9_999, 10_000, 10_001):
+        save_checkpoint(tmp_path, Checkpoint([], [], [], [], TrainingState(epoch=epoch)))
+    held = load_checkpoint(tmp_path)
+    assert held is not None
+    assert held.state.epoch == 10_001
+
+
+def test_the_prior_is_that_which_a_network_learns() -> None:
+    from emotion_core.training.measure import learned_prior
+
+    targets = np.eye(2, dtype=np.float32)[[0] * 8 + [1] * 2]
+    for change, wanted in [
+        ("seed=1", [0.8, 0.2]),
+        ("evenness=1", [0.5, 0.5]),
+        ("evenness=0.5", [2 / 3, 1 / 3]),
+        ("loss.class_weights=balanced", [0.5, 0.5]),
+        ("loss.logit_adjustment=0.5", [0.8, 0.2]),
+    ]:
+        recipe = changed_recipe(parse_recipe(tiny()), [change])
+        assert learned_prior(recipe, targets) == pytest.approx(wanted), change
 
 
 def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:

@@ -24,12 +24,17 @@ from emotion_core.jobs import list_jobs, load_job, owner_hash
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import like_minded, list_models, load_model
-from emotion_core.runs import Run, delete_run, list_runs, load_run, request_stop
+from emotion_core.runs import Run, alone_in, delete_run, list_runs, load_run, request_stop
 from emotion_core.training.examples import Rows
 from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
 from emotion_core.types import Frame
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.learning import crop_rule, prepare_data, training_rows
+from emotion_core.workbench.learning import (
+    crop_rule,
+    prepare_data,
+    training_rows,
+    validation_again,
+)
 from emotion_core.workbench.store import Dataset, new_dataset
 from emotion_core.workbench.trainings import (
     begin_run,
@@ -187,7 +192,20 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     assert (promoted.id, promoted.threshold) == ("mine", 0.6)
     assert load_model("mine").threshold == 0.6
     assert "mine" in [entry.id for entry in list_models() if not entry.problem]
-    faces = prepare_data(dataset, TINY).val.images
+    share = (probs.max(axis=1) >= 0.6).mean()
+    assert promoted.metrics["answered_at_threshold"] == pytest.approx(share, abs=1e-4)
+    # what validated it stays what it was, whatever becomes of the data set
+    data = prepare_data(dataset, TINY)
+    faces = np.asarray(data.val.images)
+    others = {path: "sad" for path in data.train.names[:2]}
+    for path, label in others.items():
+        dataset.decisions.add([Decision(path, "relabel", "seen", label)])
+    labels, examples = validation_again(done)
+    assert labels == data.labels
+    assert (examples.names, examples.truth.tolist()) == (data.val.names, data.val.truth.tolist())
+    assert np.array_equal(examples.images, faces)
+    with pytest.raises(TrainingError, match="no longer"):
+        validation_again(done, ["gone.png"])
     assert load_model("mine").classify(np.asarray(faces)).probs == pytest.approx(probs, abs=1e-3)
     for name, word in [("mine", "already"), ("vgg-s", "already"), ("a/b", "cannot be")]:
         with pytest.raises(TrainingError, match=word):
@@ -195,6 +213,15 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     delete_run(done)
     assert "mine" in [entry.id for entry in list_models()], "a promoted model outlives its run"
     assert run.id not in [one.id for one in list_runs(owner_hash("me"))]
+
+
+def test_one_process_at_a_time_works_on_a_run(dataset: Dataset) -> None:
+    run = begin_run(dataset, TINY, owner="me")
+    with alone_in(run.folder), pytest.raises(TrainingError, match="Another process"):
+        work_on(run)
+    assert again(run).state == "", "the other one goes on undisturbed"
+    with alone_in(run.folder):
+        pass
 
 
 @pytest.mark.parametrize("outputs", [["affect"], ["emotion", "affect"]])
