@@ -36,6 +36,13 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def ink_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return black or white, whichever is read better on a colour (ITU-R BT.601 luma)."""
-    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    return (0, 0, 0) if luma > 128 else (255, 255, 255)
+    """Return black or white, whichever has more contrast on a colour (WCAG 2.2)."""
+    red, green, blue = (_linear(value / 255) for value in colour)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    on_black, on_white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    return (0, 0, 0) if on_black > on_white else (255, 255, 255)
+
+
+def _linear(value: float) -> float:
+    """Return how much light a value of sRGB, 0..1, is."""
+    return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)

@@ -252,7 +252,7 @@ def per_frame_form(table: pd.DataFrame) -> pd.DataFrame:
     for frame, time_s, label in zip(
         ordered["frame"], ordered["time_s"], ordered["label"].astype(object), strict=True
     ):
-        _, names = found.setdefault(int(frame), (float(time_s) * 1000, []))
+        _, names = found.setdefault(int(frame), (round(float(time_s) * 1000, 3), []))
         if isinstance(label, str):
             names.append(label)
     rows = [

@@ -64,6 +64,9 @@ def show_state() -> None:
             {
                 say("home.model_column"): entry.card.title if entry.card else entry.id,
                 say("home.state_column"): entry.problem or say("home.usable"),
+                say("home.rule_column"): (
+                    entry.card.metrics.get("test", {}).get("rule", "") if entry.card else ""
+                ),
                 say("home.accuracy_column"): (
                     100 * entry.card.metrics["test"]["accuracy"]
                     if entry.card and "test" in entry.card.metrics

@@ -131,6 +131,7 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     session.record(new_job("camera", title, owner=visitor.owner(), settings=settings))
 
 
+@error_box()
 def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool) -> None:
     """Show what is read now and was in the last minute; runs again every second."""
     if not st.session_state.get("live_on"):
@@ -181,6 +182,7 @@ def show_numbers(session: LiveSession, state: LiveState) -> None:
         st.caption(say("live.slow", every=state.every))
 
 
+@error_box()
 def wait_in_line() -> None:
     """Say how many stand before; runs again every second until a slot is free."""
     place = resources.live_slots().ask(visitor.session_id())

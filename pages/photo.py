@@ -29,21 +29,25 @@ _CAMERA_SHOWN_PX = 480
 def pick_uploads() -> list[Upload]:
     """Show the ways in and return the photos that are chosen now."""
     source = st.session_state.setdefault("photo_source", "upload")
-    files = st.file_uploader(
+    key = f"uploads-{st.session_state.setdefault('photo_round', 0)}"
+    st.file_uploader(
         say("photo.upload"),
         accept_multiple_files=True,
         max_upload_size=PHOTO_MAX_BYTES // 1_000_000,
-        key=f"uploads-{st.session_state.setdefault('photo_round', 0)}",
+        key=key,
+        on_change=_take_files,
+        args=(key,),
     )
     with st.container(horizontal=True):
         st.button(say("photo.camera"), on_click=_set_source, args=("camera",), key="camera")
         st.button(say("photo.sample"), on_click=_set_source, args=("sample",), key="try_sample")
         st.button(say("photo.clear"), on_click=_start_over, type="tertiary", key="clear")
+    files: list[Upload] = st.session_state.get("photo_files", [])
     if files:
         if len(files) > PHOTOS_PER_UPLOAD:
             limit = PHOTOS_PER_UPLOAD
             st.warning(say("error.too_many_photos", n=len(files), limit=limit))
-        return [Upload(f.name, f.getvalue(), f.file_id) for f in files[:PHOTOS_PER_UPLOAD]]
+        return files[:PHOTOS_PER_UPLOAD]
     if source == "sample":
         return [Upload(say("photo.sample_name"), sample_photo(), "sample")]
     if source == "camera":
@@ -51,6 +55,12 @@ def pick_uploads() -> list[Upload]:
         name = say("photo.camera_name")
         return [Upload(name, taken.getvalue(), taken.file_id)] if taken else []
     return []
+
+
+def _take_files(key: str) -> None:
+    """Keep what was uploaded: the uploader forgets it when another page is looked at."""
+    files = st.session_state[key] or []
+    st.session_state["photo_files"] = [Upload(f.name, f.getvalue(), f.file_id) for f in files]
 
 
 def _set_source(source: str) -> None:
@@ -62,6 +72,8 @@ def _start_over() -> None:
     st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
     st.session_state["photo_source"] = "upload"
     st.session_state["photo_whole"] = set()
+    for name in ("photo_files", "photo_results"):
+        st.session_state.pop(name, None)
 
 
 def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult | Refusal]:
@@ -83,8 +95,10 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
         started = time.monotonic()
         for done, i in enumerate(missing):
             if bar:
-                left = (time.monotonic() - started) / max(done, 1) * (len(missing) - done)
-                text = say("photo.reading", i=done + 1, n=len(missing), left_s=left)
+                taken_s = time.monotonic() - started
+                left_s = taken_s / done * (len(missing) - done) if done else None
+                key = "photo.reading_first" if left_s is None else "photo.reading"
+                text = say(key, i=done + 1, n=len(missing), left_s=left_s)
                 bar.progress(done / len(missing), text)
             photo = [(uploads[i].name, uploads[i].data)]
             result = next(read_photos(photo, detector, recognizer, options=keys[i][1]))
@@ -145,5 +159,5 @@ with error_box():
         offer_whole(shown, chosen[position].key)
     leader = resources.recognizer(choice.model_ids, choice.vote, choice.prior).members[0]
     show_result(shown, leader.card, choice.drawing)
-    show_model_note(shown.model_id, leader.card)
+    show_model_note(shown.model_id, leader.card, choice.prior)
     show_downloads(shown, results, choice.drawing)

@@ -12,7 +12,6 @@ from pages._shared.drawer import clock, describe
 from pages._shared.errors import error_box, plain
 from pages._shared.video_view import show_result
 
-_TYPES = ["mp4", "m4v", "mov", "3gp", "mkv", "webm", "avi"]
 _PREVIEW_PX = 640
 
 
@@ -20,7 +19,7 @@ def ask() -> None:
     """Show the ways in, and start a job when one is taken."""
     upload = st.file_uploader(
         say("video.upload"),
-        max_upload_size=None if visitor.is_own_machine() else VIDEO_UPLOAD_MAX_BYTES // 1_000_000,
+        max_upload_size=VIDEO_UPLOAD_MAX_BYTES // 1_000_000,
         key=f"video-{st.session_state.setdefault('video_round', 0)}",
     )
     typed = ""
@@ -66,6 +65,7 @@ def chosen_job() -> jobs.Job | None:
     return next((job for job in mine if job.id == wanted), mine[0] if mine else None)
 
 
+@error_box()
 def show_progress(job_id: str) -> None:
     """Show how far a job is, and its newest picture; runs again every second."""
     job = next((job for job in jobs.list_jobs(visitor.owner()) if job.id == job_id), None)

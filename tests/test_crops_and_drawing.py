@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading, text_size
-from emotion_core.palette import COLOURS, VALENCE_COLOURS, rgb
+from emotion_core.palette import COLOURS, VALENCE_COLOURS, ink_on, rgb
 from emotion_core.types import CropRule, Faces
 from tests.builders import make_faces, make_picture, make_reading
 
@@ -143,3 +143,15 @@ def test_text_follows_the_face_between_12_and_28_px() -> None:
     image = make_picture(2000, 2000)
     sizes = [text_size(image, np.array([0, 0, side, side])) for side in (20, 160, 1900)]
     assert sizes == [12, 20, 28]
+
+
+def test_letters_on_a_colour_can_be_read() -> None:
+    def luminance(colour: tuple[int, int, int]) -> float:
+        values = np.array(colour) / 255
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for name in {*COLOURS.values(), *VALENCE_COLOURS.values()}:
+        ground, ink = luminance(rgb(name)), luminance(ink_on(rgb(name)))
+        contrast = (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05)
+        assert contrast >= 4.5, (name, contrast)

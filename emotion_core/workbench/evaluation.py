@@ -32,6 +32,7 @@ class Evaluation:
         model: Its id.
         labels: The labels of its answers.
         split: Which rows: `train`, `val`, `test` or `all`.
+        prior: At which it read, one of `cards.PRIORS`.
         left_out: Rows whose label the model does not know, by label.
         plain: Figures without, as `metrics.figures` gives them.
         with_flip: Figures with the mirror image beside each face.
@@ -45,6 +46,7 @@ class Evaluation:
     model: str
     labels: tuple[str, ...]
     split: str
+    prior: str
     left_out: dict[str, int]
     plain: dict[str, Any]
     with_flip: dict[str, Any]
@@ -66,6 +68,7 @@ class Evaluation:
             "model": self.model,
             "labels": list(self.labels),
             "split": self.split,
+            "prior": self.prior,
             "left_out": self.left_out,
             "plain": self.plain,
             "with_flip": self.with_flip,
@@ -119,6 +122,7 @@ def evaluate(
         model=recognizer.id,
         labels=labels.names,
         split=split,
+        prior=recognizer.prior,
         left_out=left_out,
         plain=_figures(plain, truth, labels),
         with_flip=_figures(flipped, truth, labels),

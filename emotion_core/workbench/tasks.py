@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import limits
 from ..cards import DEFAULT_PRIOR
-from ..errors import BadTable
+from ..errors import BadTable, InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, list_jobs, new_job, start_job
@@ -23,7 +23,7 @@ PREFIX = "dataset-"
 def start_task(
     kind: str, dataset: Dataset, *, owner: str, settings: Mapping[str, Any] | None = None
 ) -> Job:
-    """Start a job on a data set, or return the one of that kind that is under way.
+    """Start a job on a data set, or return the same one that is under way.
 
     Args:
         kind: A key of `TASKS`.
@@ -33,14 +33,17 @@ def start_task(
 
     Raises:
         BadTable: There is no such task.
+        InputError: One of that kind and with other settings is under way.
         StorageError: It cannot be started.
     """
     if kind not in TASKS:
         raise BadTable(say("error.no_task", kind=kind))
+    asked = {**(settings or {}), "dataset": dataset.id}
     for job in tasks_of(dataset, owner):
         if job.kind == PREFIX + kind and not job.is_over:
+            if job.settings != asked:
+                raise InputError(say("error.task_busy", name=dataset.name))
             return job
-    asked = {**(settings or {}), "dataset": dataset.id}
     job = new_job(PREFIX + kind, dataset.name, owner=owner, settings=asked)
     start_job(job)
     return job

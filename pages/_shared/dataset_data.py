@@ -51,7 +51,8 @@ def thumbnail(dataset: Dataset, path: str) -> bytes | None:
 
 def large_picture(dataset: Dataset, path: str) -> bytes | None:
     """Return a picture as JPEG of at most 640 px; None where it cannot be read."""
-    return thumbnails(_source(dataset.id), [path], side_px=640).get(path)
+    source = _source(dataset.id, dataset.stamp("index"))
+    return thumbnails(source, [path], side_px=640).get(path)
 
 
 def task_button(dataset: Dataset, kind: str, label: str, **settings: Any) -> jobs.Job | None:
@@ -126,12 +127,12 @@ def _cleaned(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa:
 
 
 @st.cache_data(max_entries=4000, show_spinner=False)
-def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:  # noqa: ARG001
-    return thumbnails(_source(dataset_id), [path]).get(path)
+def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:
+    return thumbnails(_source(dataset_id, stamp), [path]).get(path)
 
 
 @st.cache_resource(
     max_entries=3, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
 )
-def _source(dataset_id: str) -> Source:
+def _source(dataset_id: str, stamp: int) -> Source:  # noqa: ARG001
     return load_dataset(dataset_id).open()

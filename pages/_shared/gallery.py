@@ -132,6 +132,7 @@ def _actions(
         is_drop = st.button(say("dataset.drop"), key=f"{key}-drop", disabled=none)
         is_keep = st.button(say("dataset.keep"), key=f"{key}-keep", disabled=none)
         is_queue = st.button(say("dataset.queue"), key=f"{key}-queue", disabled=none)
+    noted = len(chosen)
     if is_relabel and new:
         decide(dataset, chosen, RELABEL, reason=reason, label=new)
     elif is_drop:
@@ -139,10 +140,10 @@ def _actions(
     elif is_keep:
         decide(dataset, chosen, KEEP, reason=reason)
     elif is_queue:
-        queue_pictures(dataset, chosen, reason=reason, suggested=suggested)
+        noted = queue_pictures(dataset, chosen, reason=reason, suggested=suggested)
     if is_relabel or is_drop or is_keep or is_queue:
         st.session_state[f"{key}-round"] = st.session_state.get(f"{key}-round", 0) + 1
-        st.toast(say("dataset.noted", n=f"{len(chosen):,}"))
+        st.toast(say("dataset.noted", n=f"{noted:,}"))
         st.rerun()
 
 

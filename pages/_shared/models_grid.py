@@ -11,6 +11,7 @@ from emotion_core.cards import KERAS_FILE, NETWORK_FILE, Card
 from emotion_core.registry import DEFAULT_MODEL, ModelEntry, committee_records, model_folder
 from emotion_core.texts import say
 
+from . import resources
 from .errors import plain
 
 _COLUMNS = 3
@@ -75,7 +76,8 @@ def size_text(card: Card) -> str:
 
 
 def _show_benchmarks(cards: Sequence[Card]) -> None:
-    kept = {card.title: card.metrics.get("benchmarks", {}) for card in cards}
+    named = resources.titles(cards)
+    kept = {named[card.id]: card.metrics.get("benchmarks", {}) for card in cards}
     for model, figures in committee_records().figures.items():
         kept[_committee_title(model)] = figures
     names = [name for name in BENCHMARKS if any(name in held for held in kept.values())]

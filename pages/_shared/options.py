@@ -1,8 +1,8 @@
 """The options of a reading, one click away and right as they are."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -14,6 +14,9 @@ from emotion_core.registry import like_minded, reads_faces
 from emotion_core.texts import say
 
 from . import resources
+
+#: What was chosen holds on every page until the visit ends.
+KEPT: Any = {"persist_state": "session"}
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,16 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
         if more:
             more()
         drawing = DrawOptions(
-            by_valence=st.checkbox(say("options.by_valence"), key="by_valence"),
-            show_affect=st.checkbox(say("options.show_affect"), key="show_affect"),
-            show_bars=st.checkbox(say("options.show_bars"), key="show_bars"),
+            by_valence=st.checkbox(say("options.by_valence"), key="by_valence", **KEPT),
+            show_affect=st.checkbox(say("options.show_affect"), key="show_affect", **KEPT),
+            show_bars=st.checkbox(say("options.show_bars"), key="show_bars", **KEPT),
         )
     return Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
 
 
 def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
     cards = [e.card for e in resources.models() if e.card and reads_faces(e.card, in_job=in_job)]
-    shared = Counter(card.title for card in cards)
-    # the widget tells its choices apart by what it shows
-    titles = {c.id: c.title if shared[c.title] == 1 else f"{c.title} ({c.id})" for c in cards}
+    titles = resources.titles(cards)
     everybody = tuple(card.id for card in like_minded(cards))
     choices: list[tuple[str, ...]] = [(model_id,) for model_id in titles]
     if len(everybody) > 1:
@@ -80,6 +81,7 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
         choices,
         format_func=lambda ids: titles[ids[0]] if len(ids) == 1 else committee,
         key="model",
+        **KEPT,
     )
     vote = "soft"
     if chosen and len(chosen) > 1:
@@ -89,6 +91,7 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
             format_func=lambda rule: say(f"options.vote_{rule}"),
             help=say("options.vote_help"),
             key="vote",
+            **KEPT,
         )
     return tuple(chosen or ()), vote
 
@@ -102,6 +105,7 @@ def choose_prior(model_ids: Sequence[str], *, key: str) -> str:
         format_func=lambda name: say(f"options.prior_{name}"),
         help=say("options.prior_help"),
         key=key,
+        **KEPT,
     )
     by_id = {entry.id: entry.card for entry in resources.models() if entry.card}
     unknown = [by_id[one].title for one in model_ids if one in by_id and not by_id[one].prior]
@@ -118,8 +122,9 @@ def _choose_detector() -> tuple[str, float | None]:
         index=ready.index(DEFAULT_DETECTOR) if DEFAULT_DETECTOR in ready else 0,
         help=say("options.detector_help"),
         key="detector",
+        **KEPT,
     )
-    own = st.checkbox(say("options.own_confidence"), value=True, key="own_confidence")
+    own = st.checkbox(say("options.own_confidence"), value=True, key="own_confidence", **KEPT)
     percent = st.slider(
         say("options.confidence"),
         20,
@@ -130,13 +135,14 @@ def _choose_detector() -> tuple[str, float | None]:
         disabled=own,
         help=say("options.confidence_help"),
         key="min_confidence",
+        **KEPT,
     )
     return str(name), None if own else percent / 100
 
 
 def _choose_reading() -> ReadOptions:
-    flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="tta")
-    own = st.checkbox(say("options.own_threshold"), value=True, key="own_threshold")
+    flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="tta", **KEPT)
+    own = st.checkbox(say("options.own_threshold"), value=True, key="own_threshold", **KEPT)
     threshold = st.slider(
         say("options.threshold"),
         0,
@@ -147,5 +153,6 @@ def _choose_reading() -> ReadOptions:
         disabled=own,
         help=say("options.threshold_help"),
         key="threshold",
+        **KEPT,
     )
     return ReadOptions(flip=flip, threshold=None if own else threshold / 100)

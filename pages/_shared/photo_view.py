@@ -79,9 +79,10 @@ def show_downloads(
             )
 
 
-def show_model_note(model_id: str, leader: Card) -> None:
-    """Say under the results who answered, and which expressions the leader misses most."""
-    rows = leader.metrics.get("test", {}).get("recall", {})
+def show_model_note(model_id: str, leader: Card, prior: str) -> None:
+    """Say under the results who answered, and which expressions the leader misses most there."""
+    split = "test_balanced" if prior == "balanced" and leader.prior else "test"
+    rows = leader.metrics.get(split, {}).get("recall", {})
     recalls = {name: row["recall"] for name, row in rows.items() if row["recall"] is not None}
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [

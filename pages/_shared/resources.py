@@ -3,11 +3,14 @@
 import os
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 
 import streamlit as st
 
 from emotion_core import limits
+from emotion_core.cards import Card
 from emotion_core.classify import Recognizer
 from emotion_core.errors import StorageError
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
@@ -22,6 +25,16 @@ _SWEEP_S = 600.0
 def recognizer(model_ids: tuple[str, ...], vote: str, prior: str) -> Recognizer:
     """Return a model or committee; shared by all sessions, since it locks itself."""
     return load_recognizer(model_ids, vote=vote, prior=prior)
+
+
+def titles(cards: Iterable[Card]) -> dict[str, str]:
+    """Return what people read for each model, by id: its title, with the id where two share it.
+
+    Widgets tell their choices apart by what they show.
+    """
+    held = list(cards)
+    shared = Counter(card.title for card in held)
+    return {c.id: c.title if shared[c.title] == 1 else f"{c.title} ({c.id})" for c in held}
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")

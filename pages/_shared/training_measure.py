@@ -64,7 +64,7 @@ def _ask() -> dict[str, Any]:
             say("training.measure_models"),
             list(cards),
             default=list(cards)[:1],
-            format_func=lambda one: cards[one].title,
+            format_func=resources.titles(cards.values()).get,
             key="measure_models",
         )
         split = st.selectbox(
@@ -130,6 +130,15 @@ def _show_submission(job: Job) -> None:
 
 def _show_evaluation(job: Job) -> None:
     held = read_json(job.results()["evaluation.json"]) or {}
+    st.caption(
+        say(
+            "training.measured",
+            model=plain(held["model"]),
+            data=plain(job.title),
+            split=say(f"training.measure_{held['split']}"),
+            prior=say(f"options.prior_{held['prior']}"),
+        )
+    )
     figures = held["plain"]
     low, high = figures["accuracy_interval_95"]
     n = figures["n"]

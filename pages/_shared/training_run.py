@@ -118,10 +118,12 @@ def _show_actions(run: Run, state: str) -> None:
         if may_resume and st.button(say("training.resume"), type="primary", key=f"resume-{run.id}"):
             start_run(run, owner=visitor.owner())
             st.rerun()
-        if st.button(say("training.delete"), key=f"delete-run-{run.id}"):
-            delete_run(run)
-            st.session_state.pop("run")
-            st.rerun()
+        with st.popover(say("training.delete")):
+            st.caption(say("training.delete_text"))
+            if st.button(say("training.delete_really"), key=f"delete-run-{run.id}"):
+                delete_run(run)
+                st.session_state.pop("run")
+                st.rerun()
 
 
 def _show_figures(run: Run) -> None:

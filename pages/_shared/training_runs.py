@@ -11,7 +11,7 @@ from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, sta
 
 from . import histories, training_charts, visitor
 from .choice import keyed
-from .errors import plain
+from .errors import error_box, plain
 
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
 
@@ -54,6 +54,7 @@ def _is_at_rest(run: Run) -> bool:
     return job is None or job.is_over
 
 
+@error_box()
 def _show_table() -> None:
     mine = {run.id: run for run in list_runs(owner_hash(visitor.owner()))}
     table = compare_runs(list(mine.values()))

@@ -43,6 +43,7 @@ def choose_smoothing() -> VideoOptions:
         format="%.1f s",
         help=say("options.smooth_help"),
         key="smooth",
+        **options.KEPT,
     )
     percent = st.slider(
         say("options.hysteresis"),
@@ -53,6 +54,7 @@ def choose_smoothing() -> VideoOptions:
         format="%d %%",
         help=say("options.hysteresis_help"),
         key="hysteresis",
+        **options.KEPT,
     )
     return VideoOptions(smooth_s=smooth_s, hysteresis=percent / 100)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from emotion_core.cards import DEFAULT_PRIOR
 from emotion_core.jobs import Job
 from emotion_core.limits import VIDEO_SHOWN_MAX_BYTES
 from emotion_core.texts import label_name, say
@@ -28,6 +29,10 @@ def show_result(job: Job) -> None:
         st.info(say("video.no_result"))
         return
     table, runs, people = _tables(str(files[TIMELINE]))
+    if table.empty:  # such as a recording that was stopped before its first frame
+        st.info(say("video.nothing_read"))
+        _show_downloads(files)
+        return
     start_s, end_s = float(table["time_s"].min()), float(table["time_s"].max()) + 1e-3
     # the annotated video begins at 0, the timeline where the range or the recording does
     before_s = float((job.summary or {}).get("video_start_s", 0.0))
@@ -48,7 +53,8 @@ def show_result(job: Job) -> None:
     model_ids = job.settings["task"]["model_ids"]
     card = next((e.card for e in resources.models() if e.id == model_ids[0] and e.card), None)
     if card:
-        show_model_note(str(table["model_id"].iloc[0]), card)
+        prior = job.settings["task"].get("prior", DEFAULT_PRIOR)
+        show_model_note(str(table["model_id"].iloc[0]), card, prior)
 
 
 def _choose_moment(job_id: str, start_s: float, end_s: float) -> float:

@@ -60,6 +60,19 @@ def test_all_models_stand_beside_each_other_and_others() -> None:
     assert say("benchmark.peers") in [caption.value for caption in app.caption]
 
 
+def test_models_of_one_title_are_told_apart(copied: Path) -> None:
+    mine = copied / "mine"
+    shutil.copytree(copied / DEFAULT_MODEL, mine)
+    card = json.loads((mine / "card.json").read_text(encoding="utf-8"))
+    kept = card["metrics"].pop("benchmarks")
+    (mine / "card.json").write_text(json.dumps({**card, "id": "mine"}))
+    app = opened()
+    rows = app.dataframe[0].value
+    assert (rows["model"] == f"{card['title']} ({DEFAULT_MODEL})").sum() == len(
+        [row for row in kept["ferplus"]["rows"] if not row["mirrored"]]
+    )
+
+
 def test_one_model_is_opened_measured_and_left() -> None:
     app = opened()
     app.button(key=f"open-{DEFAULT_MODEL}").click().run()

@@ -163,3 +163,21 @@ def test_a_broken_model_is_a_box_and_no_traceback(
     streamlit.cache_resource.clear()
     assert not photo_page.exception
     assert any("No usable model" in error.value for error in photo_page.error)
+
+
+def test_photos_and_options_stay_while_another_page_is_looked_at(photo_page: AppTest) -> None:
+    picture = ("portrait.png", sample_photo(), "image/png")
+    photo_page.get("file_uploader")[0].set_value([picture]).run()
+    photo_page.radio(key="prior").set_value("data").run()
+    photo_page.checkbox(key="show_bars").set_value(True).run()
+    before = markdown_of(photo_page)
+    assert say("looks.happy") in before
+    other = photo_page.switch_page("pages/models.py").run()
+    again = other.switch_page("pages/photo.py").run()
+    assert not again.exception
+    assert again.radio(key="prior").value == "data"
+    assert again.checkbox(key="show_bars").value
+    assert markdown_of(again) == before
+    again.button(key="clear").click().run()
+    assert "photo_results" not in again.session_state
+    assert say("photo.empty") in [info.value for info in again.info]

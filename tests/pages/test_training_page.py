@@ -16,6 +16,7 @@ from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import Dataset, new_dataset
 from emotion_core.workbench.trainings import begin_run, promote_run, work_on
+from pages._shared.errors import plain
 from tests.builders import write_faces
 from tests.pages.test_video_page import fresh_app
 from tests.training.test_training import tiny
@@ -199,6 +200,14 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     wait_for_job("done")
     app.run()
     assert not app.exception
+    told = say(
+        "training.measured",
+        model=plain("vgg-s"),
+        data="set",
+        split=say("training.measure_all"),
+        prior=say("options.prior_balanced"),
+    )
+    assert told in [caption.value for caption in app.caption]
     shown = {metric.label: metric.value for metric in app.metric}
     alone = shown[say("figure.val_accuracy")]
     assert say("training.measure_gain") not in shown
