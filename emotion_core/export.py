@@ -122,15 +122,19 @@ def to_csv(table: pd.DataFrame) -> str:
 
     A text that starts like a formula gets a leading apostrophe; numbers stay numbers.
     """
+    return neutralised(table).to_csv(index=False, lineterminator="\r\n")
+
+
+def neutralised(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts get an apostrophe where a spreadsheet would run them."""
     safe = table.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(neutralise)
-    return safe.to_csv(index=False, lineterminator="\r\n")
+            safe[column] = safe[column].map(_neutralise)
+    return safe
 
 
-def neutralise(value: object) -> object:
-    """Return a text with a leading apostrophe when it would be run as a formula."""
+def _neutralise(value: object) -> object:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return "'" + value
     return value

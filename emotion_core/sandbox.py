@@ -1,7 +1,7 @@
-"""`python -m emotion_core.sandbox MODULE ARGUMENTS`: a process that may compute and nothing else.
+"""`python -m emotion_core.sandbox MODULE ARGUMENTS`: a process without network and programs.
 
-It has no network, starts no programs, and its memory is bounded. For files that nobody has
-checked: a second wall behind the refusals of who reads them.
+Its memory is bounded, too. It may still read and write the files of its user, so it is a second
+wall behind the refusals of who reads files that nobody has checked, and no first one.
 """
 
 import ctypes
@@ -19,10 +19,14 @@ _FORBIDDEN = (
     "socket.bind",
     "socket.connect",
     "socket.getaddrinfo",
+    "socket.gethostbyaddr",
+    "socket.gethostbyname",
+    "socket.sendmsg",
     "socket.sendto",
     "subprocess.Popen",
     "os.exec",
     "os.fork",
+    "os.forkpty",
     "os.posix_spawn",
     "os.spawn",
     "os.startfile",

@@ -13,7 +13,7 @@ import pytest
 
 from emotion_core import iter_frames, load_committee, load_detector, load_model, write_timeline
 from emotion_core.analysis import ReadOptions, read_batches, read_frames, read_picture
-from emotion_core.export import PHOTO_COLUMNS, neutralise, photo_table, to_csv, to_zip
+from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos
@@ -99,7 +99,7 @@ def test_the_table_has_the_columns_of_the_dictionary() -> None:
 def test_no_spreadsheet_runs_a_cell(cell: str) -> None:
     text = to_csv(pd.DataFrame({"file": [cell], "value": [-0.5]}))
     read = list(csv.reader(io.StringIO(text)))[1] if "\r=" not in text else None
-    assert neutralise(cell) == "'" + cell
+    assert neutralised(pd.DataFrame({"file": [cell]}))["file"].tolist() == ["'" + cell]
     assert f"'{cell[0]}" in text
     if read:
         assert float(read[1]) == -0.5

@@ -33,6 +33,8 @@ _DECODER_ERRORS = (
     ZeroDivisionError,
     struct.error,
 )
+#: The tag of EXIF that says which way is up.
+_ORIENTATION = 0x0112
 # a damaged EXIF block is no reason to refuse or to complain: it is not read further
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 warnings.filterwarnings("ignore", message="Invalid APNG", category=UserWarning)
@@ -123,7 +125,8 @@ def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
             _check_size(opened.size, name)
             kind, mode = str(opened.format), opened.mode
             opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
+            if _says_how_it_stands(opened):
+                ImageOps.exif_transpose(opened, in_place=True)
             return DecodedPhoto(_to_rgb(opened), kind, mode)
     except UnidentifiedImageError as error:
         raise UnsupportedFormat(say("error.not_a_photo", name=name)) from error
@@ -131,6 +134,13 @@ def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
         raise TooLarge(_too_many_pixels(name)) from error
     except _DECODER_ERRORS as error:
         raise BrokenImage(say("error.broken_photo", name=name, reason=_short(error))) from error
+
+
+def _says_how_it_stands(opened: PillowImage.Image) -> bool:
+    try:
+        return _ORIENTATION in opened.getexif()
+    except _DECODER_ERRORS:  # a damaged block is not read further
+        return False
 
 
 def encode_png(image: Image) -> bytes:

@@ -26,8 +26,15 @@ _CONFIG_MAX_BYTES = 50_000_000
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 #: Where layers may come from; the networks here register some of their own.
 _HOMES = ("keras", "builtins", "emotion_core.training.zoo")
-#: Operations of a SavedModel that reach out of it.
-_OPERATIONS = ("PyFunc", "ReadFile", "WriteFile", "LoadLibrary", "PrintV2", "Rpc")
+#: What a SavedModel may do besides computing: hold its weights and call its own functions.
+_STATEFUL = {
+    "Assert", "AssignVariableOp", "DisableCopyOnRead", "If", "MergeV2Checkpoints",
+    "RandomStandardNormal", "RandomUniform", "ReadVariableOp", "ResourceGather", "RestoreV2",
+    "SaveV2", "StatefulPartitionedCall", "VarHandleOp", "VarIsInitializedOp", "VariableShape",
+    "While",
+}  # fmt: skip
+#: What TensorFlow takes for computing although it looks at the disk.
+_READING = {"ReadFile", "MatchingFiles", "ImmutableConst"}
 _PROBE = 16
 #: How Keras makes its messages bold.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -160,10 +167,21 @@ def _saved_model(path: Path, name: str) -> Any:
         raise ModelError(f"The SavedModel {name} has no signature 'serving_default'.")
     nodes = [node for graph in graphs for node in graph.node]
     nodes += [node for graph in graphs for one in graph.library.function for node in one.node_def]
-    found = {node.op for node in nodes if any(word in node.op for word in _OPERATIONS)}
+    own = {one.signature.name for graph in graphs for one in graph.library.function}
+    found = {node.op for node in nodes if node.op not in own and not _only_computes(node.op)}
     if found:
         raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")
     return keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")
+
+
+def _only_computes(operation: str) -> bool:
+    """Whether an operation touches nothing but its inputs and the weights."""
+    from tensorflow.python.framework import op_def_registry
+
+    known = op_def_registry.get(operation)
+    if known is None or operation in _READING:
+        return False
+    return operation in _STATEFUL or not known.is_stateful
 
 
 def _refuse_code(config: Any, name: str) -> None:
@@ -174,7 +192,7 @@ def _refuse_code(config: Any, name: str) -> None:
     if not isinstance(config, dict):
         return
     kind, home = config.get("class_name"), config.get("module")
-    if kind in _CODE:
+    if isinstance(kind, str) and kind.rpartition(".")[2] in _CODE:
         raise ModelNotTrusted(
             f"{name} has a {kind} layer, which carries code. Build it without, save it again."
         )

@@ -22,7 +22,7 @@ from ..datasets.outputs import cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
 from ..errors import InputError
-from ..export import neutralise
+from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import atomic_path, atomic_write, write_json
 from ..media.photo import encode_jpeg, encode_png
@@ -67,7 +67,7 @@ def export_dataset(
     recipe = replace(recipe, fingerprint=fingerprint_of(index))
     table = apply_recipe(recipe, index)
     kind = _kind_of(dataset)
-    files = dataset_files(_safe(table), recipe, name=dataset.name, kind=kind)
+    files = dataset_files(neutralised(table), recipe, name=dataset.name, kind=kind)
     return {name: atomic_write(out / name, content) for name, content in files.items()}
 
 
@@ -128,8 +128,7 @@ def crop_dataset(
                 "skipped.csv": pd.DataFrame(skipped, columns=["image_path", "reason"], dtype="str"),
             }
             for name, held in tables.items():
-                table = _safe(held)
-                archive.writestr(_entry(name), table.to_csv(index=False, lineterminator="\r\n"))
+                archive.writestr(_entry(name), to_csv(held))
     finally:
         source.close()
     return len(written), len(skipped)
@@ -204,14 +203,6 @@ def _kind_of(dataset: Dataset) -> str:
         return source.kind
     finally:
         source.close()
-
-
-def _safe(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts no spreadsheet runs."""
-    safe = table.copy()
-    for column in map(str, safe.select_dtypes(include="str").columns):
-        safe[column] = safe[column].map(neutralise)
-    return safe
 
 
 def _folder_name(label: str) -> str:

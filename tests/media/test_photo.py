@@ -44,6 +44,13 @@ def test_heic() -> None:
     assert np.abs(read.astype(int) - PICTURE).mean() < 6
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize("block", [b"Exif\0\0garbage", b"Exif\0\0II+\0\x08\0"])
+def test_a_damaged_exif_block_does_not_matter(kind: str, block: bytes) -> None:
+    picture = make_picture(64, 48)
+    assert decode_photo(encode(picture, kind, exif=block)).shape == picture.shape
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int) -> None:
     turn_back = {

@@ -124,19 +124,37 @@ def test_what_does_not_fit_is_said(changes: dict, word: str, tmp_path: Path) -> 
     assert not list(user_models_folder().iterdir())
 
 
-def test_a_saved_model_that_reads_files_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", ["ReadFile", "WriteFile", "DatasetToTFRecord", "PrintV2"])
+def test_a_saved_model_that_does_more_than_compute_is_refused(
+    operation: str, tmp_path: Path
+) -> None:
     import tensorflow as tf
 
-    class Reader(tf.Module):
+    target = str(tmp_path / "written")
+    does = {
+        "ReadFile": lambda: tf.io.read_file("/etc/hostname"),
+        "WriteFile": lambda: tf.io.write_file(target, "x"),
+        "DatasetToTFRecord": lambda: tf.raw_ops.DatasetToTFRecord(
+            input_dataset=tf.raw_ops.TensorDataset(
+                components=["x"], output_shapes=[tf.TensorShape([])]
+            ),
+            filename=target,
+            compression_type="",
+        ),
+        "PrintV2": lambda: tf.print("x"),
+    }[operation]
+
+    class Doer(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 1])])
         def serve(self, pixels: object) -> object:
-            length = tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
-            return tf.reduce_mean(pixels, axis=(1, 2)) * [[1.0, 2.0, 3.0]] + length
+            with tf.control_dependencies([does()]):
+                return tf.reduce_mean(pixels, axis=(1, 2)) * [[1.0, 2.0, 3.0]]
 
-    reader = Reader()
-    tf.saved_model.save(reader, str(tmp_path / "m"), {"serving_default": reader.serve})
-    with pytest.raises(ModelNotTrusted, match="does more than compute: ReadFile"):
+    doer = Doer()
+    tf.saved_model.save(doer, str(tmp_path / "m"), {"serving_default": doer.serve})
+    with pytest.raises(ModelNotTrusted, match=f"does more than compute: {operation}"):
         import_model(request(tmp_path / "m"), is_trusted=True)
+    assert not Path(target).exists()
 
 
 def test_page_and_reader_know_the_same_pixels() -> None:

@@ -373,8 +373,11 @@ def wait(job: jobs.Job) -> jobs.Job:
 
 def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     dataset = new_dataset("drawn", None, owner="me", drawn={"n": 60, "seed": 1})
-    job = start_task("index", dataset, owner="me", settings={"with_faces": False})
-    assert start_task("index", dataset, owner="me").id == job.id, "one at a time"
+    settings = {"with_faces": False}
+    job = start_task("index", dataset, owner="me", settings=settings)
+    assert start_task("index", dataset, owner="me", settings=settings).id == job.id
+    with pytest.raises(InputError, match="with other settings"):
+        start_task("index", dataset, owner="me")
     done = wait(job)
     assert (done.state, done.summary) == ("done", {"measured": 60, "pictures": 60})
     exported = wait(start_task("export", dataset, owner="me", settings={"with_crops": True}))
