@@ -25,6 +25,20 @@ from emotion_core.types import (
 
 LABELS = LabelSet(["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
 
+TINY = {
+    "name": "tiny",
+    "network": "compact_vgg",
+    "options": {"widths": [4, 8], "depths": [1, 1], "dropout": 0.1},
+    "head": {"dropout": 0.1},
+    "stages": [
+        {"epochs": 4, "learning_rate": 0.05, "schedule": "cosine", "warmup_epochs": 0.5},
+    ],
+    "batch": 8,
+    "average": 0.9,
+    "precision": "float32",
+    "augmentation": {"rotation_deg": 10, "flip": True, "gamma": 0.3, "noise": 0.2, "erase": 0.2},
+}
+
 
 def make_picture(width: int = 64, height: int = 48, *, seed: int = 0) -> Image:
     """A smooth colour picture in which no corner looks like another one."""
@@ -226,3 +240,9 @@ def make_index(rows: list[dict[str, object]]) -> pd.DataFrame:
         table[column] = held.astype("Int64")
     kinds = dict.fromkeys(("path", "raw_label", "split", "sha256"), "str")
     return table.astype(kinds)
+
+
+def tiny(epochs: int = 4, stage: dict | None = None, **changes: object) -> dict:
+    """A recipe of a few seconds."""
+    stages = [{**TINY["stages"][0], "epochs": epochs, **(stage or {})}]  # type: ignore[index]
+    return {**TINY, "stages": stages, **changes}

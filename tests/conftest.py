@@ -1,6 +1,8 @@
 """Fixtures: a work folder of its own for every test, the sample portrait, the test data."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,9 +14,10 @@ os.environ["MIEN_HOME"] = tempfile.mkdtemp(prefix="mien-tests-")
 from hypothesis import settings
 
 from emotion_core.media.photo import decode_photo
-from emotion_core.media.sample import sample_photo
+from emotion_core.media.sample import sample_photo, sample_video
 from emotion_core.types import Image
 
+atexit.register(shutil.rmtree, os.environ["MIEN_HOME"], ignore_errors=True)
 settings.register_profile("calm", deadline=None)  # no test asserts on time
 settings.load_profile("calm")
 
@@ -46,6 +49,12 @@ def work_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def portrait() -> Image:
     """The built-in sample, one smiling face, uint8 (512, 512, 3)."""
     return decode_photo(sample_photo())
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample clip: one face, nobody, two faces."""
+    return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
 @pytest.fixture(scope="session")

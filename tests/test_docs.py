@@ -6,18 +6,59 @@ from pathlib import Path
 
 import pytest
 
-from emotion_core import errors, limits
+import emotion_core
+from emotion_core import analysis, draw, errors, limits, types
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.noise import NOISE_COLUMNS
 from emotion_core.export import PHOTO_COLUMNS
 from emotion_core.faces import DETECTORS
+from emotion_core.media.sample import sample_photo
 from emotion_core.timeline import EPISODE_COLUMNS, PERSON_COLUMNS, TIMELINE_COLUMNS
 from emotion_core.training.recipe import recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide" / "library.md"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def attributes_of(kind: type) -> dict[str, str]:
+    """What the docstring of a dataclass says of its fields."""
+    told = inspect.cleandoc(kind.__doc__ or "").split("Attributes:\n")[1].split("\n\n")[0]
+    parts = re.split(r"^    (\w+): ", told, flags=re.M)[1:]
+    return {
+        name: re.sub(r"\s+", " ", text).strip()
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_the_guide_to_the_library_is_that_of_the_code() -> None:
+    guide = (ROOT / "docs" / "guide" / "library.md").read_text(encoding="utf-8")
+    names = guide.split("\n## ")[0]
+    functions = dict(re.findall(r"^\| `(\w+)\((.*)\)` \|", names, re.M))
+    for name in emotion_core.__all__:
+        assert f"`{name}" in names, name
+        if name in functions:
+            told = {re.split("=", one)[0] for one in functions[name].split(", ")} - {"*"}
+            assert told <= set(inspect.signature(getattr(emotion_core, name)).parameters), name
+    for title, section in re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", guide, re.M | re.S):
+        kind = next(vars(home)[title] for home in (types, analysis, draw) if title in vars(home))
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.M))
+        assert rows == attributes_of(kind), title
+
+
+@pytest.mark.parametrize("path", [README, GUIDE], ids=lambda path: path.name)
+def test_the_examples_run(
+    path: Path, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "portrait.png").write_bytes(sample_photo())
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, path.name, "exec"), {})
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

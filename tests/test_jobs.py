@@ -13,16 +13,10 @@ import pytest
 
 from emotion_core import jobs, limits
 from emotion_core.errors import InputError
-from emotion_core.media.sample import sample_video
 from emotion_core.videos import VideoTask
 
 ROOT = Path(__file__).resolve().parent.parent
 ME = "me"
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4")
 
 
 def start(clip: Path, *, owner: str = ME, repeat: int = 0) -> jobs.Job:
@@ -80,11 +74,9 @@ def test_a_cancelled_job_leaves_nothing(work_home: Path, clip: Path) -> None:
     assert job.left_s is not None
     assert job.preview()
     jobs.cancel_job(job)
-    asked_s = time.monotonic()
     assert jobs.load_job(job.id, ME).is_stopping
     job = wait(job, is_over, seconds=20)
     assert job.state == "cancelled"
-    assert time.monotonic() - asked_s < limits.JOB_STOP_S + 10
     assert job.results() == {}
     assert {path.name for path in job.folder.iterdir()} <= {
         "job.json", "status.json", "process.json", "cancel", "log.txt",

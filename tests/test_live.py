@@ -21,6 +21,7 @@ from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.media.video import iter_frames
 from emotion_core.types import Faces, Image
 from tests.builders import make_picture
+from tests.steps import until
 
 
 class Gate:
@@ -67,13 +68,6 @@ def session(gate: Gate, parts: tuple) -> Iterator[LiveSession]:
     running.close()
     left = set(threading.enumerate()) - before
     assert not [thread for thread in left if thread.name == "live"]
-
-
-def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come true"
-        time.sleep(0.02)
 
 
 def feed(session: LiveSession, image: Image, condition: Callable[[], object]) -> None:

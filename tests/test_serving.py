@@ -1,6 +1,5 @@
 """Large networks: read with Keras by workers and commands, kept from the pages."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from emotion_core import limits
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import CardMismatch
-from emotion_core.jobs import load_job
 from emotion_core.registry import like_minded, load_model, model_folder, reads_faces, verify_model
 from emotion_core.runs import load_run
 from emotion_core.serving import KerasClassifier, load_recognizer
@@ -19,10 +17,8 @@ from emotion_core.workbench.index import build_index
 from emotion_core.workbench.learning import prepare_data
 from emotion_core.workbench.store import new_dataset
 from emotion_core.workbench.trainings import begin_run, export_run, promote_run, work_on
-from tests.builders import write_faces
-from tests.cli.test_cli import mien
-from tests.pages.test_video_page import fresh_app
-from tests.training.test_training import tiny
+from tests.builders import tiny, write_faces
+from tests.steps import fresh_app, mien, over
 
 
 @pytest.mark.parametrize("outputs", [["emotion"], ["emotion", "affect"]])
@@ -64,10 +60,7 @@ def test_a_large_network_is_read_by_workers_and_commands(
         return
 
     job = start_video_job("clip.mp4", None, VideoTask(model_ids=("large",), end_s=0.5), owner="me")
-    end_s = time.monotonic() + 120
-    while not (job := load_job(job.id, "me")).is_over:
-        assert time.monotonic() < end_s
-        time.sleep(0.3)
+    job = over(job, "me")
     assert job.state == "done", job.message or job.log()
     (table,) = (path for name, path in job.results().items() if name.endswith(".parquet"))
     assert set(load_timeline(table)["model_id"]) == {"large"}

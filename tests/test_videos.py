@@ -14,7 +14,6 @@ import pytest
 from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
 from emotion_core.errors import InputError, JobCancelled, StorageError, TooLarge
-from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
@@ -25,11 +24,6 @@ RAW = VideoOptions(smooth_s=0, hysteresis=0)
 @pytest.fixture(scope="module")
 def tools() -> tuple:
     return load_detector(), load_model()
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4")
 
 
 class Counting:

@@ -39,7 +39,7 @@ from emotion_core.registry import (
     models_folder,
 )
 from tests.builders import encode, make_voted_faces
-from tests.cli.test_cli import ROOT, mien
+from tests.steps import ROOT, mien
 
 
 @pytest.fixture(scope="module")

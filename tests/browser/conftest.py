@@ -15,7 +15,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames
 from tests.builders import encode
 
@@ -109,12 +108,6 @@ def chromium() -> Iterator[Browser]:
 def chromium_path() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((path for name in names if (path := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample clip: one face, nobody, two faces."""
-    return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,7 @@ from tests.browser.conftest import (
     upload,
     visit,
 )
-from tests.builders import make_class_folders
-from tests.training.test_training import tiny
+from tests.builders import make_class_folders, tiny
 
 pytestmark = pytest.mark.browser
 

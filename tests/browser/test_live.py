@@ -2,8 +2,7 @@
 
 import io
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tests.browser.conftest import (
     settle,
     visit,
 )
+from tests.steps import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.camera]
 
@@ -71,13 +71,6 @@ def wait_for_picture(page: Page) -> Locator:
     video.wait_for(state="attached")
     until(lambda: video.evaluate("video => video.currentTime") > 0.3)
     return video
-
-
-def until(condition: Callable[[], object], *, seconds: float = 30) -> None:
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come true"
-        time.sleep(0.1)
 
 
 def choose(page: Page, box: str, option: str) -> None:

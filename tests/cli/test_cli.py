@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,26 +14,9 @@ import pytest
 import typer
 
 from emotion_core.cli import app
-from emotion_core.media.sample import sample_photo, sample_video
+from emotion_core.media.sample import sample_photo
 from tests.builders import encode, make_picture
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "emotion_core", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        timeout=120,
-    )
-
-
-def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """All lines on stderr."""
-    return result.stderr.splitlines()
+from tests.steps import ROOT, complaints, mien, until
 
 
 def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
@@ -133,11 +115,6 @@ def test_a_drawn_data_set_is_written_once(tmp_path: Path) -> None:
     assert "not empty" in again.stderr
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
-
-
 def test_a_video_becomes_its_files(tmp_path: Path, clip: Path) -> None:
     result = mien("video", clip, "--out", tmp_path, "--start", 6, "--end", 8, "--smooth", 0.3)
     assert (result.returncode, result.stderr) == (0, "")
@@ -229,11 +206,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, clip: Path) -> None:
     process = subprocess.Popen(
         [*command, "--detector", "centerface"], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
-    for _ in range(600):
-        if out.is_dir() and any(out.iterdir()):
-            break
-        time.sleep(0.05)
-    time.sleep(1)
+    until(lambda: out.is_dir() and any(path.stat().st_size for path in out.rglob("*")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130

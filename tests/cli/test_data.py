@@ -12,7 +12,7 @@ from emotion_core.datasets import kaggle
 from emotion_core.datasets.kaggle import DATASETS, fetch_dataset
 from emotion_core.errors import InputError
 from tests.builders import make_class_folders
-from tests.cli.test_cli import complaints, mien
+from tests.steps import complaints, mien
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ import yaml
 from emotion_core.jobs import owner_hash
 from emotion_core.runs import list_runs
 from emotion_core.workbench.store import COMMAND_LINE
-from tests.builders import write_faces
-from tests.cli.test_cli import ROOT, complaints, mien
-from tests.training.test_training import tiny
+from tests.builders import tiny, write_faces
+from tests.steps import ROOT, complaints, mien, until
 
 
 @pytest.fixture
@@ -203,11 +202,12 @@ def test_a_sweep_on_ray_outlives_a_lost_worker(folder: Path, recipe: Path, tmp_p
 
 def worker_that_trains(driver: subprocess.Popen[str]) -> psutil.Process:
     """The process of the cluster that has finished some epochs of a training."""
-    end_s = time.monotonic() + 120
-    while not any(len(run.history) >= 3 for run in list_runs(owner_hash(COMMAND_LINE))):
+
+    def has_begun() -> bool:
         assert driver.poll() is None
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
+        return any(len(run.history) >= 3 for run in list_runs(owner_hash(COMMAND_LINE)))
+
+    until(has_begun)
     below = psutil.Process(driver.pid).children(recursive=True)
     return next(one for one in below if one.name().startswith("ray::_train"))
 

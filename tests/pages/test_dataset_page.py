@@ -1,6 +1,5 @@
 """The data set page without a browser: empty, a set in every view, refusals."""
 
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from emotion_core.workbench.review import queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
 from pages._shared.choice import keyed
 from tests.builders import make_class_folders
-from tests.pages.test_video_page import fresh_app
+from tests.steps import fresh_app, until
 
 VIEWS = ("overview", "pictures", "copies", "labels", "map", "review", "export")
 
@@ -45,10 +44,7 @@ def view(app: AppTest, dataset: Dataset, name: str) -> AppTest:
 
 
 def wait_for_jobs() -> None:
-    end_s = time.monotonic() + 120
-    while any(not job.is_over for job in jobs.list_jobs("tester")):
-        assert time.monotonic() < end_s
-        time.sleep(0.3)
+    until(lambda: all(job.is_over for job in jobs.list_jobs("tester")))
 
 
 def test_it_invites_when_it_is_empty() -> None:

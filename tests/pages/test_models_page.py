@@ -14,7 +14,7 @@ from emotion_core.registry import DEFAULT_MODEL, list_models, load_model, models
 from emotion_core.texts import say
 from pages._shared.errors import plain
 from tests.pages.test_pages import markdown_of
-from tests.pages.test_video_page import fresh_app
+from tests.steps import fresh_app
 
 
 def opened() -> AppTest:

@@ -1,6 +1,5 @@
 """Every page without a browser: empty, happy, refused."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from emotion_core.media.sample import sample_photo
 from emotion_core.texts import say
 from tests.builders import encode, make_picture
+from tests.steps import until
 
 APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
 
@@ -102,13 +102,14 @@ def test_where_the_network_looked_on_a_photo_is_shown(app: AppTest) -> None:
     app.run().button(key="sample").click().run()
     (asked,) = [one.key for one in app.button if str(one.key).startswith("looking-")]
     app.button(key=asked).click().run()
-    end_s = time.monotonic() + 120
-    while say("looking.about") not in [text.value for text in app.caption]:
-        assert time.monotonic() < end_s
-        time.sleep(0.5)
+
+    def is_shown() -> bool:
         app.run()
         assert not app.exception
         assert not app.error
+        return say("looking.about") in [text.value for text in app.caption]
+
+    until(is_shown, every_s=0.5)
     assert asked not in [one.key for one in app.button], "it is kept for the visit"
 
 

@@ -1,7 +1,6 @@
 """The training page without a browser: empty, begun, followed, read, refused."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import Dataset, new_dataset
 from emotion_core.workbench.trainings import begin_run, promote_run, work_on
 from pages._shared.errors import plain
-from tests.builders import write_faces
-from tests.pages.test_video_page import fresh_app
-from tests.training.test_training import tiny
+from tests.builders import tiny, write_faces
+from tests.steps import fresh_app, until
 from tests.workbench.test_imports import keras_file, small
 
 OWNER = "tester"
@@ -57,11 +55,12 @@ def mine() -> list[Run]:
 
 
 def wait_for_job(state: str) -> None:
-    end_s = time.monotonic() + 120
-    while (job := list_jobs(OWNER)[0]).state != state:
-        assert not job.is_over, job.message
-        assert time.monotonic() < end_s
-        time.sleep(0.3)
+    def has_come() -> bool:
+        job = list_jobs(OWNER)[0]
+        assert job.state == state or not job.is_over, job.message
+        return job.state == state
+
+    until(has_come)
 
 
 def test_it_invites_when_it_is_empty() -> None:
@@ -87,17 +86,12 @@ def test_a_training_is_begun_followed_and_paused(dataset: Dataset) -> None:
     (run,) = mine()
     assert (run.name, run.epochs, run.recipe["batch"]) == ("*first*", 300, 8)
     assert dataset.id == run.dataset["id"]
-    end_s = time.monotonic() + 90
-    while not load_run(run.id).history:
-        assert time.monotonic() < end_s
-        time.sleep(0.2)
+    until(lambda: load_run(run.id).history)
     app.run()
     assert not app.exception
     assert any(metric.label == say("figure.images_per_s") for metric in app.metric)
     app.button(key=f"pause-{run.id}").click().run()
-    while not all(job.is_over for job in list_jobs(OWNER)):
-        assert time.monotonic() < end_s
-        time.sleep(0.2)
+    until(lambda: all(job.is_over for job in list_jobs(OWNER)))
     app.run()
     assert not app.exception
     assert app.button(key=f"resume-{run.id}")

@@ -1,36 +1,22 @@
 """The video page, the drawer and the live page without a browser."""
 
-import time
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import streamlit_webrtc.component
 from streamlit.testing.v1 import AppTest
 
 from emotion_core import jobs, limits
 from emotion_core.errors import TooLarge
-from emotion_core.media.sample import sample_video
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import ice
-
-APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
+from tests.steps import ROOT, fresh_app, over, until
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return sample_video(tmp_path_factory.mktemp("clip") / "sample.mp4").read_bytes()
-
-
-def fresh_app() -> AppTest:
-    """The studio as it opens; the drawer is drawn by its first run alone in such a test."""
-    st.cache_resource.clear()  # the models of another test's work folder
-    running = AppTest.from_file(APP, default_timeout=60)
-    running.session_state["notice_accepted"] = True
-    running.session_state["owner"] = "tester"
-    running.session_state["owner_is_kept"] = True
-    return running.run()
+def content(clip: Path) -> bytes:
+    return clip.read_bytes()
 
 
 @pytest.fixture
@@ -44,12 +30,11 @@ def video_page(app: AppTest) -> AppTest:
 
 
 def run_until(app: AppTest, text: str) -> AppTest:
-    end_s = time.monotonic() + 90
-    while text not in [element.value for element in app.subheader]:
-        assert time.monotonic() < end_s
+    def is_shown() -> bool:
         assert not app.exception
-        time.sleep(0.5)
-        app.run()
+        return text in [element.value for element in app.run().subheader]
+
+    until(is_shown, every_s=0.5)
     return app
 
 
@@ -76,14 +61,16 @@ def test_the_sample_becomes_a_result(video_page: AppTest) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"end_s": 0.01}, {"start_s": 5.7, "end_s": 6.2}])
-def test_one_frame_and_nobody_are_shown(video_page: AppTest, clip: bytes, settings: dict) -> None:
-    start_video_job("a.mp4", clip, VideoTask(**settings), owner="tester")
+def test_one_frame_and_nobody_are_shown(
+    video_page: AppTest, content: bytes, settings: dict
+) -> None:
+    start_video_job("a.mp4", content, VideoTask(**settings), owner="tester")
     run_until(video_page, say("photo.downloads"))
     assert not video_page.exception
 
 
-def test_a_part_of_a_video_begins_where_it_begins(video_page: AppTest, clip: bytes) -> None:
-    job = start_video_job("a.mp4", clip, VideoTask(start_s=3.0, end_s=5.0), owner="tester")
+def test_a_part_of_a_video_begins_where_it_begins(video_page: AppTest, content: bytes) -> None:
+    job = start_video_job("a.mp4", content, VideoTask(start_s=3.0, end_s=5.0), owner="tester")
     run_until(video_page, say("photo.downloads"))
     moment = video_page.slider(key=f"moment-{job.id}")
     assert (moment.min, moment.max) == (3.0, 4.96)
@@ -118,13 +105,10 @@ def test_the_options_reach_the_job(video_page: AppTest) -> None:
     assert say("video.not_drawn") in [info.value for info in video_page.info]
 
 
-def test_the_drawer_keeps_and_deletes(clip: bytes) -> None:
-    job = start_video_job("a.mp4", clip, VideoTask(end_s=1.0), owner="tester")
-    start_video_job("b.mp4", clip, VideoTask(end_s=1.0), owner="somebody else")
-    end_s = time.monotonic() + 60
-    while not jobs.load_job(job.id, "tester").is_over:
-        assert time.monotonic() < end_s
-        time.sleep(0.3)
+def test_the_drawer_keeps_and_deletes(content: bytes) -> None:
+    job = start_video_job("a.mp4", content, VideoTask(end_s=1.0), owner="tester")
+    start_video_job("b.mp4", content, VideoTask(end_s=1.0), owner="somebody else")
+    over(job, "tester")
     app = fresh_app()
     texts = [element.value for element in app.markdown]
     assert any("a.mp4" in text for text in texts)
@@ -144,13 +128,13 @@ def test_the_drawer_keeps_and_deletes(clip: bytes) -> None:
     [("VIDEO_UPLOAD_MAX_S", 5.0), ("VIDEO_UPLOAD_MAX_FRAMES", 100), ("VIDEO_UPLOAD_MAX_BYTES", 9)],
 )
 def test_uploads_to_a_shared_server_have_limits(
-    clip: bytes, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+    content: bytes, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
 ) -> None:
     monkeypatch.setattr(limits, limit, value)
     with pytest.raises(TooLarge, match=r"a\.mp4 is over the limit"):
-        start_video_job("a.mp4", clip, VideoTask(), owner="me", has_caps=True)
+        start_video_job("a.mp4", content, VideoTask(), owner="me", has_caps=True)
     assert jobs.list_jobs("me") == []
-    job = start_video_job("a.mp4", clip, VideoTask(end_s=0.5), owner="me")
+    job = start_video_job("a.mp4", content, VideoTask(end_s=0.5), owner="me")
     jobs.delete_job(job)
 
 
@@ -167,7 +151,7 @@ def test_live_invites_when_it_is_empty(live_page: AppTest) -> None:
 
 
 def test_live_waits_for_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = AppTest.from_file(APP, default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     app.switch_page("pages/live.py").run()
     assert not app.exception
     assert say("notice.needed") in [caption.value for caption in app.caption]

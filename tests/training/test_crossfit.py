@@ -9,8 +9,7 @@ from emotion_core.errors import TrainingError
 from emotion_core.training.crossfit import out_of_fold_probs
 from emotion_core.training.examples import Examples
 from emotion_core.training.recipe import fitted_to, load_recipe, parse_recipe
-from tests.builders import make_voted_faces
-from tests.training.test_training import tiny
+from tests.builders import make_voted_faces, tiny
 
 RECIPE = parse_recipe(tiny(epochs=2))
 

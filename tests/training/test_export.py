@@ -8,8 +8,7 @@ import pytest
 from emotion_core.errors import TrainingError
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.recipe import parse_recipe
-from tests.builders import make_voted_faces
-from tests.training.test_training import tiny
+from tests.builders import make_voted_faces, tiny
 
 
 def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from emotion_core.errors import TrainingError
 from emotion_core.training.examples import Examples, Rows, class_weights
 from emotion_core.training.recipe import Recipe, parse_recipe
-from tests.training.test_training import tiny
+from tests.builders import tiny
 
 FACES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
 #: Nine of one label, three of the other.

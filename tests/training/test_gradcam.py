@@ -1,6 +1,5 @@
 """Grad-CAM against what can be worked out by hand, and through the worker."""
 
-import time
 from pathlib import Path
 
 import keras
@@ -11,12 +10,13 @@ from emotion_core.crops import crop_faces
 from emotion_core.draw import draw_heat
 from emotion_core.errors import TrainingError
 from emotion_core.faces import load_detector
-from emotion_core.jobs import list_jobs, load_job
+from emotion_core.jobs import list_jobs
 from emotion_core.registry import load_model, model_folder
 from emotion_core.training.gradcam import _features, grad_cam
 from emotion_core.training.zoo import build_network
 from emotion_core.types import Image
 from emotion_core.workbench.looking import can_look, read_looks, start_looking
+from tests.steps import over
 
 FACES = np.random.default_rng(0).integers(0, 256, (20, 24, 24, 1), np.uint8)
 
@@ -82,11 +82,7 @@ def test_a_worker_shows_where_the_default_looks(portrait: Image) -> None:
     assert can_look(model.card)
     crops = crop_faces(portrait, load_detector().detect(portrait), model.card.crop)
     happy = np.array([list(model.card.labels).index("happy")])
-    job = start_looking("vgg-s", crops, happy, owner="me")
-    end_s = time.monotonic() + 120
-    while not (job := load_job(job.id, "me")).is_over:
-        assert time.monotonic() < end_s
-        time.sleep(0.2)
+    job = over(start_looking("vgg-s", crops, happy, owner="me"), "me")
     assert job.state == "done", job.message or job.log()
     looks = read_looks(job, crops)
     network = keras.models.load_model(model_folder("vgg-s") / "model.keras", compile=False)

@@ -8,8 +8,8 @@ from emotion_core.training.examples import Examples
 from emotion_core.training.mixing import cut_mix, draw_labels, mix_up, order_of
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.teaching import teacher_of
+from tests.builders import tiny
 from tests.training.test_feed import FACES, TARGETS, batches
-from tests.training.test_training import tiny
 
 
 def test_every_face_is_shown_once_or_every_label_alike() -> None:

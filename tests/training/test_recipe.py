@@ -7,7 +7,7 @@ import yaml
 
 from emotion_core.errors import TrainingError
 from emotion_core.training.recipe import load_recipe, parse_recipe, recipe_names
-from tests.training.test_training import TINY, tiny
+from tests.builders import TINY, tiny
 
 
 def test_the_shipped_recipes_are_valid() -> None:

@@ -15,8 +15,7 @@ from emotion_core.registry import model_folder
 from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.recipe import Recipe, load_recipe, parse_recipe
 from emotion_core.workbench.teaching import start_of
-from tests.builders import make_voted_faces
-from tests.training.test_training import tiny
+from tests.builders import make_voted_faces, tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -16,28 +16,9 @@ from emotion_core.errors import StorageError, TrainingError
 from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.recipe import changed_recipe, parse_recipe
-from tests.builders import make_voted_faces
+from tests.builders import make_voted_faces, tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TINY = {
-    "name": "tiny",
-    "network": "compact_vgg",
-    "options": {"widths": [4, 8], "depths": [1, 1], "dropout": 0.1},
-    "head": {"dropout": 0.1},
-    "stages": [
-        {"epochs": 4, "learning_rate": 0.05, "schedule": "cosine", "warmup_epochs": 0.5},
-    ],
-    "batch": 8,
-    "average": 0.9,
-    "precision": "float32",
-    "augmentation": {"rotation_deg": 10, "flip": True, "gamma": 0.3, "noise": 0.2, "erase": 0.2},
-}
-
-
-def tiny(epochs: int = 4, stage: dict | None = None, **changes: object) -> dict:
-    """A recipe of a few seconds."""
-    stages = [{**TINY["stages"][0], "epochs": epochs, **(stage or {})}]  # type: ignore[index]
-    return {**TINY, "stages": stages, **changes}
 
 
 SCRIPT = """
@@ -293,7 +274,7 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
         from emotion_core.training.recipe import parse_recipe
         from tests.builders import make_voted_faces
         from emotion_core.training.ferplus import ferplus_data
-        from tests.training.test_training import tiny
+        from tests.builders import tiny
         recipe = parse_recipe(tiny(epochs=1, batch=16))
         model, state = train(recipe, ferplus_data(make_voted_faces(64)), Path(sys.argv[1]))
         assert state.averaged_steps == 2, state

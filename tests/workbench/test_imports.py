@@ -17,7 +17,7 @@ from keras import layers
 from emotion_core.errors import ModelError, ModelNotTrusted
 from emotion_core.registry import list_models, load_model, user_models_folder
 from emotion_core.workbench.imports import PIXELS, ImportRequest, import_model
-from tests.cli.test_cli import ROOT, mien
+from tests.steps import ROOT, mien
 
 LABELS = ("angry", "happy", "neutral")
 CANONICAL = ["anger", "happy", "neutral"]

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,8 +44,8 @@ from emotion_core.workbench.trainings import (
     state_of,
     work_on,
 )
-from tests.builders import make_class_folders, make_voted_faces, write_faces
-from tests.training.test_training import tiny
+from tests.builders import make_class_folders, make_voted_faces, tiny, write_faces
+from tests.steps import until
 
 TINY: Recipe = parse_recipe(tiny(epochs=2))
 LONG: Recipe = parse_recipe(tiny(epochs=400, batch=2, name="long"))
@@ -60,13 +58,6 @@ def dataset(tmp_path: Path) -> Dataset:
     made = new_dataset("set", SourceSpec(str(folder)), owner="me")
     build_index(made, with_faces=False)
     return made
-
-
-def wait(condition: Callable[[], object], *, seconds: float = 90) -> None:
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come about in time"
-        time.sleep(0.1)
 
 
 def again(run: Run) -> Run:
@@ -302,18 +293,18 @@ def test_a_changed_data_set_is_not_mixed_into_a_run(dataset: Dataset) -> None:
 def test_a_worker_trains_pauses_resumes_and_stops(dataset: Dataset) -> None:
     run = begin_run(dataset, LONG, owner="me")
     job = start_run(run, owner="me")
-    wait(lambda: len(again(run).history) >= 2)
+    until(lambda: len(again(run).history) >= 2)
     assert state_of(again(run), job_of(again(run), "me")) == "running"
     assert load_job(job.id, "me").total
     pause_run(job)
-    wait(lambda: load_job(job.id, "me").is_over)
+    until(lambda: load_job(job.id, "me").is_over)
     paused = again(run)
     assert state_of(paused, job_of(paused, "me")) == "paused"
     second = start_run(paused, owner="me")
-    wait(lambda: len(again(run).history) >= len(paused.history) + 2)
+    until(lambda: len(again(run).history) >= len(paused.history) + 2)
     assert again(run).history[: len(paused.history)] == paused.history
     request_stop(run)
-    wait(lambda: load_job(second.id, "me").is_over)
+    until(lambda: load_job(second.id, "me").is_over)
     done = again(run)
     assert load_job(second.id, "me").state == "done", load_job(second.id, "me").message
     assert state_of(done, job_of(done, "me")) == "done"
@@ -326,16 +317,16 @@ def test_a_killed_worker_leaves_a_run_that_goes_on(dataset: Dataset) -> None:
     start_run(run, owner="me")
     before: list[dict[str, float]] = []
     for _ in range(3):
-        wait(partial(has_more, run, len(before)))
+        until(partial(has_more, run, len(before)))
         assert again(run).history[: len(before)] == before
         job = job_of(again(run), "me")
         assert job is not None
         os.kill(_pid(job.folder), signal.SIGKILL)
-        wait(lambda: is_over(run))
+        until(lambda: is_over(run))
         assert state_of(again(run), job_of(again(run), "me")) == "interrupted"
         before = again(run).history
         start_run(again(run), owner="me")
-    wait(lambda: is_over(run))
+    until(lambda: is_over(run))
     done = again(run)
     assert state_of(done, job_of(done, "me")) == "done"
     assert [row["epoch"] for row in done.history] == list(range(1, 31))

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from emotion_core import jobs
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.measures import INDEX_COLUMNS
@@ -41,8 +39,8 @@ from emotion_core.workbench.store import (
     new_dataset,
 )
 from emotion_core.workbench.tasks import start_task, tasks_of
-from tests.builders import encode, make_class_folders, make_picture
-from tests.training.test_training import tiny
+from tests.builders import encode, make_class_folders, make_picture, tiny
+from tests.steps import over
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -363,14 +361,6 @@ def test_faces_come_as_the_rule_says(measured: Dataset) -> None:
     assert faces.std() > 5
 
 
-def wait(job: jobs.Job) -> jobs.Job:
-    end_s = time.monotonic() + 120
-    while not (now := jobs.load_job(job.id, "me")).is_over:
-        assert time.monotonic() < end_s
-        time.sleep(0.2)
-    return now
-
-
 def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     dataset = new_dataset("drawn", None, owner="me", drawn={"n": 60, "seed": 1})
     settings = {"with_faces": False}
@@ -378,9 +368,9 @@ def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     assert start_task("index", dataset, owner="me", settings=settings).id == job.id
     with pytest.raises(InputError, match="with other settings"):
         start_task("index", dataset, owner="me")
-    done = wait(job)
+    done = over(job, "me")
     assert (done.state, done.summary) == ("done", {"measured": 60, "pictures": 60})
-    exported = wait(start_task("export", dataset, owner="me", settings={"with_crops": True}))
+    exported = over(start_task("export", dataset, owner="me", settings={"with_crops": True}), "me")
     assert exported.state == "done", exported.message
     names = set(exported.results())
     assert {"dataset.zip", "faces.zip", "report.html", "cleaned.csv", "CARD.md"} <= names
@@ -388,5 +378,5 @@ def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     with pytest.raises(BadTable):
         start_task("burn", dataset, owner="me")
     delete_dataset(dataset)
-    failed = wait(start_task("index", dataset, owner="me"))
+    failed = over(start_task("index", dataset, owner="me"), "me")
     assert (failed.state, "not yours" in failed.message) == ("failed", True)

@@ -1,0 +1,58 @@
+"""What tests do: wait for something, call the command line, open the studio."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from emotion_core.jobs import Job, load_job
+
+ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], *, seconds: float = 120, every_s: float = 0.1) -> T:
+    """Ask again and again until the answer is true, and return it."""
+    end_s = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end_s, f"it did not come true within {seconds} s"
+        time.sleep(every_s)
+    return found
+
+
+def over(job: Job, owner: str) -> Job:
+    """Wait for the end of a job, and return how it ended."""
+    until(lambda: load_job(job.id, owner).is_over)
+    return load_job(job.id, owner)
+
+
+def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "emotion_core", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=120,
+    )
+
+
+def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """All lines on stderr."""
+    return result.stderr.splitlines()
+
+
+def fresh_app() -> AppTest:
+    """The studio as it opens; the drawer is drawn by its first run alone in such a test."""
+    st.cache_resource.clear()  # the models of another test's work folder
+    running = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    running.session_state["notice_accepted"] = True
+    running.session_state["owner"] = "tester"
+    running.session_state["owner_is_kept"] = True
+    return running.run()
