@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import emotion_core
+from benchmarks.readme import rows
 from emotion_core import analysis, draw, errors, limits, types
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.noise import NOISE_COLUMNS
@@ -21,6 +22,18 @@ README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide" / "library.md"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_the_readme_is_that_of_the_cards() -> None:
+    def numbers(cells: list[str]) -> list[float]:
+        return [float(number) for number in re.findall(r"\d+\.\d", " ".join(cells))]
+
+    line = re.compile(r"^\| (?:`([\w-]+)`|committee)[^|]*\| (.* %.*) \|$", re.M)
+    told = {name or "soft": numbers([cells]) for name, cells in line.findall(README.read_text())}
+    held = {name.partition("(")[0]: numbers(cells) for name, cells in rows().items()}
+    assert told.keys() == held.keys()
+    for name, shown in told.items():
+        assert shown == pytest.approx(held[name], abs=0.11), name  # rounded twice
 
 
 def attributes_of(kind: type) -> dict[str, str]:
