@@ -144,6 +144,10 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     return np.array(chip, np.uint8)
 
 
+#: Bars at least so high bear the name of their label.
+_NAME_FROM_PX = 10
+
+
 def _draw_bars(
     canvas: Image, box: NDArray[np.int64], reading: Reading, row: int, text_px: int
 ) -> None:
@@ -164,6 +168,26 @@ def _draw_bars(
         canvas[top : top + step - 1, left : left + filled] = rgb(
             COLOURS.get(label, COLOURS[UNCERTAIN])
         )
+        if step >= _NAME_FROM_PX:
+            ink, edge = _name(label, step - 1)
+            width = min(ink.shape[1], ground.shape[1])
+            for mask, value in ((edge, 0), (ink, 255)):
+                ground[:, :width][mask[:, :width]] = value
+
+
+@lru_cache(maxsize=128)
+def _name(text: str, height: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where the letters of a bar's name are, and where their edge is."""
+    font = ImageFont.load_default(height - 2)
+    size = round(font.getlength(text)) + 4, height
+    masks = []
+    for edge_px in (0, 1):
+        drawn = PillowImage.new("L", size)
+        ImageDraw.Draw(drawn).text(
+            (2, height // 2), text, fill=255, font=font, anchor="lm", stroke_width=edge_px
+        )
+        masks.append(np.array(drawn) > 127)
+    return masks[0], masks[1]
 
 
 def draw_heat(face: NDArray[np.uint8], heat: NDArray[np.float32], *, side_px: int = 192) -> Image:

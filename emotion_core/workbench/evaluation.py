@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
-from ..datasets.cleaning import clean_rows, split_cleaned
+from ..datasets.cleaning import clean_rows, fingerprint_of, split_cleaned
 from ..errors import InputError
 from ..labels import LabelSet
 from ..texts import say
@@ -39,6 +39,7 @@ class Evaluation:
         confusion: int64 (k, k), row = label, column = answer; without the mirror image.
         members: Accuracy of each member by its id; of a committee.
         weights: How much each member counts, where they were fitted or given.
+        learned_here: Ids of those that were trained on pictures of this very data set.
         latency_ms: Median time for one face, by the id of each network that is asked.
         table: A row per picture: `path`, `truth`, `label`, `confidence` and `prob_<label>`.
     """
@@ -53,6 +54,7 @@ class Evaluation:
     confusion: NDArray[np.int64]
     members: dict[str, float]
     weights: dict[str, float]
+    learned_here: list[str]
     latency_ms: dict[str, float]
     table: pd.DataFrame
 
@@ -75,6 +77,7 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "members": self.members,
             "weights": self.weights,
+            "learned_here": self.learned_here,
             "latency_ms": self.latency_ms,
             "gain": self.gain,
         }
@@ -118,6 +121,7 @@ def evaluate(
         member.card.id: _accuracy_of(one[0].probs, LabelSet(member.card.labels), rows["label"])
         for member, one in zip(recognizer.members, scores, strict=True)
     }
+    known = fingerprint_of(load_index(dataset))
     return Evaluation(
         model=recognizer.id,
         labels=labels.names,
@@ -129,6 +133,11 @@ def evaluate(
         confusion=metrics.confusion_matrix(plain.as_probs(), truth),
         members=members if len(members) > 1 else {},
         weights=_weights_of(recognizer),
+        learned_here=[
+            member.card.id
+            for member in recognizer.members
+            if member.card.training.get("fingerprint") == known
+        ],
         latency_ms={
             member.card.id: measure_latency(member)["median_ms"] for member in recognizer.members
         },

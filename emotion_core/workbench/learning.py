@@ -11,7 +11,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..affect import ANCHORS, RAYS, anchor_targets, ray_targets
-from ..datasets.cleaning import clean_rows, split_cleaned
+from ..datasets.cleaning import clean_rows, fingerprint_of, split_cleaned
 from ..datasets.naming import in_label_order
 from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
@@ -94,6 +94,7 @@ def prepare_data(
         content_hash=_hash(rows, targets),
         about={
             "data_set": dataset.name,
+            "fingerprint": fingerprint_of(load_index(dataset)),
             "origin": cleaning.origin or say("training.not_stated"),
             "terms": cleaning.terms or say("training.not_stated"),
             "pictures": {name: len(split) for name, split in splits.items()},

@@ -70,6 +70,7 @@ def _show_suggestions(dataset: Dataset) -> None:
     readings = dataset.table("map")
     if readings is None:
         return
+    st.caption(say("dataset.suggest_read", n=f"{len(readings):,}"))
     percent = st.slider(
         say("dataset.suggest_threshold"), 50, 100, 90, format="%d %%", key=f"sure-{dataset.id}"
     )

@@ -139,6 +139,9 @@ def _show_evaluation(job: Job) -> None:
             prior=say(f"options.prior_{held['prior']}"),
         )
     )
+    if held["learned_here"]:
+        names = ", ".join(held["learned_here"])
+        st.warning(plain(say("training.learned_here", names=names)))
     figures = held["plain"]
     low, high = figures["accuracy_interval_95"]
     n = figures["n"]

@@ -21,11 +21,12 @@ from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job, owner_hash
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
-from emotion_core.registry import like_minded, list_models, load_model
+from emotion_core.registry import like_minded, list_models, load_model, load_recognizer
 from emotion_core.runs import Run, alone_in, delete_run, list_runs, load_run, request_stop
 from emotion_core.training.examples import Rows
 from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
 from emotion_core.types import Frame
+from emotion_core.workbench.evaluation import evaluate
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.learning import (
     crop_rule,
@@ -224,6 +225,7 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     card = work_on(run)
     assert card.metrics["validation_affect"]["n"] == card.metrics["validation"]["target_n"]
     promote_run(again(run), "mine")
+    assert evaluate(dataset, load_recognizer(["mine"], vote="soft", prior="data")).learned_here
     assert [voter.id for voter in like_minded([card, load_model("mine").card])] == [
         name for name in (card.id, "mine") if "emotion" in outputs
     ]
