@@ -7,7 +7,7 @@ $(RUN) -m pytest -m "browser and not camera" -n 2 --dist worksteal
 $(RUN) -m pytest -m camera
 endef
 
-.PHONY: app test test-slow check bench models env env-dev clean
+.PHONY: app test test-slow check bench pictures models env env-dev clean
 
 app: env            ## install what is needed and open the studio
 	$(RUN) -m streamlit run app.py
@@ -27,6 +27,9 @@ check: env-dev      ## what a commit has to pass: ruff, mypy, tests
 bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of yours
 	$(RUN) -m benchmarks.photo
 	$(RUN) -m benchmarks.video --live $(if $(CLIP),--clip $(CLIP))
+
+pictures: env-dev   ## take the README's pictures again, from the running app
+	$(RUN) -m tests.browser.pictures
 
 models: env         ## train the shipped models again (hours) and measure them; DATA=fer2013.npz
 	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }

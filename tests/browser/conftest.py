@@ -115,19 +115,23 @@ def camera_chromium(
     chromium: Browser, clip: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Browser]:
     """A Chromium whose camera shows the sample clip, over and over."""
+    flags = [*FLAGS, *camera_flags(clip, tmp_path_factory.mktemp("camera"))]
+    browser = chromium.browser_type.launch(executable_path=chromium_path(), args=flags)
+    yield browser
+    browser.close()
+
+
+def camera_flags(clip: Path, folder: Path) -> tuple[str, ...]:
+    """What makes a Chromium take the face of the sample clip for its camera."""
     # concatenated JPEGs are what Chromium takes for a camera
     pictures = [encode(frame.image, "JPEG", quality=90) for frame in iter_frames(clip, end_s=5.5)]
-    camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    camera = folder / "camera.mjpeg"
     camera.write_bytes(b"".join(pictures))
-    flags = (
-        *FLAGS,
+    return (
         f"--use-file-for-fake-video-capture={camera}",
         "--autoplay-policy=no-user-gesture-required",
         "--disable-features=WebRtcHideLocalIpsWithMdns",
     )
-    browser = chromium.browser_type.launch(executable_path=chromium_path(), args=flags)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
