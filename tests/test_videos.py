@@ -237,14 +237,14 @@ def test_a_limit_holds_for_a_file_that_does_not_say_its_length(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "VIDEO_UPLOAD_MAX_S", 0.5)
-    with pytest.raises(TooLarge, match=r"sample\.mp4 is over the limit"):
+    with pytest.raises(TooLarge, match=r"clip\.mp4 is over the limit"):
         analyse_video(clip, tmp_path, VideoTask(has_caps=True), stem="x")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"start_s": 60.0}, {"start_s": 3.0, "end_s": 3.0}])
 def test_a_range_without_a_frame_is_refused(tmp_path: Path, clip: Path, settings: dict) -> None:
-    with pytest.raises(InputError, match=r"sample\.mp4 has no frame in the chosen range"):
+    with pytest.raises(InputError, match=r"clip\.mp4 has no frame in the chosen range"):
         analyse_video(clip, tmp_path, replace(VideoTask(), **settings), stem="x")
     assert list(tmp_path.iterdir()) == []
 
