@@ -96,11 +96,9 @@ def affect_ground() -> go.Figure:
     figure.add_scatter(
         x=[v for v, _ in points.values()],
         y=[a for _, a in points.values()],
-        mode="markers+text",
+        mode="markers",
         marker={"color": [COLOURS[name] for name in points], "size": 7, "symbol": "circle-open"},
         text=[label_name(name) for name in points],
-        textposition=["bottom center" if a > 0 else "top center" for _, a in points.values()],
-        textfont={"size": 9, "color": GREY},
         hovertemplate="%{text}<extra></extra>",
     )
     axis = {"range": [-1.15, 1.15], "zeroline": True, "zerolinecolor": GREY, "showgrid": False}
