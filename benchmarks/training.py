@@ -29,7 +29,7 @@ def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, list[float]]:
     from emotion_core.training.hardware import policy_for
 
     side, channels = recipe.crop.side_px, recipe.crop.channels
-    n -= n % min(recipe.batch, n)  # batches as a training has them: a last, smaller one is traced anew
+    n -= n % min(recipe.batch, n)  # a last, smaller batch would be traced anew
     random = np.random.default_rng(0)
     faces = random.integers(0, 256, (n, side, side, channels)).astype(np.uint8)
     targets = np.eye(8, dtype=np.float32)[np.arange(n) % 8]
