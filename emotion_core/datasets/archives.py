@@ -79,7 +79,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
                 _check_directory(path)
                 archive = _checked_zip(path, stack.enter_context(zipfile.ZipFile(path)))
             else:
-                archive = _checked_tar(path, stack.enter_context(_open_tar(path)))
+                archive = _checked_tar(
+                    path, stack.enter_context(tarfile.open(path, tarinfo=_Header))
+                )
         except _ERRORS as error:
             raise BadArchive(
                 say("error.archive_damaged", name=path.name, reason=_short(error))
@@ -105,10 +107,6 @@ class _Header(tarfile.TarInfo):
         if header.type in _TAR_WORDS and header.size > _TAR_WORDS_MAX_BYTES:
             raise ValueError("a name of more than 64 kB")
         return header
-
-
-def _open_tar(path: Path) -> tarfile.TarFile:
-    return tarfile.open(path, tarinfo=_Header)
 
 
 def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:

@@ -168,18 +168,20 @@ def _saved_model(path: Path, name: str) -> Any:
     nodes = [node for graph in graphs for node in graph.node]
     nodes += [node for graph in graphs for one in graph.library.function for node in one.node_def]
     own = {one.signature.name for graph in graphs for one in graph.library.function}
-    found = {node.op for node in nodes if node.op not in own and not _only_computes(node.op)}
+    found = {node.op for node in nodes if not _only_computes(node.op, own)}
     if found:
         raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")
     return keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")
 
 
-def _only_computes(operation: str) -> bool:
-    """Whether an operation touches nothing but its inputs and the weights."""
+def _only_computes(operation: str, own: set[str]) -> bool:
+    """Whether an operation, or a function of the file's own, touches but inputs and weights."""
     from tensorflow.python.framework import op_def_registry
 
     known = op_def_registry.get(operation)
-    if known is None or operation in _READING:
+    if known is None:  # a name of TensorFlow's is never one of the file's own
+        return operation in own
+    if operation in _READING:
         return False
     return operation in _STATEFUL or not known.is_stateful
 

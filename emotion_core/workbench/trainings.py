@@ -368,8 +368,10 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     if name in {entry.id for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
-    answers = run.answers()
-    if threshold is not None and answers is not None:
+    if threshold is not None:
+        answers = run.answers()
+        if answers is None:
+            raise TrainingError(say("error.run_not_done", name=run.name))
         highest = answers.filter(regex="^prob_").max(axis=1)
         answered = round(float((highest >= threshold).mean()), 4)
         card = replace(

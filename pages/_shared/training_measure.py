@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from emotion_core.cards import DEFAULT_PRIOR
 from emotion_core.classify import BUDGET_MS
 from emotion_core.datasets.splits import TEST, TRAIN, VAL
 from emotion_core.files import read_json
@@ -136,10 +137,10 @@ def _show_evaluation(job: Job) -> None:
             model=plain(held["model"]),
             data=plain(job.title),
             split=say(f"training.measure_{held['split']}"),
-            prior=say(f"options.prior_{held['prior']}"),
+            prior=say(f"options.prior_{job.settings.get('prior', DEFAULT_PRIOR)}"),
         )
     )
-    if held["learned_here"]:
+    if held.get("learned_here"):  # results that were kept may be older
         names = ", ".join(held["learned_here"])
         st.warning(plain(say("training.learned_here", names=names)))
     figures = held["plain"]

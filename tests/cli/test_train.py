@@ -119,7 +119,12 @@ def test_weights_of_a_committee_are_fitted_where_it_is_not_measured(
     again = mien(*options, "--split", "train", "--weights", given, "--json", tmp_path / "f.json")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "f.json").read_text())["plain"] == held["plain"]
-    for weights, word in [("1", "do not fit"), ("a,b", "are no weights"), ("-1,2", "do not fit")]:
+    for weights, word in [
+        ("1", "do not fit"),
+        ("a,b", "are no weights"),
+        ("-1,2", "do not fit"),
+        ("nan,1", "do not fit"),
+    ]:
         wrong = mien(*options, "--weights", weights)
         assert (wrong.returncode, word in wrong.stderr) == (2, True), wrong.stderr
 
@@ -247,6 +252,11 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
         (["train", "quick", "--data", "SET", "--set", "stages.7.epochs=1"], "changes no setting"),
         (["train", "quick", "--data", "SET", "--set", "batch=none"], "batch is 'none'"),
         (["train", "seed-003-convnext", "--data", "SET"], "models weights seed-003-convnext"),
+        (["train", "vgg-s", "--ferplus", "--fer2013"], "label the same faces in two ways"),
+        (
+            ["train", "vgg-s", "--ferplus", "--set", "crop.side_px=64"],
+            "the recipe vgg-s wants others",
+        ),
         (["resume", "0123456789abcdef"], "no such training"),
         (["promote", "nothing"], "no such training"),
         (["evaluate", "--data", "SET", "--split", "test"], "no labelled picture"),

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from emotion_core.errors import TrainingError
-from emotion_core.training.recipe import load_recipe, parse_recipe, recipe_names
+from emotion_core.training.recipe import fitted_to, load_recipe, parse_recipe, recipe_names
 from tests.builders import TINY, tiny
 
 
@@ -53,6 +53,11 @@ def test_the_shipped_recipes_are_valid() -> None:
 def test_bad_recipes_are_refused_by_the_name_of_the_setting(changes: dict, word: str) -> None:
     with pytest.raises(TrainingError, match=word):
         parse_recipe({**TINY, **changes})
+
+
+def test_only_one_stage_is_fitted_to_a_data_set() -> None:
+    with pytest.raises(TrainingError, match="2 stages"):
+        fitted_to(load_recipe("mobilenet-s"), n=100, samples=100, longest=5)
 
 
 def test_a_recipe_like_another_holds_only_what_differs(tmp_path: Path) -> None:

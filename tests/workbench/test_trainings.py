@@ -38,6 +38,7 @@ from emotion_core.workbench.store import Dataset, new_dataset
 from emotion_core.workbench.trainings import (
     begin_run,
     compare_runs,
+    export_run,
     job_of,
     pause_run,
     promote_run,
@@ -196,6 +197,8 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     assert labels == data.labels
     assert (examples.names, examples.truth.tolist()) == (data.val.names, data.val.truth.tolist())
     assert np.array_equal(examples.images, faces)
+    with pytest.raises(TrainingError, match=r"end in \.keras"):
+        export_run(done, "keras", done.folder / "model-without-an-ending")
     with pytest.raises(TrainingError, match="no longer"):
         validation_again(done, ["gone.png"])
     assert load_model("mine").classify(np.asarray(faces)).probs == pytest.approx(probs, abs=1e-3)
