@@ -30,7 +30,7 @@ def pick_uploads() -> list[Upload]:
     """Show the ways in and return the photos that are chosen now."""
     source = st.session_state.setdefault("photo_source", "upload")
     key = f"uploads-{st.session_state.setdefault('photo_round', 0)}"
-    st.file_uploader(
+    shown = st.file_uploader(
         say("photo.upload"),
         accept_multiple_files=True,
         max_upload_size=PHOTO_MAX_BYTES // 1_000_000,
@@ -43,6 +43,8 @@ def pick_uploads() -> list[Upload]:
         st.button(say("photo.sample"), on_click=_set_source, args=("sample",), key="try_sample")
         st.button(say("photo.clear"), on_click=_start_over, type="tertiary", key="clear")
     files: list[Upload] = st.session_state.get("photo_files", [])
+    if not shown:
+        st.session_state["photo_before"] = files
     if files:
         if len(files) > PHOTOS_PER_UPLOAD:
             limit = PHOTOS_PER_UPLOAD
@@ -58,9 +60,12 @@ def pick_uploads() -> list[Upload]:
 
 
 def _take_files(key: str) -> None:
-    """Keep what was uploaded: the uploader forgets it when another page is looked at."""
-    files = st.session_state[key] or []
-    st.session_state["photo_files"] = [Upload(f.name, f.getvalue(), f.file_id) for f in files]
+    """Keep what was uploaded: the uploader forgets it when another page is looked at.
+
+    What it has forgotten comes first, what it holds now is added.
+    """
+    files = [Upload(f.name, f.getvalue(), f.file_id) for f in st.session_state[key] or []]
+    st.session_state["photo_files"] = [*st.session_state.get("photo_before", []), *files]
 
 
 def _set_source(source: str) -> None:
@@ -72,7 +77,7 @@ def _start_over() -> None:
     st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
     st.session_state["photo_source"] = "upload"
     st.session_state["photo_whole"] = set()
-    for name in ("photo_files", "photo_results"):
+    for name in ("photo_files", "photo_before", "photo_results"):
         st.session_state.pop(name, None)
 
 

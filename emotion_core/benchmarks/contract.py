@@ -28,22 +28,28 @@ class Benchmark:
         rule: What counts as right, in words.
         n: How many faces each figure is about.
         table: A row per model, prior and mirror image: `model`, `prior`, `mirrored`, then figures.
+        split: `val` or `test`; what has one part only is for testing.
     """
 
     name: str
     rule: str
     n: dict[str, int]
     table: pd.DataFrame
+    split: str = "test"
 
     @property
     def peers(self) -> pd.DataFrame:
-        """What others reach on the same faces: `model`, figures and `source`."""
-        return PEERS[self.name]
+        """What others reach on the same faces: `model`, figures and `source`.
+
+        They were measured on test faces alone; for validation there are none.
+        """
+        return PEERS[self.name] if self.split == "test" else PEERS[self.name].iloc[:0]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
         return {
             "name": self.name,
+            "split": self.split,
             "rule": self.rule,
             "n": self.n,
             "rows": _records(self.table),

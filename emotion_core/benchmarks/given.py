@@ -76,7 +76,7 @@ def ferplus(
         )
     n = {"faces": int(is_clear.sum()), "subtle": int(is_subtle.sum())}
     n |= {"plurality": int(is_voted.sum())}
-    return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows))
+    return Benchmark("ferplus", say("benchmark.ferplus"), n, pd.DataFrame(rows), split)
 
 
 def _affect_figures(probs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, float]:
@@ -118,8 +118,8 @@ def fer2013(
                 "ece": metrics.expected_calibration_error(probs, truth),
             }
         )
-    rule = say("benchmark.fer2013")
-    return Benchmark("fer2013", rule, {"faces": len(faces)}, pd.DataFrame(rows))
+    n = {"faces": len(faces)}
+    return Benchmark("fer2013", say("benchmark.fer2013"), n, pd.DataFrame(rows), split)
 
 
 def faces_of(data: Path, split: str) -> VotedFaces:

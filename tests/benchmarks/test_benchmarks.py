@@ -125,6 +125,8 @@ def test_fer2013_leaves_contempt_out(voted: Path, recognizers: list[Recognizer])
     seven = probs[:, [EMOTIONS.index(name) for name in FER2013]]
     hit = seven.argmax(axis=1) == faces.labels
     assert found.n == {"faces": 20}
+    assert found.as_dict()["split"] == "val"
+    assert len(found.peers) == 0, "nobody else was measured there"
     assert found.table["accuracy"].iloc[0] == pytest.approx(hit.mean())
 
 

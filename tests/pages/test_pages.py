@@ -129,6 +129,30 @@ def test_uploads_are_read_and_bad_ones_refused_by_name(photo_page: AppTest) -> N
     assert "\\[x\\]\\(y\\)" in error.value  # a name is no Markdown
 
 
+def test_photos_outlast_a_look_at_another_page_and_more_are_added(photo_page: AppTest) -> None:
+    def upload(name: str) -> None:
+        uploader = photo_page.get("file_uploader")[0]
+        uploader.set_value((name, sample_photo(), "image/png"))
+        photo_page.run()
+
+    def shown() -> list[str]:
+        assert not photo_page.exception
+        return photo_page.selectbox(key="photo_shown").options
+
+    upload("one.png")
+    photo_page.switch_page("pages/models.py").run()
+    photo_page.switch_page("pages/photo.py").run()
+    assert "looks happy" in markdown_of(photo_page)
+    upload("two.png")
+    assert shown() == ["1. one.png", "2. two.png"]
+    photo_page.switch_page("pages/models.py").run()
+    photo_page.switch_page("pages/photo.py").run()
+    upload("three.png")
+    assert shown() == ["1. one.png", "2. two.png", "3. three.png"]
+    photo_page.button(key="clear").click().run()
+    assert [info.value for info in photo_page.info] == [say("photo.empty")]
+
+
 def test_a_picture_without_a_face_may_be_read_as_a_whole(photo_page: AppTest) -> None:
     uploader = photo_page.get("file_uploader")[0]
     uploader.set_value(("empty.png", encode(make_picture(200, 150), "PNG"), "image/png"))
