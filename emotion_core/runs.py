@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +36,8 @@ _ID = re.compile(r"[0-9a-f]{16}")
 #: How a run can have ended; before that it has no end.
 DONE, FAILED, PAUSED = "done", "failed", "paused"
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python", "opencv-python-headless")
+#: A worker waits so long for who only looks whether there is one.
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -165,20 +167,20 @@ def environment() -> dict[str, str]:
     return {**found, "processor": platform.machine(), "cores": str(os.cpu_count() or 1)}
 
 
-def list_runs(owner_hash: str) -> list[Run]:
-    """Return the runs of an owner, the newest first."""
+def list_runs(*owner_hashes: str) -> list[Run]:
+    """Return the runs of some owners, the newest first; without one, everybody's."""
     folders = [folder for folder in runs_folder().iterdir() if _ID.fullmatch(folder.name)]
-    mine = [run for folder in folders if (run := _read(folder, owner_hash)) is not None]
+    mine = [run for folder in folders if (run := _read(folder, owner_hashes)) is not None]
     return sorted(mine, key=lambda run: -run.created_s)
 
 
-def load_run(run_id: str, owner_hash: str | None = None) -> Run:
-    """Return a run of an owner; None, for a job that was started by one, is anybody.
+def load_run(run_id: str, *owner_hashes: str) -> Run:
+    """Return a run of some owners; without one, as for a job that was started by one, anybody's.
 
     Raises:
-        InputError: There is none of that id that belongs to the owner.
+        InputError: There is none of that id that belongs to one of them.
     """
-    run = _read(runs_folder() / run_id, owner_hash) if _ID.fullmatch(run_id) else None
+    run = _read(runs_folder() / run_id, owner_hashes) if _ID.fullmatch(run_id) else None
     if run is None:
         raise InputError(say("error.no_run"))
     return run
@@ -191,15 +193,30 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         TrainingError: Another process works there.
     """
-    lock = FileLock(folder / "worker.lock", timeout=0)
+    lock = _lock_of(folder)
     try:
-        lock.acquire()
+        lock.acquire(timeout=_LOOK_S)
     except Timeout as error:
         raise TrainingError(say("error.run_busy", folder=folder)) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def is_busy(folder: Path) -> bool:
+    """Return whether a process works in the folder of a training now."""
+    lock = _lock_of(folder)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return folder.is_dir()
+    lock.release()
+    return False
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / "worker.lock")
 
 
 def note_job(run: Run, job_id: str) -> None:
@@ -224,9 +241,9 @@ def delete_run(run: Run) -> None:
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def _read(folder: Path, owner_hash: str | None = None) -> Run | None:
+def _read(folder: Path, owner_hashes: Sequence[str] = ()) -> Run | None:
     held = read_json(folder / "run.json")
-    if held is None or (owner_hash is not None and held["owner"] != owner_hash):
+    if held is None or (owner_hashes and held["owner"] not in owner_hashes):
         return None
     history = read_json(folder / "history.json") or {}
     end = read_json(folder / "end.json") or {}

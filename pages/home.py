@@ -100,7 +100,7 @@ def show_state() -> None:
 
 def _show_datasets() -> None:
     st.subheader(say("home.datasets_title"))
-    mine = list_datasets(visitor.owner())
+    mine = list_datasets(*visitor.owners())
     if not mine:
         st.caption(say("home.datasets_none"))
     for dataset in mine[:_ROWS_SHOWN]:

@@ -13,7 +13,6 @@ from ..datasets.fer2013 import SIDE_PX, load_arrays
 from ..errors import TrainingError
 from ..export import to_csv
 from ..files import atomic_write, work_folder
-from ..jobs import owner_hash
 from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
@@ -80,7 +79,7 @@ def resume(run: RunId) -> None:
     """Go on with a run after its last finished epoch."""
     with refusals():
         need_keras()
-        _work(load_run(run, owner_hash(COMMAND_LINE)))
+        _work(load_run(run))
 
 
 def compare(
@@ -89,8 +88,7 @@ def compare(
 ) -> None:
     """Set runs side by side, the best first."""
     with refusals():
-        mine = owner_hash(COMMAND_LINE)
-        runs = [load_run(one, mine) for one in run] if run else list_runs(mine)
+        runs = [load_run(one) for one in run] if run else list_runs()
         table = compare_runs(runs)
         if out:
             atomic_write(out, to_csv(table))
@@ -103,7 +101,7 @@ def promote(
 ) -> None:
     """Put the model of a finished run where photos, videos and the camera find it."""
     with refusals():
-        card = promote_run(load_run(run, owner_hash(COMMAND_LINE)), model_id)
+        card = promote_run(load_run(run), model_id)
     print(f"{card.id}: ready, for example: python -m emotion_core photo FILE --model {card.id}")
 
 
@@ -117,7 +115,7 @@ def export(
     """Write the model of a finished run in another form, checked against Keras."""
     with refusals():
         need_keras()
-        made = export_run(load_run(run, owner_hash(COMMAND_LINE)), form, out)
+        made = export_run(load_run(run), form, out)
     print(f"differs from Keras by at most {made.difference:.2g}")
     if made.n:
         print(f"reads {made.accuracy_loss:+.2%} less of {made.n} validation faces right")

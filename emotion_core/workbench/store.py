@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -167,20 +167,20 @@ def dataset_at(spec: SourceSpec) -> Dataset:
     return _write(folder, path.name, spec, owner=COMMAND_LINE, drawn={})
 
 
-def list_datasets(owner: str) -> list[Dataset]:
-    """Return the data sets of an owner, the newest first."""
+def list_datasets(*owners: str) -> list[Dataset]:
+    """Return the data sets of some owners, the newest first; without one, everybody's."""
     folders = [folder for folder in _root().iterdir() if _ID.fullmatch(folder.name)]
-    mine = [found for folder in folders if (found := _read(folder, owner=owner)) is not None]
+    mine = [found for folder in folders if (found := _read(folder, owners)) is not None]
     return sorted(mine, key=lambda one: -one.created_s)
 
 
-def load_dataset(dataset_id: str, owner: str | None = None) -> Dataset:
-    """Return a data set of an owner; None, for a job that was started by one, is anybody.
+def load_dataset(dataset_id: str, *owners: str) -> Dataset:
+    """Return a data set of some owners; without one, as for a job of one, anybody's.
 
     Raises:
-        InputError: There is none of that id that belongs to the owner.
+        InputError: There is none of that id that belongs to one of them.
     """
-    found = _read(_root() / dataset_id, owner=owner) if _ID.fullmatch(dataset_id) else None
+    found = _read(_root() / dataset_id, owners) if _ID.fullmatch(dataset_id) else None
     if found is None:
         raise InputError(say("error.no_dataset_here"))
     return found
@@ -228,10 +228,10 @@ def _write(
     return Dataset(folder.name, name, folder, spec, created_s, drawn)
 
 
-def _read(folder: Path, *, owner: str | None = None) -> Dataset | None:
+def _read(folder: Path, owners: Sequence[str] = ()) -> Dataset | None:
     try:
         held: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if owner is not None and held["owner"] != owner_hash(owner):
+        if owners and held["owner"] not in map(owner_hash, owners):
             return None
         spec = SourceSpec(**held["source"])
         created_s, drawn = float(held["created_s"]), dict(held["drawn"])

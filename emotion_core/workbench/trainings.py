@@ -26,6 +26,7 @@ from ..runs import (
     PAUSED,
     Run,
     alone_in,
+    is_busy,
     load_run,
     new_run,
     note_end,
@@ -120,13 +121,16 @@ def job_of(run: Run, owner: str) -> Job | None:
 def state_of(run: Run, job: Job | None) -> str:
     """Return how a run stands: `waiting`, `running`, `done`, `failed`, `paused` or `interrupted`.
 
-    All but `done` can be resumed from the last finished epoch.
+    All that rest but `done` can be resumed from the last finished epoch. One without a job runs on
+    the command line.
     """
     if job is not None and not job.is_over:
         return job.state
-    if not run.state and job is not None and job.state == "failed":
-        return FAILED
-    return run.state or "interrupted"
+    if run.state:
+        return run.state
+    if is_busy(run.folder):
+        return "running"
+    return FAILED if job is not None and job.state == "failed" else "interrupted"
 
 
 def pause_run(job: Job) -> None:

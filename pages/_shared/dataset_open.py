@@ -20,7 +20,7 @@ _UPLOADS = ["zip", "tar", "tgz", "gz", "bz2", "xz", "csv"]
 
 def choose() -> Dataset | None:
     """Show one's data sets and the ways to a new one; return the chosen one."""
-    mine = list_datasets(visitor.owner())
+    mine = list_datasets(*visitor.owners())
     with st.expander(say("dataset.open"), expanded=not mine):
         _open_new()
     if not mine:

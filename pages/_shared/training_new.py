@@ -50,7 +50,7 @@ def open_run(run: Run) -> None:
 
 def choose_dataset(*, key: str) -> Dataset | None:
     """Let people choose one of their measured data sets; None, and a way to one, without any."""
-    mine = [one for one in list_datasets(visitor.owner()) if one.has_index]
+    mine = [one for one in list_datasets(*visitor.owners()) if one.has_index]
     if not mine:
         st.info(say("training.no_dataset"))
         with st.container(horizontal=True):

@@ -48,6 +48,10 @@ def show(run: Run) -> None:
     if job is not None and not job.is_over:
         st.fragment(_show_moving, run_every=1.0)(run.id)
         return
+    state = state_of(run, job)
+    if state == "running":
+        st.fragment(_show_elsewhere, run_every=2.0)(run.id)
+        return
     st.markdown(
         say(
             "training.line",
@@ -58,7 +62,6 @@ def show(run: Run) -> None:
             of=run.epochs,
         )
     )
-    state = state_of(run, job)
     message = run.message or (job.message if job is not None else "")
     if message and state == "failed":
         st.error(plain(message))
@@ -110,6 +113,20 @@ def _show_moving(run_id: str) -> None:
             histories.show(run.name, run.history, key=run.id)
         st.caption(say("video.go_on"))
         _show_log(job)
+
+
+def _show_elsewhere(run_id: str) -> None:
+    """Show a run that the command line works on."""
+    with error_box():
+        run = load_run(run_id)
+        if state_of(run, None) != "running":
+            st.rerun()
+        st.progress(
+            len(run.history) / max(1, run.epochs),
+            say("training.elsewhere", epoch=len(run.history), of=run.epochs),
+        )
+        if run.history:
+            histories.show(run.name, run.history, key=run.id)
 
 
 def _show_actions(run: Run, state: str) -> None:
@@ -195,7 +212,7 @@ def _show_mistakes(
     wrong = np.flatnonzero((best != answers["truth"].to_numpy(object)) & answers["is_clear"])
     order = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:_MISTAKES]
     try:
-        dataset = load_dataset(run.dataset["id"], visitor.owner())
+        dataset = load_dataset(run.dataset["id"], *visitor.owners())
     except InputError:
         st.caption(say("training.dataset_gone"))
         return

@@ -22,7 +22,7 @@ def opened() -> Run | None:
     if not run_id:
         return None
     try:
-        return load_run(str(run_id), owner_hash(visitor.owner()))
+        return load_run(str(run_id), *map(owner_hash, visitor.owners()))
     except InputError:
         st.session_state.pop("run")
         return None
@@ -30,7 +30,7 @@ def opened() -> Run | None:
 
 def show() -> None:
     """Show the runs of this visitor."""
-    mine = list_runs(owner_hash(visitor.owner()))
+    mine = _mine()
     if not mine:
         st.info(say("training.empty"))
         if st.button(say("training.begin"), type="primary", key="training_begin"):
@@ -39,24 +39,27 @@ def show() -> None:
         histories.show_shipped()
         histories.show_foreign()
         return
-    moving = any(not _is_at_rest(run) for run in mine)
+    moving = any(_state(run) in ("waiting", "running") for run in mine)
     st.fragment(_show_table, run_every=2.0 if moving else None)()
     histories.show_foreign()
 
 
 def state_text(run: Run) -> str:
     """Return how a run stands, in a word."""
-    return say(f"training.state_{state_of(run, job_of(run, visitor.owner()))}")
+    return say(f"training.state_{_state(run)}")
 
 
-def _is_at_rest(run: Run) -> bool:
-    job = job_of(run, visitor.owner())
-    return job is None or job.is_over
+def _state(run: Run) -> str:
+    return state_of(run, job_of(run, visitor.owner()))
+
+
+def _mine() -> list[Run]:
+    return list_runs(*map(owner_hash, visitor.owners()))
 
 
 @error_box()
 def _show_table() -> None:
-    mine = {run.id: run for run in list_runs(owner_hash(visitor.owner()))}
+    mine = {run.id: run for run in _mine()}
     table = compare_runs(list(mine.values()))
     if table.empty:
         st.rerun()

@@ -5,6 +5,8 @@ import secrets
 
 import streamlit as st
 
+from emotion_core.workbench.store import COMMAND_LINE
+
 _COOKIE = "mien_owner"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _YEAR_S = 31_536_000
@@ -29,6 +31,14 @@ def owner() -> str:
         st.session_state["owner"] = kept if is_kept else secrets.token_urlsafe(32)
         st.session_state["owner_is_kept"] = is_kept
     return str(st.session_state["owner"])
+
+
+def owners() -> tuple[str, ...]:
+    """Return whose data sets and trainings this visitor sees.
+
+    On a machine of one's own that is who works on the command line, too.
+    """
+    return (owner(), COMMAND_LINE) if is_own_machine() else (owner(),)
 
 
 def remember_owner() -> None:

@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.jobs import list_jobs, owner_hash
 from emotion_core.registry import list_models, load_committee, model_folder
-from emotion_core.runs import Run, list_runs, load_run
+from emotion_core.runs import Run, alone_in, list_runs, load_run
 from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
 from emotion_core.workbench.trainings import begin_run, promote_run, work_on
 from pages._shared.errors import plain
 from tests.builders import tiny, write_faces
@@ -250,6 +250,30 @@ def test_a_model_is_brought(tmp_path: Path) -> None:
     assert any("mine is ready" in box.value for box in app.success)
     assert "mine" in [entry.id for entry in list_models() if entry.card]
     assert not list((tmp_path / "mien-home" / "jobs").glob("*/input")), "the upload is gone"
+
+
+def test_the_command_lines_work_is_shown_on_a_machine_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_faces(tmp_path / "set")
+    dataset = new_dataset("typed", SourceSpec(str(folder)), owner=COMMAND_LINE)
+    build_index(dataset, with_faces=False)
+    run = begin_run(dataset, parse_recipe(tiny()), owner=COMMAND_LINE, name="typed")
+    app = opened()
+    assert app.dataframe[0].value["name"].tolist() == ["typed"]
+    with alone_in(run.folder):
+        app.button(key=f"open-run-{run.id}").click().run()
+        assert not app.exception
+        assert f"resume-{run.id}" not in [one.key for one in app.button]
+    app.run()
+    assert app.button(key=f"resume-{run.id}")
+    app.switch_page("pages/dataset.py").run()
+    assert "typed" in app.selectbox[0].options[0]
+    monkeypatch.setattr("pages._shared.visitor.is_own_machine", lambda: False)
+    app.switch_page("pages/training.py").run()
+    assert [box.value for box in app.info] == [say("training.empty")]
+    app.switch_page("pages/dataset.py").run()
+    assert not app.selectbox
 
 
 def test_a_shared_studio_takes_no_models(monkeypatch: pytest.MonkeyPatch) -> None:

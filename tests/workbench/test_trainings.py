@@ -216,7 +216,8 @@ def test_one_process_at_a_time_works_on_a_run(dataset: Dataset) -> None:
         work_on(run)
     assert again(run).state == "", "the other one goes on undisturbed"
     with alone_in(run.folder):
-        pass
+        assert state_of(again(run), None) == "running"
+    assert state_of(again(run), None) == "interrupted"
 
 
 @pytest.mark.parametrize("outputs", [["affect"], ["emotion", "affect"]])
@@ -226,6 +227,7 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     recipe = parse_recipe(tiny(epochs=4, outputs=outputs, monitor="val_mse"))
     run = begin_run(dataset, recipe, owner="me")
     card = work_on(run)
+    assert state_of(again(run), None) == "interrupted"
     assert card.metrics["validation_affect"]["n"] == card.metrics["validation"]["target_n"]
     promote_run(again(run), "mine")
     assert evaluate(dataset, load_recognizer(["mine"], vote="soft", prior="data")).learned_here
