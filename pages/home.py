@@ -7,7 +7,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench.store import list_datasets
 from pages._shared import notice, resources, visitor
-from pages._shared.drawer import describe, open_job
+from pages._shared.drawer import describe, has_page, open_job
 from pages._shared.errors import error_box, plain
 
 #: The newest jobs and data sets; the drawer and the data set page have them all.
@@ -93,7 +93,7 @@ def show_state() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 title = plain(job.title[:NAME_SHOWN_CHARS])
                 st.markdown(say("jobs.line", title=title, state=plain(describe(job))))
-                if job.state != "cancelled" and st.button(say("jobs.open"), key=f"home-{job.id}"):
+                if has_page(job) and st.button(say("jobs.open"), key=f"home-{job.id}"):
                     open_job(job)
         _show_datasets()
 

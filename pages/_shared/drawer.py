@@ -1,7 +1,9 @@
 """The drawer with one's own jobs, on every page."""
 
+import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -27,6 +29,12 @@ _PAGES = {
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
     **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
 }
+#: What lies in the job alone and goes with it; other results lie with their data set or training.
+_HOLDS_RESULT = ("video", "camera", EXPORT) + tuple(
+    PREFIX + kind for kind in ("export", "evaluate", "submit")
+)
+#: What only the visit that asked can show.
+_SHOWN_ONCE = (looking.KIND, looking.RUN_KIND)
 #: The view of its page that shows a job, where that is not the first one.
 _VIEWS = {imports.KIND: "bring", f"{PREFIX}evaluate": "measure", f"{PREFIX}submit": "measure"}
 
@@ -38,6 +46,11 @@ def show_drawer() -> None:
         mine = jobs.list_jobs(visitor.owner())
         moving = any(not job.is_over for job in mine)
         st.fragment(_show_jobs, run_every=1.0 if moving else None)()
+
+
+def has_page(job: jobs.Job) -> bool:
+    """Return whether a page shows what a job does or came to."""
+    return job.kind not in _SHOWN_ONCE and (job.state != "cancelled" or job.kind == KIND)
 
 
 def open_job(job: jobs.Job) -> None:
@@ -84,13 +97,16 @@ def describe(job: jobs.Job) -> str:
         if job.left_s is None:
             return say("jobs.running_open", done=job.done, unit=unit)
         share, left = f"{job.share or 0:.0%}", clock(job.left_s)
-        return say("jobs.running", share=share, rate=round(job.rate), unit=unit, left=left)
+        rate = f"{job.rate:.0f}" if job.rate >= 10 else f"{job.rate:.2g}"
+        return say("jobs.running", share=share, rate=rate, unit=unit, left=left)
     if job.state == "failed":
         return job.message
+    if job.kind == KIND and job.state == "cancelled":
+        return say("training.state_paused")
     text = say(f"jobs.{job.state}")
-    if job.state == "done" and job.expires_s is not None:
-        hours = max(0.0, job.expires_s - time.time()) / 3600
-        text += " · " + say("jobs.expires", hours=round(hours))
+    if job.state == "done" and job.kind in _HOLDS_RESULT and job.expires_s is not None:
+        hours = max(1, math.ceil((job.expires_s - time.time()) / 3600))
+        text += " · " + say("jobs.expires", hours=hours)
     return text + (" · " + say("jobs.kept") if job.is_kept else "")
 
 
@@ -101,8 +117,11 @@ def _unit(job: jobs.Job) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    """Return a time as m:ss, from an hour on as h:mm:ss."""
+    minutes, left = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{left:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{left:02d}"
 
 
 def _show_jobs() -> None:
@@ -132,16 +151,16 @@ def _show_job(job: jobs.Job) -> None:
                 if st.button(say("jobs.show"), key=f"show-{job.id}"):
                     open_job(job)
                 st.button(
-                    say("jobs.cancel"),
+                    say("training.pause" if job.kind == KIND else "jobs.cancel"),
                     key=f"cancel-{job.id}",
                     on_click=jobs.cancel_job,
                     args=(job,),
                     disabled=job.is_stopping,
                 )
                 return
-            if job.state == "done":
-                if st.button(say("jobs.open"), key=f"open-{job.id}"):
-                    open_job(job)
+            if has_page(job) and st.button(say("jobs.open"), key=f"open-{job.id}"):
+                open_job(job)
+            if job.state == "done" and job.kind in _HOLDS_RESULT:
                 keep = say("jobs.let_go" if job.is_kept else "jobs.keep")
                 st.button(
                     keep,
@@ -151,6 +170,17 @@ def _show_job(job: jobs.Job) -> None:
                     args=(job,),
                     kwargs={"is_kept": not job.is_kept},
                 )
-            st.button(
-                say("jobs.delete"), key=f"delete-{job.id}", on_click=jobs.delete_job, args=(job,)
-            )
+            _offer_deletion(job)
+
+
+def _offer_deletion(job: jobs.Job) -> None:
+    """Delete at once what does no harm; what was kept is asked about."""
+    press = partial(st.button, key=f"delete-{job.id}", on_click=jobs.delete_job, args=(job,))
+    if job.is_kept:
+        with st.popover(say("jobs.delete")):
+            st.caption(say("jobs.delete_kept"))
+            press(say("jobs.delete_really"))
+    elif job.kind in _HOLDS_RESULT:
+        press(say("jobs.delete"))
+    else:
+        press(say("jobs.take_off"), help=say("jobs.take_off_help"))

@@ -11,6 +11,7 @@ from emotion_core.errors import TooLarge
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import ice
+from pages._shared.drawer import clock
 from tests.steps import ROOT, fresh_app, over, until
 
 
@@ -107,7 +108,7 @@ def test_the_options_reach_the_job(video_page: AppTest) -> None:
 
 def test_the_drawer_keeps_and_deletes(content: bytes) -> None:
     job = start_video_job("a.mp4", content, VideoTask(end_s=1.0), owner="tester")
-    start_video_job("b.mp4", content, VideoTask(end_s=1.0), owner="somebody else")
+    jobs.new_job("video", "b.mp4", owner="somebody else", settings={})
     over(job, "tester")
     app = fresh_app()
     texts = [element.value for element in app.markdown]
@@ -118,9 +119,42 @@ def test_the_drawer_keeps_and_deletes(content: bytes) -> None:
     assert jobs.load_job(job.id, "tester").is_kept
     app = fresh_app()
     assert any("kept" in caption.value for caption in app.caption)
+    assert say("jobs.delete_kept") in [caption.value for caption in app.caption]
+    assert app.button(key=f"delete-{job.id}").label == say("jobs.delete_really")
     app.button(key=f"delete-{job.id}").click().run()
     assert jobs.list_jobs("tester") == []
     assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "told", "buttons"),
+    [
+        ("train", "cancelled", "paused", ["Open", "Take off the list"]),
+        ("train", "done", "done", ["Open", "Take off the list"]),
+        ("dataset-index", "done", "done", ["Open", "Take off the list"]),
+        ("looking", "done", "done", ["Take off the list"]),
+        ("dataset-export", "done", "done · deleted in 24 h", ["Open", "Keep", "Delete"]),
+        ("video", "cancelled", "cancelled", ["Delete"]),
+    ],
+)
+def test_the_drawer_offers_what_a_job_is_good_for(
+    kind: str, state: str, told: str, buttons: list[str]
+) -> None:
+    job = jobs.new_job(kind, "mine", owner="tester", settings={"dataset": "", "run": ""})
+    jobs.end_job(job.folder, state)
+    app = fresh_app()
+    assert not app.exception
+    assert told in [caption.value for caption in app.caption]
+    drawn = [app.sidebar.button, app.main.button]
+    held, at_home = ([b.label for b in some if (b.key or "").endswith(job.id)] for some in drawn)
+    assert held == buttons
+    assert at_home == [one for one in buttons if one == "Open"]
+
+
+def test_long_times_are_told_in_hours() -> None:
+    assert [clock(seconds) for seconds in (59, 3599, 3600, 72_005)] == [
+        "0:59", "59:59", "1:00:00", "20:00:05",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

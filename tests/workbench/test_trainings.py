@@ -226,8 +226,8 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
 ) -> None:
     recipe = parse_recipe(tiny(epochs=4, outputs=outputs, monitor="val_mse"))
     run = begin_run(dataset, recipe, owner="me")
-    card = work_on(run)
     assert state_of(again(run), None) == "interrupted"
+    card = work_on(run)
     assert card.metrics["validation_affect"]["n"] == card.metrics["validation"]["target_n"]
     promote_run(again(run), "mine")
     assert evaluate(dataset, load_recognizer(["mine"], vote="soft", prior="data")).learned_here
