@@ -143,6 +143,10 @@ def _nearest_ray(
 _STRAY = 1 / ANCHOR_SCALE
 
 
+#: So much more than an even share has the label that a point is nearest to.
+_LEAD = 1e-3
+
+
 def scores_from_affect(affect: Affect, labels: LabelSet, *, system: str) -> Scores:
     """Read labels from points, as the two seeds did, with the rest of the probability spread out.
 
@@ -163,7 +167,7 @@ def scores_from_affect(affect: Affect, labels: LabelSet, *, system: str) -> Scor
     if system == "rays":
         rows, confidence = _nearest_ray(points, tuple(labels))
         leads = rows >= 0
-        sure = np.where(leads, np.clip(confidence, 1 / k, 1.0), 1 / k)
+        sure = np.where(leads, np.clip(confidence, 1 / k + _LEAD, 1.0), 1 / k)
         probs = np.repeat(((1 - sure) / (k - 1))[:, None], k, axis=1)
         probs[leads, rows[leads]] = sure[leads]
     else:

@@ -15,6 +15,8 @@ _MIXTURE_STEPS = 2_000
 #: How far the balanced prior goes: half of the way. All of it costs four points of accuracy on
 #: FER+ validation, half of it one: python -m benchmarks.prior.
 BALANCE = 0.5
+#: A share of a class that stands for none at all.
+NEVER_SEEN = 1e-6
 
 
 def accuracy(probs: Floats, truth: Ints) -> float:
@@ -127,14 +129,16 @@ def balance(probs: Floats, prior: Floats, *, strength: float = BALANCE) -> NDArr
 
     Each is divided by its class's share of the training data to the power `strength` (Saerens et
     al. 2002; Menon et al. 2020, arXiv 2007.07314): 0 leaves them, 1 takes all classes for equally
-    frequent.
+    frequent. A class without any training data stays as unlikely as it was learned to be.
 
     Args:
         probs: Calibrated, at the prior of the training data.
         prior: float (k,), shares of the classes in the training data.
         strength: See `BALANCE`.
     """
-    tilted = probs / np.maximum(np.asarray(prior, np.float64), 1e-6) ** strength
+    shares = np.asarray(prior, np.float64)
+    shares = np.where(shares > NEVER_SEEN, shares, shares.max(initial=NEVER_SEEN))
+    tilted = probs / shares**strength
     return np.asarray(tilted / tilted.sum(axis=-1, keepdims=True), np.float32)
 
 

@@ -18,6 +18,8 @@ _REACH_PER_S = 1.0
 _SIZE_RATIO = 2.0
 #: Times that differ by less are equal.
 _ROUNDING_S = 1e-6
+#: Shares that differ by less are equal.
+_TIE = 1e-6
 #: A movement is followed for so long; after that nobody knows where a face went.
 _FOLLOW_S = 0.2
 #: Share of the new movement in the remembered one.
@@ -120,7 +122,7 @@ class Tracker:
 
     def _move(self, track: _Track, face: Faces, time_s: float) -> None:
         passed = time_s - track.time_s
-        if 0 < passed <= _FOLLOW_S:
+        if 0 < passed <= _FOLLOW_S + _ROUNDING_S:
             seen = (face.xyxy[0] - track.faces.xyxy[0]) / np.float32(passed)
             track.velocity = track.velocity + np.float32(_VELOCITY_GAIN) * (seen - track.velocity)
         else:
@@ -153,11 +155,13 @@ class Smoothed:
     Attributes:
         scores: Those of n faces, with valence and arousal where they were answered.
         class_id: int64 (n,), who leads; a challenger has to lead by the hysteresis.
-        abstained: bool (n,), whether the leader's probability is too low, with the same hysteresis.
+        confidence: float32 (n,), the leader's probability; in a hard vote its share of all members.
+        abstained: bool (n,), whether that is too low, with the same hysteresis.
     """
 
     scores: Scores
     class_id: NDArray[np.int64]
+    confidence: Floats
     abstained: NDArray[np.bool_]
 
 
@@ -199,6 +203,7 @@ class Smoother:
         self,
         scores: Scores,
         class_id: NDArray[np.int64],
+        confidence: Floats,
         tracker_id: NDArray[np.int64],
         time_s: float,
     ) -> Smoothed:
@@ -207,6 +212,8 @@ class Smoother:
         Args:
             scores: Those of n faces, as they were read.
             class_id: int64 (n,), who won there; in a hard vote that is not simply the highest.
+            confidence: float32 (n,), how sure that is; in a hard vote, whose scores are shares of
+                the votes that were cast, the winner's share of all members.
             tracker_id: int64 (n,), who is who.
             time_s: Time of the frame.
         """
@@ -218,26 +225,31 @@ class Smoother:
         }
         self._looked_s = time_s
         affect, k = scores.affect, len(scores.labels)
-        answers = scores.probs
+        own = scores.probs[np.arange(len(scores)), class_id]
+        cast = np.where(own > 0, confidence / np.maximum(own, 1e-9), 1.0)
+        parts = [scores.probs, cast]
         if affect is not None:
-            answers = np.column_stack([answers, affect.valence, affect.arousal])
+            parts += [affect.valence, affect.arousal]
+        answers = np.column_stack(parts).astype(np.float32)
         smoothed = np.empty_like(answers)
         for row, person in enumerate(tracker_id):
             smoothed[row] = self._step(int(person), answers[row], k, int(class_id[row]), time_s)
         if affect is not None:
-            affect = Affect(smoothed[:, k], smoothed[:, k + 1])
+            affect = Affect(smoothed[:, k + 1], smoothed[:, k + 2])
         now = [self._people[int(person)] for person in tracker_id]
+        leads = np.array([memory.class_id for memory in now], np.int64)
         return Smoothed(
             Scores(smoothed[:, :k], scores.labels, affect),
-            np.array([memory.class_id for memory in now], np.int64),
+            leads,
+            np.asarray(smoothed[np.arange(len(leads)), leads] * smoothed[:, k], np.float32),
             np.array([memory.abstained for memory in now], bool),
         )
 
     def _step(self, person: int, answer: Floats, k: int, winner: int, time_s: float) -> Floats:
-        """Take in one person's answer, whose first `k` numbers are probabilities."""
+        """Take in one person's answer: `k` probabilities, the share of members that answered, …"""
         memory = self._people.get(person)
         if memory is None:
-            abstained = bool(answer[winner] < self._threshold)
+            abstained = bool(answer[winner] * answer[k] < self._threshold)
             self._people[person] = _Memory(deque([(time_s, answer)]), winner, abstained)
             return answer
         memory.seen.append((time_s, answer))
@@ -248,11 +260,12 @@ class Smoother:
             middle = np.median([past for _, past in memory.seen], axis=0).astype(np.float32)
             total = middle[:k].sum()  # zero when hard votes went to three labels in turn
             middle[:k] = middle[:k] / total if total else answer[:k]
-            winner = int(middle[:k].argmax())
+            if middle[winner] < middle[:k].max() - _TIE:  # else the rule of the vote decides
+                winner = int(middle[:k].argmax())
         if middle[winner] - middle[memory.class_id] >= self._hysteresis:
             memory.class_id = winner
         # never so wide that a sure answer could not end it, or a weak one begin it
         wide = min(self._hysteresis, (1 - self._threshold) / 2, self._threshold / 2)
         margin = wide if memory.abstained else -wide
-        memory.abstained = bool(middle[memory.class_id] < self._threshold + margin)
+        memory.abstained = bool(middle[memory.class_id] * middle[k] < self._threshold + margin)
         return middle

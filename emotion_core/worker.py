@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import limits
+from .cards import NETWORK_FILE, read_card
 from .jobs import JobRun
 from .media.photo import encode_jpeg
+from .registry import model_folder
 from .videos import Progress, VideoTask, analyse_video
 from .workbench import imports, looking, trainings
 from .workbench.tasks import PREFIX, TASKS, run_task
@@ -19,6 +21,9 @@ def run_video(run: JobRun) -> None:
     """Read the video of a job."""
     settings = run.job.settings
     source = Path(settings["path"]) if settings.get("path") else next(run.input.iterdir())
+    task = VideoTask.from_dict(settings["task"])
+    cards = [read_card(model_folder(one) / "card.json") for one in task.model_ids]
+    is_quick = all(NETWORK_FILE in card.files for card in cards)  # Keras takes its time
 
     def tell(progress: Progress) -> None:
         preview = progress.preview
@@ -26,10 +31,9 @@ def run_video(run: JobRun) -> None:
             progress.done,
             progress.total,
             preview=None if preview is None else encode_jpeg(preview, max_side_px=_PREVIEW_PX),
-            quiet_s=limits.JOB_STALL_S if progress.is_reading else limits.JOB_QUIET_S,
+            quiet_s=limits.JOB_STALL_S if is_quick and progress.is_reading else limits.JOB_QUIET_S,
         )
 
-    task = VideoTask.from_dict(settings["task"])
     result = analyse_video(source, run.result, task, stem=settings["stem"], on_progress=tell)
     run.summary.update(
         frames=result.frames,

@@ -124,8 +124,10 @@ def make_video(
     rate: int = 25,
     sound: Path | None = None,
     sound_step: int = 1,
+    b_frames: int = 0,
+    pixel_ratio: Fraction | None = None,
 ) -> Path:
-    """An H.264 file with the given presentation times in units of 1/1000 s.
+    """An H.264 file with the given presentation times in units of 1/1000 s; AVI counts frames.
 
     With `sound_step` 0 every second packet of the sound has the time of the one before it.
     """
@@ -133,15 +135,17 @@ def make_video(
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, 1000)
-        stream.codec_context.time_base = Fraction(1, 1000)
-        stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
+        unit = Fraction(1, rate if path.suffix == ".avi" else 1000)
+        stream.time_base = stream.codec_context.time_base = unit
+        stream.options = {"crf": "12", "preset": "ultrafast", "bf": str(b_frames)}
+        if pixel_ratio:
+            stream.codec_context.sample_aspect_ratio = pixel_ratio
         if sound:
             _copy_sound(sound, container, step=sound_step)
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = pts[i] if pts else i * 1000 // rate
-            frame.time_base = Fraction(1, 1000)
+            frame.pts = pts[i] if pts else i // (unit * rate)
+            frame.time_base = unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

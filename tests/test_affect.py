@@ -110,6 +110,13 @@ def test_only_labels_that_a_model_has_are_read() -> None:
     assert scores.probs[2, 0] > 0.95
 
 
+def test_the_nearest_label_leads_also_where_little_is_sure() -> None:
+    four = LabelSet(["anger", "happy", "neutral", "sad"])
+    scores = scores_from_affect(points((0.2, 0.04), (-0.2, -0.098)), four, system="rays")
+    assert [four[int(i)] for i in scores.probs.argmax(axis=1)] == ["happy", "sad"]
+    assert scores.probs.sum(axis=1) == pytest.approx(np.ones(2))
+
+
 def test_labels_are_read_from_points_as_seed_000_did() -> None:
     nine = LabelSet([*LABELS, "uncertain"])
     pairs = np.random.default_rng(1).uniform(-1, 1, (200, 2)).astype(np.float32)

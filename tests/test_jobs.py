@@ -1,5 +1,6 @@
 """Jobs: real processes that are cancelled, killed, queued, forgotten and kept."""
 
+import json
 import os
 import signal
 import subprocess
@@ -49,8 +50,6 @@ def is_moving(job: jobs.Job) -> bool:
 
 
 def pid_of(job: jobs.Job) -> int:
-    import json
-
     return int(json.loads((job.folder / "process.json").read_text())["pid"])
 
 
@@ -145,21 +144,49 @@ def test_a_job_is_its_owners(work_home: Path) -> None:
     assert [mine.id for mine in jobs.list_jobs(ME)] == [job.id]
     assert jobs.list_jobs("somebody else") == []
     assert ME not in (job.folder / "job.json").read_text().replace(job.title, "")
-    for job_id in (job.id, "../../etc", "0" * 16):
+    assert jobs.load_job(job.id, ME).id == job.id
+    for job_id in (job.id, "0" * 16):
         with pytest.raises(InputError, match="no such job"):
             jobs.load_job(job_id, "somebody else")
+    for way in (f"./{job.id}", f"../jobs/{job.id}", f"{job.id}/", str(job.folder)):
+        with pytest.raises(InputError, match="no such job"):
+            jobs.load_job(way, ME)
 
 
-def test_results_expire_unless_they_are_kept(
-    work_home: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_clock_that_is_set_ends_no_job(work_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs.new_job("video", "mine", owner=ME, settings={})
+    jobs.write_process(job.folder)
+    began = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: began(self) + 3600)
+    monkeypatch.setattr("emotion_core.jobs.store._START_GRACE_S", -1e9)
+    assert jobs.load_job(job.id, ME).state == "waiting"
+    held = json.loads((job.folder / "process.json").read_text())
+    (job.folder / "process.json").write_text(json.dumps({**held, "began": held["began"] + 500}))
+    assert jobs.load_job(job.id, ME).state == "interrupted", "another process of that number"
+
+
+def test_a_rate_is_known_where_steps_are_long(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, left, young = (wait(start(clip), is_over) for _ in range(3))
+    now = [1000.0]
+    monkeypatch.setattr("emotion_core.jobs.run.time.monotonic", lambda: now[0])
+    job = jobs.new_job("train", "slow", owner=ME, settings={})
+    run = jobs.JobRun(job.folder)
+    for done in range(4):
+        now[0] += 20
+        run.progress(done * 10, 100)
+    shown = jobs.load_job(job.id, ME)
+    assert (shown.rate, shown.left_s) == (0.5, 140)
+
+
+def test_results_expire_unless_they_are_kept(work_home: Path) -> None:
+    kept, left, young = (jobs.new_job("video", n, owner=ME, settings={}) for n in "abc")
+    for job in (kept, left, young):
+        jobs.end_job(job.folder, "done")
     jobs.keep_job(kept)
+    old_s = time.time() - limits.JOB_EXPIRY_S - 1
     for job in (kept, left):
-        status = job.folder / "status.json"
-        old = f'"ended_s": {time.time() - limits.JOB_EXPIRY_S - 1}'
-        text = status.read_text()
-        status.write_text(text.replace(f'"ended_s": {job.ended_s}', old))
+        jobs.store.write_status(job.folder, ended_s=old_s)
     jobs.sweep_jobs()
     assert {job.id for job in jobs.list_jobs(ME)} == {kept.id, young.id}
     assert jobs.load_job(kept.id, ME).expires_s is None

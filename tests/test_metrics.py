@@ -56,6 +56,10 @@ def test_the_prior_is_taken_out_as_far_as_asked() -> None:
     whole = metrics.balance(np.array([[0.9, 0.1]]), prior, strength=1)
     assert whole == pytest.approx(np.array([[0.5, 0.5]]), abs=1e-6)
     assert np.isfinite(metrics.balance(probs, np.array([1.0, 0.0]))).all()
+    never = np.array([[0.97, 0.025, 0.005]]), np.array([0.5, 0.5, metrics.NEVER_SEEN])
+    assert metrics.balance(*never) == pytest.approx(never[0]), (
+        "what was never learned gains nothing"
+    )
 
 
 def test_likelihood_and_brier_against_votes() -> None:

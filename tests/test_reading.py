@@ -12,7 +12,13 @@ import pandas as pd
 import pytest
 
 from emotion_core import iter_frames, load_committee, load_detector, load_model, write_timeline
-from emotion_core.analysis import ReadOptions, read_batches, read_frames, read_picture
+from emotion_core.analysis import (
+    ReadOptions,
+    VideoOptions,
+    read_batches,
+    read_frames,
+    read_picture,
+)
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
@@ -131,7 +137,8 @@ def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tupl
     pictures = [portrait[::2, ::2], make_picture(256, 256), portrait[::2, ::2]]
     video = make_video(tmp_path / "a.mp4", pictures, pts=[0, 40, 100])
     provenance = Provenance(models={"m": "0"}, options={})
-    readings = read_frames(iter_frames(video), *tools)
+    options = VideoOptions(reading=ReadOptions(whole_if_none=True))  # says nothing of a video
+    readings = read_frames(iter_frames(video), *tools, options=options)
     path = write_timeline(tmp_path / "a.csv", readings, model_id="m", provenance=provenance)
     assert json.loads((tmp_path / "a.json").read_text())["schema"] == SCHEMA
     table = pd.read_csv(path)

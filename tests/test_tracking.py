@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emotion_core.labels import LabelSet
-from emotion_core.tracking import Smoother, Tracker
+from emotion_core.tracking import Smoothed, Smoother, Tracker
 from emotion_core.types import Affect, Faces, Scores
 from tests.builders import make_faces
 
@@ -73,6 +73,17 @@ def test_carried_faces_move_on_as_they_moved() -> None:
     assert carried.tracker_id.tolist() == [1]
 
 
+def test_faces_move_on_between_looks_that_are_a_fifth_of_a_second_apart() -> None:
+    tracker = Tracker()
+    for i in range(24):
+        at = 5 * i / 25
+        ids(tracker, box(4 * i), at=at)
+        if i >= 12:
+            assert tracker.carry(at + 0.1, since_s=at).xyxy[0] == pytest.approx(
+                box(4 * i + 2), abs=1
+            )
+
+
 def test_nobody_is_carried_from_an_older_look() -> None:
     tracker = Tracker()
     ids(tracker, box(0), at=0)
@@ -85,12 +96,29 @@ def test_nobody_is_carried_from_an_older_look() -> None:
 THREE = LabelSet(["happy", "sad", "neutral"])
 
 
+def update(
+    smoother: Smoother,
+    probs: np.ndarray,
+    people: list[int],
+    time_s: float,
+    *,
+    winner: list[int] | None = None,
+    share: float = 1.0,
+    affect: Affect | None = None,
+) -> Smoothed:
+    """One frame: who has the highest probability wins unless told, `share` of the members answer."""
+    class_id = probs.argmax(axis=1) if winner is None else np.array(winner)
+    confidence = probs[np.arange(len(probs)), class_id] * np.float32(share)
+    scores = Scores(probs, THREE, affect)
+    return smoother.update(scores, class_id, confidence, np.array(people), time_s)
+
+
 def run(smoother: Smoother, rows: list[list[float]], *, rate: float = 30) -> tuple[list, list]:
     """Label and abstention of one person over time."""
     labels, abstained = [], []
     for i, row in enumerate(rows):
         probs = np.array([row], np.float32)
-        now = smoother.update(Scores(probs, THREE), probs.argmax(axis=1), np.array([1]), i / rate)
+        now = update(smoother, probs, [1], i / rate)
         assert now.scores.probs.sum() == pytest.approx(1, abs=1e-5)
         labels.append(int(now.class_id[0]))
         abstained.append(bool(now.abstained[0]))
@@ -124,7 +152,7 @@ def test_off_is_raw() -> None:
     rows = random.dirichlet([1, 1, 1], 60).astype(np.float32)
     raw = smoother(window_s=0, hysteresis=0)
     for i, row in enumerate(rows):
-        now = raw.update(Scores(row[None], THREE), row[None].argmax(axis=1), np.array([1]), i / 30)
+        now = update(raw, row[None], [1], i / 30)
         assert np.array_equal(now.scores.probs[0], row)
         assert now.class_id[0] == row.argmax()
         assert now.abstained[0] == (row.max() < 0.5)
@@ -132,16 +160,29 @@ def test_off_is_raw() -> None:
 
 def test_a_winner_that_is_not_the_highest_stands_at_first() -> None:
     tie = np.array([[0.5, 0.5, 0.0]], np.float32)  # a hard vote whose leader decided
-    now = smoother().update(Scores(tie, THREE), np.array([1]), np.array([7]), 0.0)
-    assert now.class_id.tolist() == [1]
+    smooth = smoother()
+    assert update(smooth, tie, [7], 0.0, winner=[1]).class_id.tolist() == [1]
+    for i in range(8):
+        update(smooth, np.array([[0, 0, 1]], np.float32), [7], 5 + i / 30)
+    for i in range(8, 38):
+        now = update(smooth, tie, [7], 5 + i / 30, winner=[1])
+    assert now.class_id.tolist() == [1], "the rule of the vote holds over time, too"
+
+
+def test_a_vote_that_most_members_did_not_cast_is_no_sure_one() -> None:
+    smooth = smoother(threshold=0.4)
+    for i in range(8):
+        now = update(smooth, np.array([[1.0, 0, 0]], np.float32), [1], i / 30, share=1 / 3)
+        assert now.confidence[0] == pytest.approx(1 / 3)
+        assert now.abstained.tolist() == [True]
 
 
 def test_points_that_a_network_answers_are_smoothed_too() -> None:
     smooth = smoother()
     for i in range(10):
         valence = np.array([-0.9 if i == 5 else 0.5], np.float32)
-        seen = Scores(np.array([HAPPY], np.float32), THREE, Affect(valence, valence / 2))
-        now = smooth.update(seen, np.array([0]), np.array([1]), i / 30)
+        answered = Affect(valence, valence / 2)
+        now = update(smooth, np.array([HAPPY], np.float32), [1], i / 30, affect=answered)
         assert now.scores.affect is not None
         assert now.scores.affect.valence[0] == pytest.approx(0.5)
         assert now.scores.affect.arousal[0] == pytest.approx(0.25)
@@ -174,7 +215,7 @@ def test_people_are_smoothed_apart_and_forgotten_after_a_gap() -> None:
     smooth = smoother()
     both = np.array([HAPPY, SAD], np.float32)
     for i in range(10):
-        now = smooth.update(Scores(both, THREE), both.argmax(axis=1), np.array([1, 2]), i / 30)
+        now = update(smooth, both, [1, 2], i / 30)
     assert now.class_id.tolist() == [0, 1]
-    later = smooth.update(Scores(both[::-1], THREE), np.array([1, 0]), np.array([1, 2]), 5.0)
+    later = update(smooth, both[::-1], [1, 2], 5.0)
     assert later.class_id.tolist() == [1, 0]

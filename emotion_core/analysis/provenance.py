@@ -35,6 +35,7 @@ def provenance_of(
             "prior": recognizer.prior,
             "threshold": recognizer.threshold if threshold is None else threshold,
             "temperatures": {m.card.id: m.card.temperature for m in recognizer.members},
+            "vote_temperature": recognizer.vote_temperature,
             "detector": detector.name,
             "detector_min_confidence": detector.min_confidence,
         },

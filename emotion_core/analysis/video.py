@@ -167,7 +167,7 @@ def classify(batches: _Batches, recognizer: Recognizer, options: VideoOptions) -
             [batch[i].frame.image for i in rows],
             [faces for seen in batch if (faces := seen.faces) is not None],
             recognizer,
-            options=options.reading,
+            options=replace(options.reading, whole_if_none=False),
         )
         for i, reading in zip(rows, readings, strict=True):
             batch[i] = replace(batch[i], reading=reading)
@@ -243,13 +243,12 @@ def _smoothed(
     people = reading.faces.tracker_id
     if people is None:
         return reading
-    now = smoother.update(reading.scores, winners, people, time_s)
-    confidence = now.scores.probs[np.arange(len(reading)), now.class_id].astype(np.float32)
+    now = smoother.update(reading.scores, winners, reading.confidence, people, time_s)
     return make_reading(
         reading.faces,
         now.scores,
         now.class_id,
-        confidence,
+        now.confidence,
         now.abstained,
         system=options.reading.system,
     )

@@ -111,6 +111,11 @@ class Committee:
         """
         return replace(self, members=tuple(member.at_prior(prior) for member in self.members))
 
+    @property
+    def vote_temperature(self) -> float | None:
+        """The temperature of a soft vote besides the members' own, or None."""
+        return None if self._fitted is None else self._fitted.temperature
+
     def fuse(self, scores: Sequence[Scores]) -> Vote:
         """Vote over one `Scores` per member, read at the committee's prior."""
         if self.vote == "hard":

@@ -70,6 +70,11 @@ class Recognizer(Protocol):
         """The networks that are asked, the leader first."""
         ...
 
+    @property
+    def vote_temperature(self) -> float | None:
+        """The temperature of a vote besides the networks' own, or None."""
+        ...
+
     def at_prior(self, prior: str) -> Self:
         """Return the same recogniser that reads at a prior."""
         ...

@@ -82,6 +82,11 @@ class NetworkClassifier(ABC):
         """The model itself: a committee of one."""
         return (self,)
 
+    @property
+    def vote_temperature(self) -> None:
+        """None: there is no vote."""
+        return
+
     def fuse(self, scores: Sequence[Scores]) -> Vote:
         """Return the only member's scores as the vote."""
         return soft_vote(scores)

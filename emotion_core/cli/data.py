@@ -196,7 +196,7 @@ def fer2013(
 def drawn(
     out: Annotated[Path, typer.Option(help="A new folder.")],
     n: Annotated[int, typer.Option(min=10, help="Pictures.")] = 1600,
-    seed: Annotated[int, typer.Option(help="Decides everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides everything.")] = 0,
 ) -> None:
     """Draw a small data set with planted faults, to try things on; no person is in it."""
     with refusals(), counting("faces") as tell:

@@ -123,7 +123,8 @@ class JobRun:
         now_s = self._moved_s = time.monotonic()
         self._patience_s = quiet_s
         if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
-            self._marks = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
+            recent = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
+            self._marks = recent or self._marks[-1:]  # a step may take longer
             self._marks.append((now_s, done))
         passed_s = now_s - self._marks[0][0]
         rate = (done - self._marks[0][1]) / passed_s if passed_s > 0 else 0.0

@@ -34,8 +34,8 @@ from ..texts import say
 OVER = ("done", "failed", "cancelled", "interrupted")
 _ID = re.compile(r"[0-9a-f]{16}")
 _PROJECT = Path(__file__).resolve().parent.parent.parent
-#: A process is looked up again by its number and the time it began at, to within this.
-_SAME_START_S = 1.0
+#: A process is looked up again by its number and when it began, to within this.
+_SAME_START = 1.0
 #: glibc keeps what it once had. With these, a picture of Full HD goes back to the system at once,
 #: also one in the 3 MB of a codec: the peak of a video is 50 MB lower and grows little with time.
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
@@ -291,10 +291,10 @@ def write_process(folder: Path, pid: int | None = None, *, is_shared: bool = Fal
     """
     pid = os.getpid() if pid is None else pid
     try:
-        began_s = psutil.Process(pid).create_time()
+        began = _began(psutil.Process(pid))
     except psutil.Error:
-        began_s = time.time()
-    write_json(folder / "process.json", {"pid": pid, "began_s": began_s, "is_shared": is_shared})
+        began = 0.0
+    write_json(folder / "process.json", {"pid": pid, "began": began, "is_shared": is_shared})
 
 
 def end_job(folder: Path, state: str, **known: Any) -> None:
@@ -383,10 +383,22 @@ def _process(folder: Path) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(int(held["pid"]))
-        is_it = abs(process.create_time() - float(held["began_s"])) < _SAME_START_S
+        is_it = abs(_began(process) - float(held["began"])) < _SAME_START
         return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
+    except (psutil.Error, KeyError):
         return None
+
+
+def _began(process: psutil.Process) -> float:
+    """Return when a process began: ticks since the machine did, where the system tells them.
+
+    The time of day that psutil makes of them moves whenever somebody sets the clock.
+    """
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return float(stat.rpartition(")")[2].split()[19])  # proc(5), field 22
+    except (OSError, IndexError, ValueError):
+        return float(process.create_time())
 
 
 def _end_process(folder: Path) -> None:

@@ -24,6 +24,8 @@ _OPEN_TIMEOUT_S = (5.0, 5.0)
 _ROUNDING_S = 1e-4
 #: Before this, decoding from the start is as quick as looking for a key frame.
 _SEEK_FROM_S = 2.0
+#: Pixels that are wider or taller than this are damage, not a format.
+_STRETCH_MOST = 4.0
 #: From here on a video that does not say how RGB became YUV is shown as BT.709.
 HD_LINES = 720
 _UNSPECIFIED = 2
@@ -43,7 +45,8 @@ def probe_video(path: str | Path) -> VideoInfo:
     with _open(Path(path)) as container:
         stream = _video_stream(container, Path(path).name)
         rotation = _first_rotation(container, stream)
-        width, height = stream.width, stream.height
+        wider, taller = _stretch(stream)
+        width, height = round(stream.width * wider), round(stream.height * taller)
         if rotation in (90, 270):
             width, height = height, width
         duration = container.duration
@@ -70,8 +73,9 @@ def iter_frames(
         end_s: End before this time; None goes on to the end.
 
     Yields:
-        Frames with upright uint8 RGB pictures; `time_s` is exact, from the presentation time,
-        and counts from the video's first frame, whatever `start_s` is.
+        Frames with upright uint8 RGB pictures of square pixels; `time_s` is exact, from the
+        presentation time, and counts from the video's first frame, whatever `start_s` is. AVI
+        knows no such times: where its frames are not stored in their order, they are counted.
 
     Raises:
         InputError: The file is missing.
@@ -83,20 +87,24 @@ def iter_frames(
     with _open(Path(path)) as container:
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
-        begin, first_pts = _seek(container, stream, start_s)
+        bears_times, stretch = _bears_times(container, stream), _stretch(stream)
+        begin, first_pts = _seek(container, stream, start_s) if bears_times else (0, None)
         is_empty, number = True, 0
         for index, frame in enumerate(_decode(container, stream, name), start=begin):
             _check_frame(frame, name)
             is_empty = False
-            pts = frame.pts if frame.pts is not None else index
-            first_pts = pts if first_pts is None else first_pts
-            time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
+            if bears_times:
+                pts = frame.pts if frame.pts is not None else index
+                first_pts = pts if first_pts is None else first_pts
+                time_s = float((pts - first_pts) * (frame.time_base or stream.time_base))
+            else:
+                time_s = float(index / stream.average_rate)
             if end_s is not None and time_s >= end_s - _ROUNDING_S:
                 break
             if time_s < start_s - _ROUNDING_S:
                 continue
             if number % every == 0:
-                yield Frame(_upright(frame), index, time_s)
+                yield Frame(_upright(frame, stretch), index, time_s)
             number += 1
         if is_empty:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
@@ -112,7 +120,7 @@ def first_time_s(path: Path) -> float:
             return 0.0
         stream = _video_stream(container, path.name)
         frame = next(_decode(container, stream, path.name), None)
-        if frame is None or frame.pts is None:
+        if frame is None or frame.pts is None or not _bears_times(container, stream):
             return 0.0
         return float(frame.pts * (frame.time_base or stream.time_base))
 
@@ -122,24 +130,50 @@ def open_sound(path: Path) -> Any:
     return _open(path)
 
 
+def _bears_times(container: Any, stream: Any) -> bool:
+    """Return whether frames come with the time when they are shown.
+
+    AVI has none; FFmpeg guesses them from the order of storage, which with B-frames is another.
+    """
+    is_guessed = "avi" in container.format.name and stream.codec_context.has_b_frames
+    return not (is_guessed and stream.average_rate)
+
+
+def _stretch(stream: Any) -> tuple[float, float]:
+    """Return how much wider and taller a frame is shown than it is stored."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    wider, taller = max(1.0, ratio), max(1.0, 1 / ratio if ratio else 1.0)
+    is_plausible = wider * taller <= _STRETCH_MOST
+    is_small = stream.width * stream.height * wider * taller <= limits.VIDEO_MAX_PX
+    return (wider, taller) if is_plausible and is_small else (1.0, 1.0)
+
+
 def _seek(container: Any, stream: Any, start_s: float) -> tuple[int, int | None]:
     """Go to the last key frame before `start_s`; return its index and the first frame's time.
 
-    The packets before it are counted without decoding them. Where they bear no times, nothing is
-    skipped.
+    The packets before it are counted without decoding them; later ones are not read. Where they
+    bear no times, nothing is skipped.
     """
     if start_s <= _SEEK_FROM_S:
         return 0, None
-    times, keys = [], []
+    times: list[int] = []
+    keys: list[bool] = []
+    first = wanted = None
     for packet in container.demux(stream):
-        if packet.size and not packet.is_discard:
-            times.append(packet.pts)
-            keys.append(packet.is_keyframe)
-    if not times or None in times:
+        if not packet.size or packet.is_discard:
+            continue
+        if packet.pts is None:
+            times.clear()
+            break
+        times.append(packet.pts)
+        keys.append(packet.is_keyframe)
+        first = packet.pts if first is None else min(first, packet.pts)
+        wanted = first + start_s / stream.time_base
+        if packet.dts is not None and packet.dts > wanted:  # nothing is shown before its dts
+            break
+    if not times or first is None or wanted is None:
         container.seek(0, stream=stream)
         return 0, None
-    first = min(times)
-    wanted = first + start_s / stream.time_base
     before = [pts for pts, is_key in zip(times, keys, strict=True) if is_key and pts <= wanted]
     start = max(before, default=first)
     container.seek(start, stream=stream, backward=True)
@@ -209,9 +243,14 @@ def _check_frame(frame: Any, name: str) -> None:
         raise TooLarge(say("error.too_large_frames", name=name, limit_mpx=33))
 
 
-def _upright(frame: Any) -> Image:
+def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
     # FFmpeg would take it for BT.601
     is_hd = frame.colorspace == _UNSPECIFIED and frame.height >= HD_LINES
-    told = {"src_colorspace": "ITU709"} if is_hd else {}
+    told: dict[str, Any] = {"src_colorspace": "ITU709"} if is_hd else {}
+    if stretch != (1.0, 1.0):
+        told |= {
+            "width": round(frame.width * stretch[0]),
+            "height": round(frame.height * stretch[1]),
+        }
     picture = frame.reformat(format="rgb24", **told).to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, _rotation(frame) // 90))

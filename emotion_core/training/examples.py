@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TrainingError
+from ..metrics import NEVER_SEEN
 from ..types import CropRule
 
 
@@ -104,7 +105,7 @@ class TrainingData:
         labels: Names of the classes, in order.
         train: What is trained on.
         val: What chooses the best epoch, the temperature and the threshold.
-        test: What is looked at once, at the end; None where there is none.
+        test: What is looked at once, at the end; None where there is none, or none that counts.
         content_hash: Hash over all of it, independent of any file.
         rule: How labels come about, in words.
         about: What a card says of it: origin, terms …
@@ -124,11 +125,14 @@ class TrainingData:
     crop: CropRule | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.train) or not len(self.val):
+        n = int(self.val.clear.sum())
+        if not len(self.train) or not n:
             raise TrainingError(
-                f"There are {len(self.train)} faces to train on and {len(self.val)} to validate "
+                f"There are {len(self.train)} faces to train on and {n} to validate "
                 "with; both are needed. Split the data set first."
             )
+        if self.test is not None and not self.test.clear.any():
+            object.__setattr__(self, "test", None)
         if len(self.labels) < 2:
             raise TrainingError(
                 f"There is only the label {', '.join(self.labels) or '-'}; a network needs two at "
@@ -153,7 +157,7 @@ class TrainingData:
 def label_prior(targets: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the share of each label, float64 (k,), never quite 0."""
     shares = targets.mean(axis=0, dtype=np.float64)
-    return np.asarray(np.maximum(shares / shares.sum(), 1e-6), np.float64)
+    return np.asarray(np.maximum(shares / shares.sum(), NEVER_SEEN), np.float64)
 
 
 def class_weights(targets: NDArray[np.float32]) -> NDArray[np.float32]:

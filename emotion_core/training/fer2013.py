@@ -21,7 +21,7 @@ def fer2013_data(faces: VotedFaces) -> TrainingData:
     """Return the splits as published, cleaned: the public test validates.
 
     Raises:
-        TrainingError: A split is empty.
+        TrainingError: There is nothing to train on or to validate with.
     """
     labels = in_label_order(FER2013)
     return TrainingData(

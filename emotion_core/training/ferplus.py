@@ -29,7 +29,7 @@ def ferplus_data(faces: VotedFaces) -> TrainingData:
     """Return the splits as published, cleaned: the public test validates.
 
     Raises:
-        TrainingError: A split is empty, or an emotion has no face to train on.
+        TrainingError: There is nothing to train on or to validate with.
     """
     return TrainingData(
         labels=EMOTIONS,

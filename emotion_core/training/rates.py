@@ -29,6 +29,10 @@ def rate_at(stage: Stage, step: int, *, steps_per_epoch: int, history: History) 
     return lowered if lowered > stage.plateau.min_rate else min(rate, stage.plateau.min_rate)
 
 
+#: A gain has to be larger to count on a plateau: the default of Keras' `ReduceLROnPlateau`.
+_MIN_DELTA = 1e-4
+
+
 def plateau_scale(plateau: Plateau, history: History) -> float:
     """Return what the rate is multiplied by after some epochs; as Keras' `ReduceLROnPlateau`."""
     best: float | None = None
@@ -36,8 +40,10 @@ def plateau_scale(plateau: Plateau, history: History) -> float:
     for row in history:
         if plateau.monitor not in row:  # nothing is measured, as when labels are judged
             return 1.0
-        if is_better(plateau.monitor, row[plateau.monitor], best):
-            best, waited = row[plateau.monitor], 0
+        figure = row[plateau.monitor]
+        gained = best is None or abs(figure - best) > _MIN_DELTA
+        if gained and is_better(plateau.monitor, figure, best):
+            best, waited = figure, 0
             continue
         waited += 1
         if waited >= plateau.patience:

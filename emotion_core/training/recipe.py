@@ -101,7 +101,7 @@ class Stage:
         weight_decay: Decoupled, on kernels only.
         schedule: How the rate goes on: `constant`; `cosine` to zero; `exponential`, by
             `decay_rate` every `decay_steps` steps.
-        warmup_epochs: Epochs in which it rises from zero, in every cycle.
+        warmup_epochs: Epochs in which it rises from zero, in every cycle; not with `exponential`.
         restarts: Finished epochs of the stage after which a cosine rises once more.
         restart_scale: Its highest value after a restart, relative to the cycle before.
         decay_steps: Of `exponential`.
@@ -130,6 +130,17 @@ class Stage:
         if list(self.restarts) != within:
             raise TrainingError(
                 f"The stage's restarts {list(self.restarts)} have to rise within its "
+                f"{self.epochs} epochs."
+            )
+        if isinstance(self.train, int) and self.train < 0:
+            raise TrainingError(
+                f"The stage's train is {self.train}; take all, head, or a number of layers."
+            )
+        if self.warmup_epochs and self.schedule == "exponential":
+            raise TrainingError("The stage's exponential schedule has no warmup_epochs; take 0.")
+        if not self.warmup_epochs <= self.epochs:
+            raise TrainingError(
+                f"The stage's warmup_epochs {self.warmup_epochs:g} are more than its "
                 f"{self.epochs} epochs."
             )
 
@@ -240,7 +251,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise TrainingError("The recipe's stages are empty; it needs one at least.")
-        if not self.outputs or set(self.outputs) - {EMOTION, AFFECT}:
+        repeated = len(set(self.outputs)) < len(self.outputs)
+        if not self.outputs or repeated or set(self.outputs) - {EMOTION, AFFECT}:
             raise TrainingError(
                 f"The recipe's outputs are {list(self.outputs)}; choose {EMOTION}, {AFFECT} or "
                 "both."

@@ -166,11 +166,15 @@ def submission(
         Columns `image_path`, the picture's bare name, and `emotion`.
 
     Raises:
-        InputError: No picture is without a label, or one of `order` is not among them.
+        InputError: No picture is without a label, two of them bear one name, or one of `order` is
+            not among them.
     """
     index = load_index(dataset)
     rows = index[index["is_readable"] & index["raw_label"].isna()]
     names = rows["path"].map(lambda path: PurePosixPath(path).name)
+    if names.duplicated().any():
+        name = names[names.duplicated()].iloc[0]
+        raise InputError(say("error.submission_twice", name=name))
     by_name = dict(zip(names, rows["path"], strict=True))
     wanted = list(order) or sorted(by_name, key=_by_number)
     if not by_name:

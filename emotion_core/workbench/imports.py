@@ -78,6 +78,7 @@ class ImportRequest:
         if (
             not is_known
             or not self.outputs
+            or len(set(self.outputs)) < len(self.outputs)
             or not set(self.outputs) <= set(OUTPUTS)
             or not 0.5 <= self.margin <= 4
         ):

@@ -1,6 +1,7 @@
 """A data set as a training takes it: faces, targets, splits."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -30,6 +31,8 @@ from .store import Dataset, load_dataset
 
 #: Faces of this many preparations are kept beside a data set.
 _KEPT = 2
+#: A file that is being written changes more often than this.
+_PARTIAL_S = 86_400.0
 
 
 def training_rows(dataset: Dataset, recipe: Recipe) -> pd.DataFrame:
@@ -178,6 +181,9 @@ def _faces(
                 )
             held.flush()
     kept.touch()
+    for partial in folder.glob(".*.npy"):  # what a killed process was writing
+        if time.time() - partial.stat().st_mtime > _PARTIAL_S:
+            partial.unlink(missing_ok=True)
     for old in sorted(folder.glob("[!.]*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
         old.unlink(missing_ok=True)
     return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]

@@ -61,8 +61,8 @@ def run_task(run: JobRun) -> None:
 
 
 def _patient(run: JobRun) -> Callable[[int, int], None]:
-    """Return what tells the progress of a task whose steps may be long: an epoch, a large network's
-    pictures, the layout of a map."""
+    """Return what tells the progress of a task whose steps may be long: an epoch, a batch of large
+    pictures or a large network's, the layout of a map."""
 
     def tell(done: int, total: int) -> None:
         run.progress(done, total, quiet_s=limits.JOB_QUIET_S)
@@ -72,7 +72,7 @@ def _patient(run: JobRun) -> Callable[[int, int], None]:
 
 def _index(run: JobRun, dataset: Dataset) -> None:
     with_faces = bool(run.job.settings.get("with_faces", True))
-    measured = build_index(dataset, with_faces=with_faces, on_progress=run.progress)
+    measured = build_index(dataset, with_faces=with_faces, on_progress=_patient(run))
     run.summary.update(measured=measured, pictures=len(load_index(dataset)))
 
 
@@ -92,7 +92,7 @@ def _export(run: JobRun, dataset: Dataset) -> None:
     (run.result / "dataset.zip").write_bytes(zip_files(files))
     if run.job.settings.get("with_crops"):
         target = run.result / "faces.zip"
-        written, skipped = crop_dataset(dataset, target, on_progress=run.progress)
+        written, skipped = crop_dataset(dataset, target, on_progress=_patient(run))
         run.summary.update(faces=written, skipped=skipped)
 
 

@@ -48,6 +48,11 @@ def test_the_shipped_recipes_are_valid() -> None:
         ({"options": {"classes": 3}}, "options name classes"),
         ({"batch": 10**400}, "it has to be a whole number"),
         ({"options": []}, "options is \\[\\]; it has to be a table"),
+        ({"outputs": ["emotion", "emotion"]}, "outputs are"),
+        (tiny(stage={"train": -3}), "train is -3"),
+        (tiny(stage={"warmup_epochs": float("inf")}), "warmup_epochs"),
+        (tiny(epochs=2, stage={"warmup_epochs": 3}), "warmup_epochs 3 are more than its 2"),
+        (tiny(stage={"schedule": "exponential", "warmup_epochs": 1}), "has no warmup_epochs"),
     ],
 )
 def test_bad_recipes_are_refused_by_the_name_of_the_setting(changes: dict, word: str) -> None:

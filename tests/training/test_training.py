@@ -55,6 +55,16 @@ KILLED = {
 }
 
 
+def test_a_set_without_test_faces_is_trained_on_and_one_without_clear_faces_is_not() -> None:
+    faces = make_voted_faces(64)
+    assert ferplus_data(faces).test is not None
+    assert ferplus_data(faces.rows(faces.usage != 2)).test is None
+    faces.votes[faces.usage == 1] = 0
+    faces.votes[faces.usage == 1, :2] = 5
+    with pytest.raises(TrainingError, match="and 0 to validate with"):
+        ferplus_data(faces)
+
+
 def test_tensorboard_can_read_every_epoch(tmp_path: Path) -> None:
     import tensorflow as tf
 
