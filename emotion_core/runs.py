@@ -227,7 +227,7 @@ def note_job(run: Run, job_id: str) -> None:
 
 
 def note_end(run: Run, state: str, message: str = "") -> None:
-    """Note how a run ended: `done`, `failed` or `paused`, and why; no wish to stop outlives that."""
+    """Note how a run ended: `done`, `failed` or `paused`, and why; a wish to stop ends with it."""
     (run.folder / "stop").unlink(missing_ok=True)
     write_json(run.folder / "end.json", {"state": state, "message": message, "at_s": time.time()})
 

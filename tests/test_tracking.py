@@ -106,7 +106,7 @@ def update(
     share: float = 1.0,
     affect: Affect | None = None,
 ) -> Smoothed:
-    """One frame: who has the highest probability wins unless told, `share` of the members answer."""
+    """One frame: the highest wins unless told, and `share` of the members answer."""
     class_id = probs.argmax(axis=1) if winner is None else np.array(winner)
     confidence = probs[np.arange(len(probs)), class_id] * np.float32(share)
     scores = Scores(probs, THREE, affect)

@@ -30,8 +30,11 @@ _PAGES = {
     **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
 }
 #: What lies in the job alone and goes with it; other results lie with their data set or training.
-_HOLDS_RESULT = ("video", "camera", EXPORT) + tuple(
-    PREFIX + kind for kind in ("export", "evaluate", "submit")
+_HOLDS_RESULT = (
+    "video",
+    "camera",
+    EXPORT,
+    *(PREFIX + kind for kind in ("export", "evaluate", "submit")),
 )
 #: What only the visit that asked can show.
 _SHOWN_ONCE = (looking.KIND, looking.RUN_KIND)
