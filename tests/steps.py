@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
 
+from emotion_core.cli import app
 from emotion_core.jobs import Job, load_job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +43,12 @@ def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         timeout=120,
     )
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call the command line in this process: for refusals, which need none of their own."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:

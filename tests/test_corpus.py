@@ -129,7 +129,7 @@ class Doorman:
     """Sends files through a door, one after the other, and finds out when it dies on one."""
 
     def __init__(self, patience_s: float = 30) -> None:
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         # not forked from here: OpenCV's and TensorFlow's threads do not survive that
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.test_corpus"])
@@ -143,7 +143,7 @@ class Doorman:
 
     def send(self, through: Callable[..., str], *what: str) -> str:
         try:
-            return self._pool.apply_async(through, what).get(self._patience_s)
+            return self._pool.apply_async(through, what).get(self.patience_s)
         except multiprocessing.TimeoutError:
             self._pool.terminate()
             self._pool = self._context.Pool(1)
@@ -172,7 +172,9 @@ def test_a_door_that_dies_is_seen(tmp_path: Path) -> None:
     (tmp_path / "no.jpg").write_bytes(b"no picture at all")
     with Doorman(patience_s=15) as doorman:
         assert doorman.send(door, "images", str(tmp_path / "no.jpg")) == "clear error"
+        doorman.patience_s = 2
         assert doorman.send(dies, "") == "no answer"
+        doorman.patience_s = 15
         assert doorman.send(door, "images", str(tmp_path / "no.jpg")) == "clear error"
 
 

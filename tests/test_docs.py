@@ -16,6 +16,8 @@ from emotion_core.faces import DETECTORS
 from emotion_core.media.sample import sample_photo
 from emotion_core.timeline import EPISODE_COLUMNS, PERSON_COLUMNS, TIMELINE_COLUMNS
 from emotion_core.training.recipe import recipe_names
+from emotion_core.types import Image
+from tests.builders import make_video
 
 ROOT = Path(__file__).resolve().parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide" / "library.md"
@@ -63,10 +65,10 @@ def test_the_guide_to_the_library_is_that_of_the_code() -> None:
 
 @pytest.mark.parametrize("path", [README, GUIDE], ids=lambda path: path.name)
 def test_the_examples_run(
-    path: Path, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, portrait: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "portrait.png").write_bytes(sample_photo())
-    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    make_video(tmp_path / "clip.mp4", [portrait] * 3)
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
     assert len(examples) == 2
@@ -76,8 +78,15 @@ def test_the_examples_run(
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    for target, place in re.findall(
+        r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8")
+    ):
+        other = path.parent / target if target else path
+        assert other.exists(), f"{path.name} links to {target}"
+        if place:
+            titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.M)
+            anchors = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in titles}
+            assert place in anchors, f"{path.name} links to {target}#{place}"
 
 
 def test_errors_are_those_of_the_code() -> None:

@@ -120,12 +120,19 @@ def test_a_slow_machine_reads_the_newest_frame_and_builds_no_queue(parts: tuple)
 def test_tools_change_and_people_keep_their_numbers(
     session: LiveSession, parts: tuple, portrait: Image
 ) -> None:
-    feed(session, portrait, lambda: session.state().latest)
+    def people() -> list[int]:
+        latest = session.state().latest
+        return [] if latest is None else latest.reading.faces.tracker_id.tolist()
+
+    left, right = (np.zeros((512, 1536, 3), np.uint8) for _ in range(2))
+    left[:, :512], right[:, -512:] = portrait, portrait
+    feed(session, left, lambda: people() == [1])
+    feed(session, right, lambda: people() == [2])
     second = Gate(parts[0])
     session.change(tools_of(second, parts, smooth_s=0.0, hysteresis=0.0))
-    feed(session, portrait, lambda: len(second.seen) > 2)
-    until(lambda: session.state().latest)
-    assert session.state().latest.reading.faces.tracker_id.tolist() == [1]
+    feed(session, right, lambda: len(second.seen) > 2)
+    until(people)
+    assert people() == [2]
 
 
 def test_an_error_is_told_and_the_camera_goes_on(
@@ -245,12 +252,20 @@ def test_a_recording_of_nothing_is_no_video(work_home: object, session: LiveSess
 
 
 def test_readings_of_before_do_not_enter_a_recording(
-    work_home: object, session: LiveSession
+    work_home: object, session: LiveSession, gate: Gate
 ) -> None:
-    feed(session, make_picture(64, 64), lambda: session.state().latest)
-    job = record(session)
+    picture = make_picture(64, 64)
+    feed(session, picture, lambda: session.state().latest)
+    gate.open.clear()
+    gate.entered.clear()
+    feed(session, picture, gate.entered.is_set)
+    job = record(session)  # while the frame of before is still looked at
+    looks = len(gate.seen)
+    gate.open.set()
+    feed(session, picture, lambda: len(gate.seen) > looks + 1)
     session.stop_recording()
     table = pd.read_csv(jobs.load_job(job.id, "me").results()["camera.timeline.csv"])
+    assert len(table) > 0
     assert (table["time_s"] >= 0).all()
 
 

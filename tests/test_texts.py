@@ -8,38 +8,51 @@ import pytest
 
 from emotion_core.labels import CANONICAL
 from emotion_core.texts import catalogue, say
+from emotion_core.workbench.tasks import PREFIX, TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *(ROOT / "pages").rglob("*.py"), *(ROOT / "emotion_core").rglob("*.py")]
-CALLS = re.compile(r"""(?:say|_known)\(\s*f?["']([a-z_.{}\[\]]+?)["']""")
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+SECTIONS = {key.partition(".")[0] for key in catalogue()}
+#: What looks like a key, with what is filled in cut off where a quotation mark ends it.
+KEYS = {
+    found
+    for found in re.findall(r"""["']([a-z0-9_]+\.[^"'\s]+)["']""", CODE)
+    if found.partition(".")[0] in SECTIONS and not found.endswith((".json", ".zip"))
+}
+#: What is filled in, down to its end or the quotation mark that cut it.
+FILLED = re.compile(r"\{[^}]*(?:\}+|$)")
+BUILT = {FILLED.sub("{}", key) for key in KEYS if "{" in key}
+#: Sections of which keys are told by the section alone; the rest has to stand somewhere as a word.
+OPEN = {key.removesuffix(".{}") for key in BUILT if key.endswith(".{}")}
+WORDS = {word.replace("-", "_") for word in re.findall(r"""["']([a-z0-9_-]+)["']""", CODE)}
+WORDS |= {f"{PREFIX}{task}".replace("-", "_") for task in TASKS}
+PARTLY = [
+    re.compile("[a-z0-9_]+".join(map(re.escape, key.split("{}"))))
+    for key in BUILT
+    if not key.endswith(".{}")
+]
 
 
-def used_keys() -> set[str]:
-    found: set[str] = set()
-    for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        found |= set(CALLS.findall(text))
-        found |= {f"photo.{name}" for name in re.findall(r'"(download_[a-z]+)"', text)}
-        found |= set(re.findall(r'"(photo\.[a-z_]+)"', text))
-    return found
+def is_used(key: str) -> bool:
+    section, _, rest = key.partition(".")
+    is_built = any(pattern.fullmatch(key) for pattern in PARTLY)
+    return key in KEYS or is_built or (section in OPEN and rest in WORDS)
 
 
 def test_every_key_that_is_used_exists() -> None:
-    for key in used_keys():
-        if "{" in key or "." not in key:
-            continue
-        assert key in catalogue(), key
+    for key in KEYS:
+        if "{" not in key:
+            assert key in catalogue(), key
+    for pattern in PARTLY:
+        assert any(pattern.fullmatch(key) for key in catalogue()), pattern.pattern
 
 
 def test_every_text_is_used() -> None:
-    used = used_keys()
-    patterns = [
-        re.compile("^" + re.sub(r"\\\{.*?\\\}", "[a-z0-9_]+", re.escape(key)) + "$")
-        for key in used
-        if "{" in key
-    ]
     for key in catalogue():
-        assert key in used or any(p.match(key) for p in patterns), f"{key} is not used"
+        assert is_used(key), f"{key} is not used"
+    assert not is_used("training.nobody_uses_this")
+    assert not is_used("dataset.export_nobody")
 
 
 def test_every_label_has_a_name_and_an_adjective() -> None:

@@ -13,6 +13,7 @@ from emotion_core import registry
 from emotion_core.cards import DEFAULT_PRIOR, Card, read_card
 from emotion_core.classify import Committee, LiteRTClassifier
 from emotion_core.errors import CardMismatch, ModelError, ModelNotTrusted
+from emotion_core.files import sha256_of
 from emotion_core.registry import (
     DEFAULT_MODEL,
     like_minded,
@@ -227,16 +228,16 @@ def test_a_missing_file_and_a_file_elsewhere_are_refused(own_models: Path) -> No
     (own_models / "model.keras").unlink()
     with pytest.raises(ModelNotTrusted, match=r"lacks its file model\.keras"):
         load_model()
-    edit_card(own_models, files={"../../model.tflite": "0" * 64})
-    with pytest.raises(ModelNotTrusted):
+    elsewhere = own_models.parent.parent / "model.tflite"
+    shutil.copy(own_models / "model.tflite", elsewhere)
+    edit_card(own_models, files={"../../model.tflite": sha256_of(elsewhere)})
+    with pytest.raises(ModelNotTrusted, match=r"lacks its file \.\./\.\./model\.tflite"):
         load_model()
 
 
 def test_a_network_that_is_none_is_refused(own_models: Path) -> None:
     (own_models / "model.tflite").write_bytes(b"no network")
     files = read_card(own_models / "card.json").files
-    from emotion_core.files import sha256_of
-
     edit_card(own_models, files={**files, "model.tflite": sha256_of(own_models / "model.tflite")})
     with pytest.raises(ModelNotTrusted, match="not a LiteRT network"):
         load_model()
@@ -246,6 +247,7 @@ def test_a_network_that_is_none_is_refused(own_models: Path) -> None:
     "changes",
     [
         {"labels": ["happy", "sad"]},
+        {"labels": ["happy", "sad"], "prior": []},
         {"labels": ["happy"] * 8},
         {"crop": {"margin": 1.2, "side_px": 64}},
         {"crop": {"margin": 1.2, "colour": "green"}},

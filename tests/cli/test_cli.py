@@ -6,17 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
 
+from emotion_core import load_committee, load_detector
 from emotion_core.cli import app
+from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
+from emotion_core.photos import read_photo_bytes
 from tests.builders import encode, make_picture
-from tests.steps import ROOT, complaints, mien, until
+from tests.steps import ROOT, called, complaints, mien, until
 
 
 def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
@@ -54,6 +59,14 @@ def test_options_reach_the_reading(tmp_path: Path) -> None:
     options = json.loads((tmp_path / "out" / "portrait.json").read_text())["provenance"]["options"]
     assert options["flip"] is True
     assert options["detector"] == "centerface"
+    assert options["threshold"] == 1
+    drawn = (tmp_path / "out" / "portrait.annotated.png").read_bytes()
+    detector = load_detector("centerface")
+    committee = load_committee(["vgg-xs", "vgg-s"], vote="hard")
+    read = read_photo_bytes(sample_photo(), "portrait.png", detector, committee)
+    plain = read.picture()
+    assert decode_photo(drawn).shape == plain.shape
+    assert not np.array_equal(decode_photo(drawn), plain)
 
 
 @pytest.mark.parametrize(
@@ -71,20 +84,20 @@ def test_options_reach_the_reading(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_are_one_line_and_exit_2(arguments: tuple, word: str, tmp_path: Path) -> None:
-    result = mien(*arguments)
+    result = called(*arguments)
     assert result.returncode == 2
     assert len(complaints(result)) == 1
     assert word in complaints(result)[0]
 
 
 def test_models_are_listed_shown_and_verified() -> None:
-    assert not complaints(mien("models", "list"))
-    listed = mien("models", "list").stdout
-    assert "vgg-s" in listed
-    assert "blazeface" in listed
-    assert "to fetch" in listed
-    assert mien("models", "show", "vgg-s").stdout.startswith("# VGG small")
-    assert mien("models", "verify").stdout.count("as its card says") >= 3
+    listed = mien("models", "list")
+    assert not complaints(listed)
+    assert "vgg-s" in listed.stdout
+    assert "blazeface" in listed.stdout
+    assert "to fetch" in listed.stdout
+    assert called("models", "show", "vgg-s").stdout.startswith("# VGG small")
+    assert called("models", "verify").stdout.count("as its card says") >= 3
 
 
 def test_help_stands_in_the_docs() -> None:
@@ -187,8 +200,11 @@ def test_a_recording_ends_by_key_and_is_kept(tmp_path: Path, clip: Path, end: Ca
     ) as process:  # fmt: skip
         os.close(inside)
         said = b""
+        late = threading.Timer(120, process.kill)
+        late.start()
         while b"happy" not in said:
             said += os.read(outside, 1000)
+        late.cancel()
         end(process, outside)
         with contextlib.suppress(OSError):  # the terminal ends with the process
             while os.read(outside, 1000):

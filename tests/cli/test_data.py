@@ -12,7 +12,7 @@ from emotion_core.datasets import kaggle
 from emotion_core.datasets.kaggle import DATASETS, fetch_dataset
 from emotion_core.errors import InputError
 from tests.builders import make_class_folders
-from tests.steps import complaints, mien
+from tests.steps import called, complaints, mien
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_cannot_be_done_is_one_line(
     folder: Path, arguments: tuple[str, ...], word: str
 ) -> None:
     paths = {"set": folder, "gone": folder / "gone", "x": folder.parent / "x"}
-    result = mien("data", *(paths.get(one, one) for one in arguments))
+    result = called("data", *(paths.get(one, one) for one in arguments))
     assert result.returncode == 2
     assert word in complaints(result)[-1]
     assert not (folder.parent / "x").exists()

@@ -123,7 +123,7 @@ def png_header(width: int, height: int) -> bytes:
     ("width", "height"), [(7100, 7100), (20_001, 10), (30_000, 30_000), (2**31 - 1, 2**31 - 1)]
 )
 def test_bombs_are_refused_from_their_header(width: int, height: int) -> None:
-    with pytest.raises((TooLarge, BrokenImage)) as refusal:
+    with pytest.raises(TooLarge) as refusal:
         decode_photo(png_header(width, height), name="bomb.png")
     assert "bomb.png" in str(refusal.value)
 

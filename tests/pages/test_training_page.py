@@ -1,6 +1,7 @@
 """The training page without a browser: empty, begun, followed, read, refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,25 @@ def dataset(tmp_path: Path) -> Dataset:
     return made
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A work folder with a finished run, and the run's id."""
+    place = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MIEN_HOME", str(place / "home"))
+        folder = write_faces(place / "set")
+        made = new_dataset("my_[set]", SourceSpec(str(folder)), owner=OWNER)
+        build_index(made, with_faces=False)
+        run = begin_run(made, parse_recipe(tiny(epochs=6)), owner=OWNER, name="my_[run]")
+        work_on(run)
+    return place / "home", run.id
+
+
 @pytest.fixture
-def done(dataset: Dataset) -> Run:
-    run = begin_run(dataset, parse_recipe(tiny(epochs=6)), owner=OWNER, name="my_[run]")
-    work_on(run)
-    return load_run(run.id)
+def done(trained: tuple[Path, str], work_home: Path) -> Run:
+    home, run_id = trained
+    shutil.copytree(home, work_home)
+    return load_run(run_id)
 
 
 def opened() -> AppTest:

@@ -1,5 +1,6 @@
 """Out-of-fold probabilities: from networks that never saw the picture, resumed after a stop."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,41 +15,56 @@ from tests.builders import make_voted_faces, tiny
 RECIPE = parse_recipe(tiny(epochs=2))
 
 
-def test_no_network_judges_what_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+IMAGES = make_voted_faces(48).images[..., None]
+TARGETS = np.eye(2, dtype=np.float32)[np.arange(48) % 2]
+FOLD = np.repeat(np.arange(3), 16)
+
+
+@dataclass
+class Judged:
+    """What came out, what each network was trained on, and what was told meanwhile."""
+
+    probs: np.ndarray
+    trained: list[np.ndarray]
+    told: list[tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     from emotion_core.training import crossfit
 
-    images = make_voted_faces(48).images[..., None]
-    targets = np.eye(2, dtype=np.float32)[np.arange(48) % 2]
-    fold = np.repeat(np.arange(3), 16)
     trained: list[np.ndarray] = []
+    told: list[tuple[int, int]] = []
     real = crossfit.fit_network
 
     def spy(recipe: object, examples: Examples, *rest: object, **options: object) -> object:
         trained.append(examples.images)
         return real(recipe, examples, *rest, **options)
 
-    monkeypatch.setattr(crossfit, "fit_network", spy)
-    told: list[tuple[int, int]] = []
-    probs = out_of_fold_probs(
-        RECIPE, images, targets, fold, tmp_path, on_epoch=lambda *now: told.append(now)
-    )
-    assert probs.shape == (48, 2)
-    assert np.allclose(probs.sum(axis=1), 1, atol=1e-4)
-    assert told[-1] == (6, 6)
-    for number, others in enumerate(trained):
-        held = {image.tobytes() for image in images[fold == number]}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crossfit, "fit_network", spy)
+        folder = tmp_path_factory.mktemp("folds")
+        probs = out_of_fold_probs(
+            RECIPE, IMAGES, TARGETS, FOLD, folder, on_epoch=lambda *now: told.append(now)
+        )
+    return Judged(probs, trained, told)
+
+
+def test_no_network_judges_what_it_saw(judged: Judged) -> None:
+    assert judged.probs.shape == (48, 2)
+    assert np.allclose(judged.probs.sum(axis=1), 1, atol=1e-4)
+    assert judged.told[-1] == (6, 6)
+    for number, others in enumerate(judged.trained):
+        held = {image.tobytes() for image in IMAGES[FOLD == number]}
         assert not held & {image.tobytes() for image in others}
-    assert len(trained) == 3
+    assert len(judged.trained) == 3
 
 
 class Stopped(Exception):
     pass
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    images = make_voted_faces(48).images[..., None]
-    targets = np.eye(2, dtype=np.float32)[np.arange(48) % 2]
-    fold = np.arange(48) // 16
+def test_a_stopped_run_goes_on(tmp_path: Path, judged: Judged) -> None:
     seen: list[int] = []
 
     def stop(done: int, _: int) -> None:
@@ -57,14 +73,13 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        out_of_fold_probs(RECIPE, images, targets, fold, tmp_path / "a", on_epoch=stop)
+        out_of_fold_probs(RECIPE, IMAGES, TARGETS, FOLD, tmp_path / "a", on_epoch=stop)
     seen.clear()
     probs = out_of_fold_probs(
-        RECIPE, images, targets, fold, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
+        RECIPE, IMAGES, TARGETS, FOLD, tmp_path / "a", on_epoch=lambda n, _: seen.append(n)
     )
     assert seen == [2, 4, 4, 5, 6, 6]
-    whole = out_of_fold_probs(RECIPE, images, targets, fold, tmp_path / "b")
-    assert np.abs(probs - whole).max() < 0.02
+    assert np.abs(probs - judged.probs).max() < 0.02
 
 
 def test_one_fold_or_one_label_is_refused(tmp_path: Path) -> None:

@@ -107,12 +107,14 @@ def kill(victim: subprocess.Popen[str]) -> None:
     assert victim.wait(timeout=30) == -signal.SIGKILL
 
 
-def kill_after_an_epoch(folder: Path, *, after_s: float, epochs: int) -> None:
+def kill_after_an_epoch(folder: Path, *, after_s: float, epochs: int) -> int:
+    """Return the epoch that it finished before it was killed."""
     with run_script(folder, epochs=epochs) as victim:
         assert victim.stdout is not None
-        victim.stdout.readline()  # one epoch more is finished
+        finished = int(victim.stdout.readline())
         time.sleep(after_s)
         kill(victim)
+    return finished
 
 
 def kill_during_a_save(folder: Path, *, epochs: int) -> None:
@@ -126,20 +128,23 @@ def kill_during_a_save(folder: Path, *, epochs: int) -> None:
 
 
 def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    for _ in range(2):
-        kill_after_an_epoch(tmp_path / "killed", after_s=0.1, epochs=3)
+    reached = [kill_after_an_epoch(tmp_path / "killed", after_s=0.1, epochs=3) for _ in range(2)]
+    assert reached[1] > reached[0], "it began anew"
     check_same_as_uninterrupted(tmp_path, epochs=3)
 
 
 @pytest.mark.slow
 def test_many_kills_change_nothing(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
+    reached = [0]
     for number in range(22):
         if number % 2:
             kill_during_a_save(tmp_path / "killed", epochs=60)
         else:
             after_s = float(random.uniform(0, 0.8))
-            kill_after_an_epoch(tmp_path / "killed", after_s=after_s, epochs=60)
+            folder = tmp_path / "killed"
+            reached.append(kill_after_an_epoch(folder, after_s=after_s, epochs=60))
+            assert reached[-1] > reached[-2], "it began anew"
     check_same_as_uninterrupted(tmp_path, epochs=60)
 
 
@@ -318,9 +323,13 @@ DEVICES = """
     from tests.builders import make_voted_faces
     from tests.training.test_training import PLAIN
 
-    model, state = train(parse_recipe(PLAIN), ferplus_data(make_voted_faces(64)), Path(sys.argv[1]))
+    model, state = train(
+        parse_recipe(PLAIN),
+        ferplus_data(make_voted_faces(64)),
+        Path(sys.argv[1]),
+        on_epoch=lambda _: print(tf.distribute.get_strategy().num_replicas_in_sync),
+    )
     numpy.savez(sys.argv[3], *model.get_weights())
-    print(tf.distribute.get_strategy().num_replicas_in_sync, state.epoch)
 """
 #: Without batch normalisation, whose statistics each device has for itself, and without dropout.
 PLAIN = {
@@ -345,6 +354,7 @@ def test_several_devices_train_as_one(tmp_path: Path) -> None:
             timeout=180,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr[-1500:]
+        assert result.stdout.split() == [str(number)] * 2
         with np.load(weights) as held:
             found.append([held[name] for name in held.files])
     for one, other in zip(*found, strict=True):

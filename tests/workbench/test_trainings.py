@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_core.affect import ray_label, scores_from_affect
+from emotion_core.affect import ANCHOR_DISC, ANCHORS, ray_label, scores_from_affect
 from emotion_core.analysis import read_frames, read_picture
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import SplitChoice
@@ -101,7 +101,12 @@ def test_decisions_and_recipe_decide_what_is_trained_on(dataset: Dataset) -> Non
 def test_votes_become_distributions(tmp_path: Path) -> None:
     from emotion_core.datasets.fer2013 import save_arrays
 
-    save_arrays(make_voted_faces(40), tmp_path / "faces.npz")
+    faces = make_voted_faces(40)
+    split, single = np.flatnonzero(faces.usage == 0)[:2]
+    for row, counts in ((split, (6, 4)), (single, (9, 1))):
+        faces.votes[row] = 0
+        faces.votes[row, :2] = counts if faces.votes[row - 1, 0] else counts[::-1]
+    save_arrays(faces, tmp_path / "faces.npz")
     made = new_dataset("votes", SourceSpec(str(tmp_path / "faces.npz"), by_votes=True), owner="me")
     build_index(made, with_faces=False)
     made.save_recipe(replace(made.recipe(), split=SplitChoice("given")))
@@ -121,10 +126,14 @@ def test_affect_targets_are_seeded_and_read_back(dataset: Dataset) -> None:
         assert second is not None
         assert np.array_equal(first, second)
         assert np.abs(first).max() <= 1.1
-    points = prepare_data(dataset, rays).train.affect
-    assert points is not None
-    read = {ray_label(*map(float, point)).label for point in points}
-    assert read <= {"happy", "neutral"}
+    near, around = (prepare_data(dataset, recipe) for recipe in (rays, anchors))
+    assert near.train.affect is not None
+    assert around.train.affect is not None
+    for point, truth in zip(near.train.affect, near.train.truth, strict=True):
+        assert ray_label(*map(float, point)).label in (near.labels[truth], "neutral")
+    for point, truth in zip(around.train.affect, around.train.truth, strict=True):
+        away = 4 * point - np.array(ANCHORS[around.labels[truth]])
+        assert np.hypot(*away) <= ANCHOR_DISC + 0.02
 
 
 def test_a_network_of_whole_pictures_wants_as_much_around_a_face(dataset: Dataset) -> None:
@@ -269,7 +278,7 @@ def test_others_see_nothing_of_it(dataset: Dataset) -> None:
     with pytest.raises(InputError, match="not yours"):
         load_run(run.id, owner_hash("you"))
     with pytest.raises(InputError, match="no such training"):
-        load_run("../../etc")
+        load_run(f"../runs/{run.id}")
 
 
 def test_a_failed_run_says_why(dataset: Dataset) -> None:

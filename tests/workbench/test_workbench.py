@@ -5,19 +5,25 @@ import signal
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from emotion_core.analysis.picture import find_faces
+from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
+from emotion_core.faces import load_detector
 from emotion_core.media.photo import decode_photo
+from emotion_core.types import CropRule, Image
 from emotion_core.workbench import judging
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
 from emotion_core.workbench.faces import load_faces
@@ -161,9 +167,12 @@ def test_data_sets_belong_to_somebody(dataset: Dataset) -> None:
     assert [one.id for one in list_datasets("me")] == [dataset.id]
     assert list_datasets("you") == []
     assert load_dataset(dataset.id, "me") == dataset
-    for bad in (dataset.id, "../jobs", "0" * 16):
+    for bad in (dataset.id, "0" * 16):
         with pytest.raises(InputError, match="not yours"):
             load_dataset(bad, "you")
+    for way in (f"./{dataset.id}", f"../datasets/{dataset.id}", str(dataset.folder)):
+        with pytest.raises(InputError, match="not yours"):
+            load_dataset(way, "me")
     assert '"me"' not in (dataset.folder / "dataset.json").read_text()
     assert dataset.folder.stat().st_mode & 0o777 == 0o700
 
@@ -352,13 +361,24 @@ def test_a_data_set_with_one_label_cannot_be_judged(tmp_path: Path) -> None:
         judge_labels(dataset)
 
 
-def test_faces_come_as_the_rule_says(measured: Dataset) -> None:
-    from emotion_core.types import CropRule
-
+def test_faces_come_as_the_rule_says(measured: Dataset, tmp_path: Path, portrait: Image) -> None:
     source = measured.open()
     faces = load_faces(source, ["happy/0.png", "sad/0.png"], CropRule(1.2, align=True))
     assert faces.shape == (2, 48, 48, 1)
     assert faces.std() > 5
+    source.close()
+    folder = tmp_path / "found"
+    (folder / "happy").mkdir(parents=True)
+    turned = cv2.warpAffine(portrait, cv2.getRotationMatrix2D((256, 256), 12, 1), (512, 512))
+    (folder / "happy" / "0.png").write_bytes(encode(turned, "PNG"))
+    with closing(new_dataset("found", SourceSpec(str(folder)), owner="me").open()) as photos:
+        rules = [CropRule(1.2, align=True), CropRule(1.2, align=False), CropRule(1.6, align=True)]
+        cut = [load_faces(photos, ["happy/0.png"], rule)[0] for rule in rules]
+    seen = find_faces(turned, load_detector())
+    for one, rule in zip(cut, rules, strict=True):
+        assert np.array_equal(one, crop_faces(turned, seen, rule)[0])
+    assert not np.array_equal(cut[0], cut[1])
+    assert not np.array_equal(cut[0], cut[2])
 
 
 def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
