@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
+from emotion_core.errors import InputError
 from emotion_core.jobs import load_job, new_job
 from emotion_core.live import LiveSession, LiveState, LiveTools
 from emotion_core.media.photo import encode_png
@@ -104,9 +105,7 @@ def control_recording(session: LiveSession, tools: LiveTools) -> None:
                 start_recording(session, tools)
                 st.rerun()
         elif st.button(say("live.stop_recording"), key="stop_recording", type="primary"):
-            job = session.recording.job
             session.stop_recording()
-            st.session_state["live_recorded"] = job.id
             st.rerun()
         st.download_button(
             say("live.snapshot"),
@@ -115,12 +114,20 @@ def control_recording(session: LiveSession, tools: LiveTools) -> None:
             key="snapshot",
             on_click="ignore",
         )
-    recorded = st.session_state.get("live_recorded")
-    if recorded and session.recording is None:
+    show_recorded(session)
+
+
+def show_recorded(session: LiveSession) -> None:
+    """Show the way to the last recording, however it ended, while it is there."""
+    try:
+        job = load_job(st.session_state.get("live_recorded", ""), visitor.owner())
+    except InputError:
+        return
+    if session.recording is None and job.state == "done":
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(say("live.recorded"))
             if st.button(say("jobs.open"), key="open_recorded"):
-                open_job(load_job(recorded, visitor.owner()))
+                open_job(job)
 
 
 def start_recording(session: LiveSession, tools: LiveTools) -> None:
@@ -128,7 +135,9 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     title = say("live.recording_title", time=time.strftime("%H:%M"))
     ids = [member.card.id for member in tools.recognizer.members]
     settings = {"task": {"model_ids": ids}, "stem": "camera"}
-    session.record(new_job("camera", title, owner=visitor.owner(), settings=settings))
+    job = new_job("camera", title, owner=visitor.owner(), settings=settings)
+    session.record(job)
+    st.session_state["live_recorded"] = job.id
 
 
 @error_box()
@@ -214,6 +223,7 @@ def show_live() -> None:
             st.fragment(wait_in_line, run_every=1.0)()
         elif not is_on:
             st.caption(say("live.empty"))
+            show_recorded(session)
         elif is_running or session.recording is not None:
             control_recording(session, tools)
     if is_on and not is_waiting:

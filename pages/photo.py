@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
@@ -38,25 +39,27 @@ def pick_uploads() -> list[Upload]:
         on_change=_take_files,
         args=(key,),
     )
-    with st.container(horizontal=True):
-        st.button(say("photo.camera"), on_click=_set_source, args=("camera",), key="camera")
-        st.button(say("photo.sample"), on_click=_set_source, args=("sample",), key="try_sample")
-        st.button(say("photo.clear"), on_click=_start_over, type="tertiary", key="clear")
     files: list[Upload] = st.session_state.get("photo_files", [])
     if not shown:
         st.session_state["photo_before"] = files
-    if files:
-        if len(files) > PHOTOS_PER_UPLOAD:
-            limit = PHOTOS_PER_UPLOAD
-            st.warning(say("error.too_many_photos", n=len(files), limit=limit))
-        return files[:PHOTOS_PER_UPLOAD]
+    with st.container(horizontal=True):
+        st.button(say("photo.camera"), on_click=_set_source, args=("camera",), key="camera")
+        st.button(say("photo.sample"), on_click=_set_source, args=("sample",), key="try_sample")
+        if files and source != "upload":
+            back = say("photo.back", n=len(files))
+            st.button(back, on_click=_set_source, args=("upload",), key="back_to_uploads")
+        st.button(say("photo.clear"), on_click=_start_over, type="tertiary", key="clear")
     if source == "sample":
         return [Upload(say("photo.sample_name"), sample_photo(), "sample")]
     if source == "camera":
-        taken = st.camera_input(say("photo.camera_label"), width=_CAMERA_SHOWN_PX)
-        name = say("photo.camera_name")
-        return [Upload(name, taken.getvalue(), taken.file_id)] if taken else []
-    return []
+        key = f"taken-{st.session_state['photo_round']}"
+        label, width = say("photo.camera_label"), _CAMERA_SHOWN_PX
+        st.camera_input(label, width=width, key=key, on_change=_take_picture, args=(key,))
+        taken = st.session_state.get("photo_taken")
+        return [taken] if taken else []
+    if len(files) > PHOTOS_PER_UPLOAD:
+        st.warning(say("error.too_many_photos", n=len(files), limit=PHOTOS_PER_UPLOAD))
+    return files[:PHOTOS_PER_UPLOAD]
 
 
 def _take_files(key: str) -> None:
@@ -66,10 +69,18 @@ def _take_files(key: str) -> None:
     """
     files = [Upload(f.name, f.getvalue(), f.file_id) for f in st.session_state[key] or []]
     st.session_state["photo_files"] = [*st.session_state.get("photo_before", []), *files]
+    st.session_state["photo_source"] = "upload"
+
+
+def _take_picture(key: str) -> None:
+    """Keep the picture of the camera, which the page forgets, too."""
+    taken = st.session_state[key]
+    name = say("photo.camera_name")
+    photo = Upload(name, taken.getvalue(), taken.file_id) if taken else None
+    st.session_state["photo_taken"] = photo
 
 
 def _set_source(source: str) -> None:
-    _start_over()
     st.session_state["photo_source"] = source
 
 
@@ -77,14 +88,14 @@ def _start_over() -> None:
     st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
     st.session_state["photo_source"] = "upload"
     st.session_state["photo_whole"] = set()
-    for name in ("photo_files", "photo_before", "photo_results"):
+    for name in ("photo_files", "photo_before", "photo_taken", "photo_results"):
         st.session_state.pop(name, None)
 
 
 def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult | Refusal]:
     """Return what was read; a photo is read anew only when it or an option changed."""
     # what is read is kept at once: a click meanwhile ends this run and starts another one
-    held: dict[object, PhotoResult | Refusal] = st.session_state.setdefault("photo_results", {})
+    held: dict[Any, PhotoResult | Refusal] = st.session_state.setdefault("photo_results", {})
     whole: set[str] = st.session_state.setdefault("photo_whole", set())
     network = (choice.model_ids, choice.vote, choice.prior)
     settings = (*network, choice.detector, choice.min_confidence)
@@ -110,7 +121,12 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
             held[keys[i]] = result.slim() if isinstance(result, PhotoResult) else result
         if bar:
             bar.empty()
-    st.session_state["photo_results"] = {key: held[key] for key in keys}
+    # uploads that are not shown now may be wanted again
+    shown = {photo.key for photo in uploads}
+    waiting = {photo.key for photo in st.session_state.get("photo_files", [])} - shown
+    st.session_state["photo_results"] = {
+        key: result for key, result in held.items() if key in keys or key[0] in waiting
+    }
     return [held[key] for key in keys]
 
 

@@ -186,6 +186,11 @@ def load_dataset(dataset_id: str, *owners: str) -> Dataset:
     return found
 
 
+def recipe_hash(dataset: Dataset) -> str:
+    """Return the SHA-256 of a data set's recipe with its decisions."""
+    return sha256(dataset.recipe().to_yaml().encode()).hexdigest()
+
+
 def delete_dataset(dataset: Dataset) -> None:
     """Delete the work on a data set, and what was uploaded or drawn for it; no other source."""
     shutil.rmtree(dataset.folder, ignore_errors=True)

@@ -22,8 +22,8 @@ from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe, pa
 from .cluster import work_side_by_side
 from .evaluation import submission
 from .index import load_index
-from .store import Dataset
-from .trainings import begin_run, compare_runs, recipe_hash, work_on
+from .store import Dataset, recipe_hash
+from .trainings import begin_run, compare_runs, work_on
 
 #: A head on a frozen backbone learns quickly; what is unfrozen then needs small steps.
 _HEAD_RATE, _TUNE_RATE = 1e-3, 1e-5

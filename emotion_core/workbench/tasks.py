@@ -15,7 +15,7 @@ from .evaluation import evaluate, submission
 from .export import crop_dataset, export_dataset, report_dataset, zip_files
 from .index import build_index, load_index
 from .judging import draw_map, judge_labels
-from .store import Dataset, load_dataset
+from .store import Dataset, load_dataset, recipe_hash
 
 PREFIX = "dataset-"
 
@@ -86,7 +86,13 @@ def _map(run: JobRun, dataset: Dataset) -> None:
     run.summary.update(pictures=len(found))
 
 
+def made_of(dataset: Dataset) -> str:
+    """Return what tells one state of a data set from another: pictures, recipe and decisions."""
+    return f"{recipe_hash(dataset)} {dataset.stamp('index')}"
+
+
 def _export(run: JobRun, dataset: Dataset) -> None:
+    run.summary["made_of"] = made_of(dataset)
     files = export_dataset(dataset, run.result)
     files |= report_dataset(dataset, run.result)
     (run.result / "dataset.zip").write_bytes(zip_files(files))

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ from ..training.recipe import NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows, validation_again
-from .store import Dataset, load_dataset
+from .store import Dataset, load_dataset, recipe_hash
 from .teaching import start_of, teacher_of
 
 if TYPE_CHECKING:
@@ -91,11 +90,6 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             "recipe_sha256": recipe_hash(dataset),
         },
     )
-
-
-def recipe_hash(dataset: Dataset) -> str:
-    """Return the SHA-256 of a data set's recipe with its decisions."""
-    return sha256(dataset.recipe().to_yaml().encode()).hexdigest()
 
 
 def start_run(run: Run, *, owner: str) -> Job:

@@ -16,7 +16,7 @@ from emotion_core.workbench.store import Dataset, load_dataset
 from emotion_core.workbench.tasks import PREFIX, start_task, tasks_of
 
 from . import visitor
-from .drawer import clock, describe
+from .drawer import show_progress
 from .errors import error_box, plain
 
 
@@ -90,18 +90,7 @@ def _show_progress(job_id: str) -> None:
         job = next((job for job in jobs.list_jobs(visitor.owner()) if job.id == job_id), None)
         if job is None or job.is_over:
             st.rerun()
-        st.progress(job.share or 0.0, plain(describe(job)))
-        if job.left_s is not None:
-            text = say("dataset.progress", done=job.done, total=job.total, left=clock(job.left_s))
-            st.caption(text)
-        st.button(
-            say("jobs.cancel"),
-            key=f"cancel-task-{job.id}",
-            disabled=job.is_stopping,
-            on_click=jobs.cancel_job,
-            args=(job,),
-        )
-        st.caption(say("video.go_on"))
+        show_progress(job)
 
 
 def _recipe_stamp(dataset: Dataset) -> int:

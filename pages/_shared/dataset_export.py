@@ -19,11 +19,13 @@ from emotion_core.datasets.naming import in_label_order
 from emotion_core.datasets.outputs import cleaned_rows
 from emotion_core.datasets.splits import RULES
 from emotion_core.errors import BadTable
+from emotion_core.files import safe_stem
 from emotion_core.jobs import Job
 from emotion_core.texts import say
 from emotion_core.workbench.index import load_index
 from emotion_core.workbench.review import adopt_decisions
 from emotion_core.workbench.store import Dataset
+from emotion_core.workbench.tasks import made_of
 
 from .dataset_data import change_recipe, cleaned, task_button
 from .errors import plain
@@ -48,7 +50,9 @@ def show(dataset: Dataset) -> None:
     )
     job = task_button(dataset, "export", say("dataset.export"), with_crops=with_crops)
     if job is not None and job.state == "done":
-        _show_files(job)
+        if (job.summary or {}).get("made_of") != made_of(dataset):
+            st.warning(say("dataset.files_old"))
+        _show_files(dataset, job)
 
 
 def _choose_split(dataset: Dataset) -> None:
@@ -170,14 +174,14 @@ def _round() -> int:
     return int(st.session_state.get("recipe_round", 0))
 
 
-def _show_files(job: Job) -> None:
+def _show_files(dataset: Dataset, job: Job) -> None:
     st.caption(say("dataset.files_text"))
     with st.container(horizontal=True):
         for name, path in sorted(job.results().items(), key=lambda item: item[0] != "dataset.zip"):
             st.download_button(
                 name,
                 data=path.read_bytes,
-                file_name=name,
+                file_name=f"{safe_stem(dataset.name, otherwise='dataset')}.{name}",
                 key=f"file-{job.id}-{name}",
                 on_click="ignore",
                 type="primary" if name == "dataset.zip" else "secondary",

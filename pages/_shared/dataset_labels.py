@@ -35,11 +35,13 @@ def _show_noise(dataset: Dataset) -> None:
     st.metric(say("dataset.issues"), f"{issues:,}", help=say("dataset.issues_help"))
     decided = dataset.decisions.current()
     open_ones = ranked[~ranked["path"].isin(decided)]
+    # what is decided leaves the list, and a slider whose end moves would jump back
+    most = max(2, min(len(ranked), 5_000))
     n = st.slider(
         say("dataset.noise_first"),
         1,
-        max(2, min(len(open_ones), 5_000)),
-        min(max(2, issues), max(2, min(len(open_ones), 5_000))),
+        most,
+        min(max(2, issues), most),
         key=f"noise-n-{dataset.id}",
     )
     first = open_ones.head(n)

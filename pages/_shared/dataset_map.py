@@ -29,6 +29,9 @@ def show(dataset: Dataset) -> None:
         return
     table = labelled(dataset).set_index("path")
     points = points[points["path"].isin(table.index)]
+    total = len(points)
+    if total > MAP_MAX_POINTS:  # more would be slow to draw, and lie upon each other
+        points = points.sample(MAP_MAX_POINTS, random_state=0).sort_index()
     label = table["label"].reindex(points["path"]).set_axis(points.index)
     chosen = chosen_points(
         scatter(points, label),
@@ -37,7 +40,9 @@ def show(dataset: Dataset) -> None:
         modes=("points", "lasso", "box"),
     )
     method_name = say(f"dataset.map_{points['method'].iloc[0]}") if len(points) else ""
-    st.caption(say("dataset.map_help", method=method_name, n=f"{len(points):,}"))
+    st.caption(
+        say("dataset.map_help", method=method_name, n=f"{len(points):,}", total=f"{total:,}")
+    )
     if chosen:
         paths = [point[0] for point in chosen]
         reason = say("dataset.map_reason")

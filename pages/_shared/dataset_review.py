@@ -49,10 +49,10 @@ def _show_next(dataset: Dataset, one: Waiting, waiting: int) -> None:
             st.image(jpeg, width=_PICTURE_PX, alt=f"{one.path}: {label_text(label)}")
     with choices:
         st.caption(say("dataset.review_left", n=f"{waiting:,}"))
-        st.subheader(label_text(label))
+        st.subheader(plain(label_text(label)))
         st.markdown(say("dataset.review_why", path=plain(one.path), reason=plain(one.reason)))
         if one.suggested:
-            st.markdown(say("dataset.review_suggested", label=label_text(one.suggested)))
+            st.markdown(say("dataset.review_suggested", label=plain(label_text(one.suggested))))
         with st.container(horizontal=True):
             if st.button(say("dataset.keep"), shortcut="k", key="review_keep"):
                 _settle(dataset, one, KEEP)
@@ -68,7 +68,7 @@ def _show_next(dataset: Dataset, one: Waiting, waiting: int) -> None:
                 key = str(number + 1) if number < 9 else None
                 is_suggested = name == one.suggested
                 if st.button(
-                    label_text(name),
+                    plain(label_text(name)),
                     shortcut=key,
                     key=f"review-as-{number}",
                     type="primary" if is_suggested else "secondary",

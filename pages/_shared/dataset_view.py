@@ -6,7 +6,6 @@ from emotion_core.datasets.naming import name_labels
 from emotion_core.errors import UnknownLabels
 from emotion_core.labels import CANONICAL
 from emotion_core.texts import say
-from emotion_core.workbench.index import load_index
 from emotion_core.workbench.review import read_queue
 from emotion_core.workbench.store import Dataset
 
@@ -63,7 +62,8 @@ def _view_title(name: str, waiting: int) -> str:
 def _asks_labels(dataset: Dataset) -> bool:
     """Ask what unknown label names mean; return whether there is anything to ask."""
     answers = dict(dataset.recipe().labels)
-    raw = load_index(dataset)["raw_label"].dropna().unique()
+    index = dataset.table("index", ["raw_label"])
+    raw = [] if index is None else index["raw_label"].dropna().unique()
     try:
         name_labels(raw, answers)
     except UnknownLabels as error:

@@ -73,18 +73,38 @@ def follow(key: str, show: Callable[[jobs.Job], None]) -> None:
         job = jobs.load_job(st.session_state.get(key, ""), visitor.owner())
     except InputError:
         return  # none was started, or it is deleted
-    st.fragment(_follow, run_every=None if job.is_over else 1.0)(job.id, show)
+    if not job.is_over:
+        st.fragment(_follow, run_every=1.0)(job.id)
+    elif job.state == "done":
+        show(job)
+    elif job.state == "failed":
+        st.error(plain(job.message))
+    else:
+        st.info(plain(describe(job)))
 
 
-def _follow(job_id: str, show: Callable[[jobs.Job], None]) -> None:
+def _follow(job_id: str) -> None:
     with error_box():
         job = jobs.load_job(job_id, visitor.owner())
-        if job.state == "done":
-            show(job)
-        elif job.state == "failed":
-            st.error(plain(job.message))
-        else:
-            st.info(plain(describe(job)))
+        if job.is_over:
+            st.rerun()
+        show_progress(job)
+
+
+def show_progress(job: jobs.Job) -> None:
+    """Show how far a job is, and the way to end it."""
+    st.progress(job.share or 0.0, plain(describe(job)))
+    if job.left_s is not None:
+        text = say("dataset.progress", done=job.done, total=job.total, left=clock(job.left_s))
+        st.caption(text)
+    st.button(
+        say("jobs.cancel"),
+        key=f"cancel-shown-{job.id}",
+        disabled=job.is_stopping,
+        on_click=jobs.cancel_job,
+        args=(job,),
+    )
+    st.caption(say("video.go_on"))
 
 
 def describe(job: jobs.Job) -> str:

@@ -96,7 +96,7 @@ def _grid(
                 if path in decided:
                     word = say(f"dataset.did_{decided[path].action}")
                     shown = say("dataset.decided", label=shown, word=word)
-                if st.checkbox(shown, key=f"{key}-pick-{number}-{path}", help=plain(name)):
+                if st.checkbox(plain(shown), key=f"{key}-pick-{number}-{path}", help=plain(name)):
                     picked.append(path)
                 if path in notes:
                     st.caption(plain(notes[path]))
@@ -148,7 +148,7 @@ def _actions(
 
 
 def label_text(label: object) -> str:
-    """Return a label as people read it; one of their own as it is."""
+    """Return a label as people read it; one of their own as it is, to be `plain` in Markdown."""
     if not isinstance(label, str) or not label:
         return say("dataset.no_label")
-    return plain(label_name(label))
+    return label_name(label)

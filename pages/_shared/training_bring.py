@@ -39,6 +39,7 @@ def show() -> None:
         content = upload.getbuffer()
         job = start_import(request, content, is_trusted=is_trusted, owner=visitor.owner())
         st.session_state["bring_job"] = job.id
+        st.rerun()  # My jobs begins to move
     follow("bring_job", _show_model)
 
 
@@ -98,5 +99,7 @@ def _ask(file: str) -> ImportRequest:
 
 
 def _show_model(job: Job) -> None:
-    resources.models.clear()
+    if st.session_state.get("brought") != job.id:
+        st.session_state["brought"] = job.id
+        resources.models.clear()
     st.success(say("training.bring_done", model=plain(str((job.summary or {}).get("model")))))

@@ -15,7 +15,6 @@ from emotion_core.jobs import Job
 from emotion_core.registry import like_minded, reads_faces
 from emotion_core.texts import label_name, say
 from emotion_core.workbench.evaluation import ALL
-from emotion_core.workbench.index import load_index
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
@@ -33,8 +32,10 @@ def show() -> None:
     if dataset is None:
         return
     asked = _ask()
-    index = load_index(dataset)
-    unlabelled = int((index["is_readable"] & index["raw_label"].isna()).sum())
+    index = dataset.table("index", ["is_readable", "raw_label"])
+    unlabelled = (
+        0 if index is None else int((index["is_readable"] & index["raw_label"].isna()).sum())
+    )
     flip = bool(unlabelled) and st.checkbox(
         say("training.measure_flip"), help=say("options.tta_help"), key="measure_flip"
     )
@@ -103,6 +104,7 @@ def _ask() -> dict[str, Any]:
 def _start(kind: str, dataset: Dataset, asked: dict[str, Any]) -> None:
     job = start_task(kind, dataset, owner=visitor.owner(), settings=asked)
     st.session_state["measure_job"] = job.id
+    st.rerun()  # My jobs begins to move
 
 
 def _show_answers(job: Job) -> None:

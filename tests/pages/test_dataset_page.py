@@ -1,6 +1,7 @@
 """The data set page without a browser: empty, a set in every view, refusals."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from emotion_core.datasets.sources import SourceSpec
 from emotion_core.texts import say
 from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.judging import draw_map
-from emotion_core.workbench.review import queue_pictures, read_queue
+from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
 from pages._shared.choice import keyed
 from tests.builders import make_class_folders
@@ -160,6 +161,27 @@ def test_suggestions_are_accepted_above_the_threshold(dataset: Dataset) -> None:
     assert not app.exception
     assert len(dataset.decisions.current()) == n
     view(app, dataset, "map")
+
+
+def test_files_of_before_a_change_are_called_old(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "export")
+    app.button(key=f"task-export-{dataset.id}").click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.warning
+    decide(dataset, ["happy/0.png"], "drop", reason="seen")
+    app.run()
+    assert [box.value for box in app.warning] == [say("dataset.files_old")]
+
+
+def test_a_label_of_ones_own_reads_as_it_is_written(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "own", {"very_happy": 3, "sad": 3})
+    dataset = new_dataset("own", SourceSpec(str(folder)), owner="tester")
+    build_index(dataset, with_faces=False)
+    dataset.save_recipe(replace(dataset.recipe(), labels={"very_happy": "very_happy"}))
+    app = view(opened(), dataset, "pictures")
+    options = app.selectbox(key=f"sample-{dataset.id}").options
+    assert "very_happy" in options
 
 
 def test_unknown_labels_are_asked_about(tmp_path: Path) -> None:

@@ -149,6 +149,10 @@ def test_photos_outlast_a_look_at_another_page_and_more_are_added(photo_page: Ap
     photo_page.switch_page("pages/photo.py").run()
     upload("three.png")
     assert shown() == ["1. one.png", "2. two.png", "3. three.png"]
+    photo_page.button(key="try_sample").click().run()
+    assert "photo_shown" not in [one.key for one in photo_page.selectbox], "the sample alone"
+    photo_page.button(key="back_to_uploads").click().run()
+    assert shown() == ["1. one.png", "2. two.png", "3. three.png"]
     photo_page.button(key="clear").click().run()
     assert [info.value for info in photo_page.info] == [say("photo.empty")]
 
