@@ -72,6 +72,7 @@ def camera(
         files = timeline_files(builder.table(), provenance, about={"source": source})
         for end, content in files.items():
             atomic_write(out / f"{stem}.{end}", content)
+            print(out / f"{stem}.{end}")
         if lost:
             raise lost
 

@@ -126,6 +126,7 @@ def crop(
     out: Annotated[Path, typer.Option(help="A ZIP.")],
     side: Annotated[int, typer.Option(min=16, max=512, help="Side in px.")] = CROP_SIDE_PX,
     recipe: RecipeFile = None,
+    changed: Changed = False,
     kind: Kind = "",
     votes: Votes = None,
     by_votes: ByVotes = False,
@@ -136,7 +137,14 @@ def crop(
         dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label)
         with counting("faces") as tell:
-            n, skipped = crop_dataset(dataset, out, recipe=chosen, side_px=side, on_progress=tell)
+            n, skipped = crop_dataset(
+                dataset,
+                out,
+                recipe=chosen,
+                allow_changed=changed,
+                side_px=side,
+                on_progress=tell,
+            )
     print(f"{n} faces, {skipped} pictures skipped (skipped.csv says why)")
     print(out)
 

@@ -18,7 +18,7 @@ from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on
 from .benchmark import show_benchmark
 from .reading import Model, Prior, Tta, Vote
-from .shared import cancellable, counting, quiet_natives, refusals
+from .shared import cancellable, counting, quiet_natives, refusals, refuse_options
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 
 Weights = Annotated[
@@ -57,6 +57,11 @@ def evaluate(
     A benchmark measures every shipped model and their committee, at both priors, beside others.
     """
     if benchmark:
+        with refusals():
+            refuse_options(
+                "a benchmark", prior=prior != DEFAULT_PRIOR, weights=weights,
+                fit_weights=fit_weights, kind=kind, votes=votes, by_votes=by_votes, label=label,
+            )  # fmt: skip
         show_benchmark(
             benchmark,
             data,
@@ -69,6 +74,7 @@ def evaluate(
         )
         return
     with refusals(), cancellable(), quiet_natives() as terminal:
+        refuse_options("a data set", keep=keep)
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
         recognizer = _recognizer(model, vote, weights, prior)

@@ -14,6 +14,7 @@ from ..files import unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
+from ..texts import say
 from . import reading
 from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
 
@@ -47,13 +48,19 @@ def photo(
     drawing = DrawOptions(by_valence=by_valence, show_affect=affect, show_bars=bars)
     refused = False
     taken: set[str] = set()
+    told: list[str] = []
     with progress_bar() as progress:
         for path in progress.track(paths, description="photos"):
             try:
                 result = read_photo_file(path, faces, recognizer, options=options)
-                export_photo(result, out, stem=unique_name(path.stem, taken), drawing=drawing)
+                stem = unique_name(path.stem, taken)
+                export_photo(result, out, stem=stem, drawing=drawing)
+                looks = ", ".join(result.reading.label) or say("photo.nobody")
+                told.append(f"{out / stem}.csv  {looks}")
             except EmotionError as error:
                 complain(error)
                 refused = True
+    for line in told:
+        print(line)
     if refused:
         raise typer.Exit(BAD_INPUT)

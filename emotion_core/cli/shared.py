@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import EmotionError
+from ..errors import EmotionError, InputError
+from ..texts import say
 
 BAD_INPUT = 2
 CANCELLED = 130
@@ -29,6 +30,21 @@ def refusals() -> Iterator[None]:
     except EmotionError as error:
         complain(error)
         raise typer.Exit(BAD_INPUT) from error
+
+
+def refuse_options(what: str, **given: object) -> None:
+    """Refuse options that say nothing here, rather than pass them over.
+
+    Args:
+        what: What they have no meaning for.
+        given: By the option's name; falsy where it was not given.
+
+    Raises:
+        InputError: One was given.
+    """
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if named:
+        raise InputError(say("error.no_option", options=", ".join(named), what=what))
 
 
 @contextmanager

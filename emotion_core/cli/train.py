@@ -19,7 +19,7 @@ from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
 from ..workbench.teaching import start_of, teacher_of
 from ..workbench.trainings import begin_run, compare_runs, export_run, promote_run, work_on
-from .shared import cancellable, counting, refusals
+from .shared import cancellable, counting, refusals, refuse_options
 from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
 
 _PAUSED = "Paused after the last finished epoch. Go on with: python -m emotion_core resume"
@@ -63,9 +63,14 @@ def train(
         if ferplus and fer2013:
             raise TrainingError(say("error.two_rules"))
         if ferplus or fer2013:
+            refuse_options(
+                "--ferplus and --fer2013",
+                name=name, kind=kind, votes=votes, by_votes=by_votes, label=label,
+            )  # fmt: skip
             source = data or work_folder() / "datasets" / "fer2013.npz"
             _train_published(settings, source, out, by_votes=ferplus)
             return
+        refuse_options("a data set", out=out)
         if data is None:
             raise TrainingError(say("error.no_training_data"))
         with cancellable():

@@ -85,4 +85,7 @@ def _run(path: Path, out: Path, task: VideoTask) -> None:
         def tell(now: Progress) -> None:
             progress.update(row, completed=now.done, total=now.total)
 
-        analyse_video(path, out, task, stem=path.stem, on_progress=tell)
+        result = analyse_video(path, out, task, stem=path.stem, on_progress=tell)
+    print(f"{result.frames} frames, {result.people} people")
+    for file in result.files.values():
+        print(file)

@@ -76,6 +76,7 @@ def crop_dataset(
     target: Path,
     *,
     recipe: DatasetRecipe | None = None,
+    allow_changed: bool = False,
     side_px: int = CROP_SIDE_PX,
     on_progress: OnProgress | None = None,
 ) -> tuple[int, int]:
@@ -88,13 +89,20 @@ def crop_dataset(
         dataset: Whose pictures.
         target: The ZIP.
         recipe: None takes the data set's own.
+        allow_changed: Apply a recipe that was made for another state of the source.
         side_px: Side of the square faces, in colour.
         on_progress: Called after each picture.
 
     Returns:
         How many faces were written, and how many pictures were skipped.
+
+    Raises:
+        BadTable: The recipe was made for another source, or another state of it.
     """
-    rows = cleaned_rows(apply_recipe(recipe or dataset.recipe(), load_index(dataset)))
+    index, recipe = load_index(dataset), recipe or dataset.recipe()
+    if not allow_changed:
+        check_fits(recipe, index, name=dataset.name)
+    rows = cleaned_rows(apply_recipe(recipe, index))
     model = verify_model(DEFAULT_MODEL).crop
     rule = CropRule(model.margin, model.shift_y, model.align, side_px, channels=3)
     detector = load_detector(DEFAULT_DETECTOR)

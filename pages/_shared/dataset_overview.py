@@ -10,7 +10,7 @@ from emotion_core.workbench.faces import mean_faces
 from emotion_core.workbench.store import Dataset, load_dataset
 from emotion_core.workbench.tasks import start_task
 
-from . import gallery, visitor
+from . import dataset_meanings, gallery, visitor
 from .choice import keyed
 from .dataset_charts import balance, chosen_points, strip
 from .dataset_data import labelled
@@ -54,6 +54,7 @@ def show(dataset: Dataset) -> None:
     _show_measures(dataset, table)
     _show_means(dataset)
     _show_formats(dataset, table)
+    dataset_meanings.show_again(dataset)
     with st.container(horizontal=True):
         if st.button(say("dataset.again"), help=say("dataset.again_help"), key="ds_again"):
             had_faces = bool((table["face_count"] >= 0).any())

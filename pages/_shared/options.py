@@ -10,10 +10,11 @@ from emotion_core.analysis import ReadOptions
 from emotion_core.cards import DEFAULT_PRIOR, PRIORS
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
-from emotion_core.registry import like_minded, reads_faces
+from emotion_core.registry import DEFAULT_MODEL, like_minded, reads_faces
 from emotion_core.texts import say
 
 from . import resources
+from .errors import plain
 
 #: What was chosen holds on every page until the visit ends.
 KEPT: Any = {"persist_state": "session"}
@@ -65,7 +66,30 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
             show_affect=st.checkbox(say("options.show_affect"), key="show_affect", **KEPT),
             show_bars=st.checkbox(say("options.show_bars"), key="show_bars", **KEPT),
         )
-    return Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
+    chosen = Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
+    _show_what_differs(chosen)
+    return chosen
+
+
+def _show_what_differs(choice: Choice) -> None:
+    """Say under the closed expander what is not as it comes: it holds on every page."""
+    told = []
+    if choice.model_ids != (DEFAULT_MODEL,):
+        told.append(say("options.by", models=", ".join(choice.model_ids)))
+    if len(choice.model_ids) > 1:
+        told.append(say(f"options.vote_{choice.vote}"))
+    if choice.prior != DEFAULT_PRIOR:
+        told.append(say("options.at_prior", prior=say(f"options.prior_{choice.prior}")))
+    if choice.reading.threshold is not None:
+        told.append(say("options.at_threshold", percent=f"{choice.reading.threshold:.0%}"))
+    if choice.reading.flip:
+        told.append(say("options.tta"))
+    if choice.detector != DEFAULT_DETECTOR:
+        told.append(say("options.found_by", detector=choice.detector))
+    if choice.min_confidence is not None:
+        told.append(say("options.at_confidence", percent=f"{choice.min_confidence:.0%}"))
+    if told:
+        st.caption(plain(say("options.differs", told="; ".join(told))))
 
 
 def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:

@@ -15,6 +15,7 @@ from emotion_core.texts import say
 from emotion_core.training.recipe import MODEL_WEIGHTS, Recipe, parse_recipe
 
 from . import resources
+from .options import KEPT
 
 #: Asked above the form, or following from what is asked.
 _NOT_HERE = ("name", "title", "source", "stages")
@@ -63,20 +64,23 @@ def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> An
         startable = [f"{MODEL_WEIGHTS}{card.id}" for card in held if KERAS_FILE in card.files]
         choices = ["none", "pretrained", *startable]
         index = choices.index(value) if value in choices else 0
-        return st.selectbox(name, choices, index=index, help=text, key=key)
+        return st.selectbox(name, choices, index=index, help=text, key=key, **KEPT)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
-        return st.selectbox(name, choices, index=choices.index(value), help=text, key=key)
+        return st.selectbox(name, choices, index=choices.index(value), help=text, key=key, **KEPT)
     if kind is bool:
-        return st.checkbox(name, value=value, help=text, key=key)
+        return st.checkbox(name, value=value, help=text, key=key, **KEPT)
     if kind is int:
-        return st.number_input(name, value=value, step=1, help=text, key=key)
+        return st.number_input(name, value=value, step=1, help=text, key=key, **KEPT)
     if kind is float:
-        return st.number_input(name, value=value, format="%.6g", step=None, help=text, key=key)
+        step = max(abs(value), 1e-3) / 10
+        return st.number_input(
+            name, value=value, format="%.6g", step=step, help=text, key=key, **KEPT
+        )
     if kind is str or (is_union and any(get_origin(one) is Literal for one in options)):
-        return _word(st.text_input(name, value=str(value), help=text, key=key), kind)
+        return _word(st.text_input(name, value=str(value), help=text, key=key, **KEPT), kind)
     shown = _as_text(value)
-    return _from_text(st.text_input(name, value=shown, help=text, key=key), name)
+    return _from_text(st.text_input(name, value=shown, help=text, key=key, **KEPT), name)
 
 
 def _word(text: str, kind: Any) -> Any:

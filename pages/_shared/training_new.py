@@ -6,13 +6,14 @@ from emotion_core.errors import TrainingError
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run
 from emotion_core.texts import say
-from emotion_core.training.recipe import Recipe, load_recipe, recipe_names
+from emotion_core.training.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from emotion_core.training.weights import published_weights
 from emotion_core.workbench.store import Dataset, list_datasets
 from emotion_core.workbench.trainings import begin_run, start_run
 
 from . import recipe_form, visitor
 from .errors import plain
+from .options import KEPT
 
 #: What a newcomer finds first; all others follow by name.
 _FIRST = ("quick", "vgg-s", "vgg-xs", "se-resnet-s", "two-headed", "mobilenet-s")
@@ -25,7 +26,7 @@ def show() -> None:
         return
     recipe = _choose_recipe()
     name = st.text_input(
-        say("training.name"), value="", placeholder=plain(recipe.title), key="training_name"
+        say("training.name"), value="", placeholder=recipe.title, key="training_name"
     )
     if st.button(say("training.start"), type="primary", key="training_start"):
         open_run(start(dataset, recipe, name=name.strip()))
@@ -40,6 +41,16 @@ def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
     run = begin_run(dataset, recipe, owner=visitor.owner(), name=name[:NAME_SHOWN_CHARS])
     start_run(run, owner=visitor.owner())
     return run
+
+
+def repeat(run: Run) -> None:
+    """Open the form with the settings of a run."""
+    st.session_state["training_again"] = run.recipe
+    st.session_state["training_round"] = st.session_state.get("training_round", 0) + 1
+    st.session_state["dataset"] = run.dataset["id"]
+    st.session_state.pop("run", None)
+    st.session_state["training_view"] = "new"
+    st.rerun()
 
 
 def open_run(run: Run) -> None:
@@ -78,6 +89,16 @@ def choose_dataset(*, key: str) -> Dataset | None:
 
 
 def _choose_recipe() -> Recipe:
+    again = st.session_state.get("training_again")
+    if again is not None:
+        recipe = parse_recipe(again)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            title = recipe.title or recipe.name
+            st.markdown(say("training.settings_of", title=plain(title)))
+            if st.button(say("training.other_recipe"), key="training_other"):
+                st.session_state.pop("training_again")
+                st.rerun()
+        return _edited(recipe, key=f"recipe-again-{st.session_state['training_round']}")
     recipes = _recipes()
     name = st.selectbox(
         say("training.recipe"),
@@ -85,6 +106,7 @@ def _choose_recipe() -> Recipe:
         format_func=lambda one: say("training.recipe_line", title=recipes[one].title, name=one),
         help=say("training.recipe_help"),
         key="training_recipe",
+        **KEPT,
     )
     recipe = recipes[str(name)]
     if recipe.source:
@@ -94,10 +116,14 @@ def _choose_recipe() -> Recipe:
         if file is not None and not file.is_ready():
             st.warning(say("training.weights_missing", file=file.name, recipe=recipe.name))
     st.caption(_summary(recipe))
-    if not st.toggle(say("training.settings"), key="training_settings"):
+    if not st.toggle(say("training.settings"), key="training_settings", **KEPT):
         return recipe
+    return _edited(recipe, key=f"recipe-{recipe.name}")
+
+
+def _edited(recipe: Recipe, *, key: str) -> Recipe:
     try:
-        return recipe_form.edit(recipe, key=f"recipe-{recipe.name}")
+        return recipe_form.edit(recipe, key=key)
     except TrainingError as error:
         st.error(plain(str(error)))
         st.stop()

@@ -1,5 +1,7 @@
 """One run: how far it is, what it came to, what can be done with it."""
 
+from itertools import count
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from emotion_core import metrics
 from emotion_core.cards import read_card
 from emotion_core.classify import BUDGET_MS
-from emotion_core.errors import InputError
+from emotion_core.errors import EmotionError, InputError
 from emotion_core.jobs import Job, list_jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run, delete_run, load_run, request_stop
@@ -27,7 +29,16 @@ from emotion_core.workbench.trainings import (
     state_of,
 )
 
-from . import figures, gallery, histories, looking, resources, training_charts, visitor
+from . import (
+    figures,
+    gallery,
+    histories,
+    looking,
+    resources,
+    training_charts,
+    training_new,
+    visitor,
+)
 from .drawer import describe
 from .errors import error_box, plain
 from .training_runs import state_text
@@ -270,7 +281,7 @@ def _show_promotion(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
             say("training.model_name"),
-            value=str(run.recipe["name"]),
+            value=_free_name(str(run.recipe["name"])),
             key=f"promote-name-{run.id}",
             width=260,
         )
@@ -287,15 +298,33 @@ def _show_promotion(run: Run) -> None:
         is_wanted = st.button(say("training.promote"), type="primary", key=f"promote-{run.id}")
     if is_wanted:
         is_own = abs(threshold - held) > 1e-6
-        card = promote_run(run, name.strip(), threshold=threshold if is_own else None)
-        resources.models.clear()
-        st.success(say("training.promoted", name=card.id))
-        st.page_link("pages/photo.py", label=say("training.try_it"))
+        try:
+            card = promote_run(run, name.strip(), threshold=threshold if is_own else None)
+        except EmotionError as error:
+            st.error(plain(str(error)))
+        else:
+            resources.models.clear()
+            st.session_state[f"promoted-{run.id}"] = card.id
+    promoted = st.session_state.get(f"promoted-{run.id}")
+    if promoted:
+        st.success(plain(say("training.promoted", name=promoted)))
+        if st.button(say("training.try_it"), key=f"try-{run.id}"):
+            st.session_state["model"] = (promoted,)
+            st.switch_page("pages/photo.py")
+
+
+def _free_name(wanted: str) -> str:
+    """Return a name that no model has yet."""
+    taken = {entry.id for entry in resources.models()}
+    numbers = (wanted if n == 1 else f"{wanted}-{n}" for n in count(1))
+    return next(name for name in numbers if name not in taken)
 
 
 def _show_papers(run: Run, job: Job | None) -> None:
     with st.expander(say("training.recipe")):
         st.code(parse_recipe(run.recipe).to_yaml(), language="yaml")
+    if st.button(say("training.again"), help=say("training.again_help"), key=f"again-{run.id}"):
+        training_new.repeat(run)
     with st.expander(say("training.environment")):
         st.json({**run.dataset, **run.environment})
     with st.container(horizontal=True):

@@ -1,5 +1,8 @@
 """All runs: a table to sort, and the chosen ones' curves over each other."""
 
+from collections import Counter
+from datetime import datetime
+
 import streamlit as st
 
 from emotion_core.errors import InputError
@@ -53,6 +56,14 @@ def _state(run: Run) -> str:
     return state_of(run, job_of(run, visitor.owner()))
 
 
+def _titles(runs: list[Run]) -> dict[str, str]:
+    """Return the name of each run by id, with the id where several bear it."""
+    counts = Counter(run.name for run in runs)
+    return {
+        run.id: run.name if counts[run.name] == 1 else f"{run.name} ({run.id[:4]})" for run in runs
+    }
+
+
 def _mine() -> list[Run]:
     return list_runs(*map(owner_hash, visitor.owners()))
 
@@ -65,8 +76,12 @@ def _show_table() -> None:
         st.rerun()
     # a table that sorts itself anew while somebody reads it is none to choose from
     table = table.set_index("run", drop=False).loc[list(mine)].reset_index(drop=True)
+    titles = _titles(list(mine.values()))
+    table["name"] = table["run"].map(titles)
     table.insert(1, "state", [state_text(mine[run_id]) for run_id in table["run"]])
-    shown = table.drop(columns=["run", "seed"])
+    begun = [datetime.fromtimestamp(mine[run_id].created_s) for run_id in table["run"]]
+    table.insert(2, "begun", begun)
+    shown = table.drop(columns=["run"])
     for name in _PERCENT:
         shown[name] *= 100
     config = {
@@ -75,7 +90,10 @@ def _show_table() -> None:
         )
         for name in COMPARED
     }
-    for name in ("name", "state", "data", "recipe", "epochs", "best_epoch", "parameters",
+    config["begun"] = st.column_config.DatetimeColumn(
+        say("training.column_begun"), format="DD MMM, HH:mm"
+    )
+    for name in ("name", "state", "data", "recipe", "seed", "epochs", "best_epoch", "parameters",
                  "model_mb", "ms_per_face", "minutes", "images_per_s"):  # fmt: skip
         config[name] = st.column_config.Column(say(f"training.column_{name}"))
     shown = shown.dropna(axis=1, how="all")
@@ -92,18 +110,14 @@ def _show_table() -> None:
     chosen = [mine[table["run"].iloc[row]] for row in event["selection"]["rows"]]
     with st.container(horizontal=True):
         for run in chosen or list(mine.values())[:3]:
-            text = say("training.open", name=plain(run.name[:NAME_SHOWN_CHARS]))
+            text = say("training.open", name=plain(titles[run.id][:NAME_SHOWN_CHARS]))
             if st.button(text, key=f"open-run-{run.id}"):
                 st.session_state["run"] = run.id
                 st.rerun()
     if chosen:
-        names = [run.name for run in chosen]
-        titles = {
-            run.name if names.count(run.name) == 1 else f"{run.name} ({run.id[:4]})": run.history
-            for run in chosen
-        }
+        curves = {titles[run.id]: run.history for run in chosen}
         st.plotly_chart(
-            training_charts.curves(titles, ["val_accuracy"]),
+            training_charts.curves(curves, ["val_accuracy"]),
             key="training_compare",
             config={"displayModeBar": False},
             alt=say("training.compared"),

@@ -1,6 +1,7 @@
 """The options of a video: what the photo page asks, and time."""
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -63,18 +64,22 @@ def _choose_time() -> tuple[VideoOptions, bool, float, float | None]:
     left, middle, right = st.columns(3)
     with left:
         has_video = st.checkbox(
-            say("options.has_video"), value=True, help=say("options.has_video_help"), key="draw"
+            say("options.has_video"),
+            value=True,
+            help=say("options.has_video_help"),
+            key="draw",
+            **options.KEPT,
         )
-        every = _number("every", 1, 1, 100)
-        detect_every = _number("detect_every", 1, 1, 30)
+        every = _number("every", 1, 1, 100, **options.KEPT)
+        detect_every = _number("detect_every", 1, 1, 30, **options.KEPT)
     with middle:
-        start_s = float(_number("start", 0.0, 0.0, 1e6))
+        start_s = float(_number("start", 0.0, 0.0, 1e6, key=_of_this_video("start")))
         end_s = st.number_input(
             say("options.end"),
             min_value=0.0,
             value=None,
             placeholder=say("options.end_open"),
-            key="end",
+            key=_of_this_video("end"),
         )
         region = _choose_region()
     with right:
@@ -83,19 +88,28 @@ def _choose_time() -> tuple[VideoOptions, bool, float, float | None]:
     return chosen, has_video, start_s, end_s
 
 
-def _number(name: str, value: float, low: float, high: float) -> float:
+def _of_this_video(name: str) -> str:
+    """Return the key of what holds for one video alone: which part of it, and where."""
+    return f"{name}-{st.session_state.get('video_round', 0)}"
+
+
+def _number(
+    name: str, value: float, low: float, high: float, *, key: str = "", **kept: Any
+) -> float:
     return st.number_input(
         say(f"options.{name}"),
         min_value=low,
         max_value=high,
         value=value,
         help=say(f"options.{name}_help"),
-        key=name,
+        key=key or name,
+        **kept,
     )
 
 
 def _choose_region() -> tuple[float, float, float, float] | None:
-    if not st.checkbox(say("options.region"), help=say("options.region_help"), key="region"):
+    key = _of_this_video("region")
+    if not st.checkbox(say("options.region"), help=say("options.region_help"), key=key):
         return None
     left, right = _choose_range("across")
     top, bottom = _choose_range("down")
@@ -104,7 +118,7 @@ def _choose_region() -> tuple[float, float, float, float] | None:
 
 def _choose_range(name: str) -> tuple[float, float]:
     low, high = st.slider(
-        say(f"options.{name}"), 0, 100, (0, 100), step=5, format="%d %%", key=name
+        say(f"options.{name}"), 0, 100, (0, 100), step=5, format="%d %%", key=_of_this_video(name)
     )
     low = min(low, 95)
     return low / 100, max(high, low + 5) / 100

@@ -257,6 +257,16 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
             ["train", "vgg-s", "--ferplus", "--set", "crop.side_px=64"],
             "the recipe vgg-s wants others",
         ),
+        (["train", "vgg-s", "--ferplus", "--name", "mine"], "--name has no meaning for --ferplus"),
+        (
+            ["train", "quick", "--data", "SET", "--out", "OUT"],
+            "--out has no meaning for a data set",
+        ),
+        (["evaluate", "--data", "SET", "--keep"], "--keep has no meaning for a data set"),
+        (
+            ["evaluate", "--data", "SET", "--benchmark", "film", "--fit-weights", "val"],
+            "--fit-weights has no meaning for a benchmark",
+        ),
         (["resume", "0123456789abcdef"], "no such training"),
         (["promote", "nothing"], "no such training"),
         (["evaluate", "--data", "SET", "--split", "test"], "no labelled picture"),

@@ -190,13 +190,18 @@ def test_unknown_labels_are_asked_about(tmp_path: Path) -> None:
     build_index(held, with_faces=False)
     app = opened()
     assert say("dataset.unknown_title") in [element.value for element in app.subheader]
-    app.selectbox(key=f"means-{held.id}-joyful").set_value("happy")
-    app.selectbox(key=f"means-{held.id}-calm").set_value("calm")
+    app.selectbox(key=f"labels-{held.id}-joyful-None").set_value("happy")
+    app.selectbox(key=f"labels-{held.id}-calm-None").set_value("calm")
     (send,) = [b for b in app.button if b.label == say("dataset.unknown_send")]
     send.click().run()
     assert not app.exception
     assert held.recipe().labels == {"joyful": "happy", "calm": "calm"}
     assert app.button(key=f"view-{held.id}-overview")
+    app.selectbox(key=f"meanings-{held.id}-calm-calm").set_value("neutral")
+    (send,) = [b for b in app.button if b.label == say("dataset.meanings_send")]
+    send.click().run()
+    assert not app.exception
+    assert held.recipe().labels == {"joyful": "happy", "calm": "neutral"}
 
 
 def test_an_upload_is_measured_and_a_bad_one_refused(tmp_path: Path) -> None:

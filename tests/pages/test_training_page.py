@@ -15,7 +15,7 @@ from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
-from emotion_core.workbench.trainings import begin_run, promote_run, work_on
+from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, work_on
 from pages._shared.errors import plain
 from tests.builders import tiny, write_faces
 from tests.steps import fresh_app, until
@@ -265,6 +265,22 @@ def test_a_model_is_brought(tmp_path: Path) -> None:
     assert any("mine is ready" in box.value for box in app.success)
     assert "mine" in [entry.id for entry in list_models() if entry.card]
     assert not list((tmp_path / "mien-home" / "jobs").glob("*/input")), "the upload is gone"
+
+
+def test_a_training_is_repeated_with_one_change(done: Run) -> None:
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.button(key=f"again-{done.id}").click().run()
+    assert not app.exception
+    assert app.number_input(key="recipe-again-1-batch").value == done.recipe["batch"]
+    app.number_input(key="recipe-again-1-batch").set_value(3).run()
+    app.button(key="training_start").click().run()
+    assert not app.exception
+    (again,) = [run for run in mine() if run.id != done.id]
+    assert again.recipe == {**done.recipe, "batch": 3}
+    assert again.dataset["id"] == done.dataset["id"]
+    pause_run(list_jobs(OWNER)[0])
+    until(lambda: all(job.is_over for job in list_jobs(OWNER)))
 
 
 def test_the_command_lines_work_is_shown_on_a_machine_of_ones_own(

@@ -47,7 +47,7 @@ def test_video_invites_when_it_is_empty(video_page: AppTest) -> None:
 
 
 def test_the_sample_becomes_a_result(video_page: AppTest) -> None:
-    video_page.number_input(key="end").set_value(3.0).run()
+    video_page.number_input(key="end-0").set_value(3.0).run()
     video_page.button(key="video_sample").click().run()
     assert not video_page.exception
     (job,) = jobs.list_jobs("tester")
@@ -93,8 +93,8 @@ def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest) -> None:
 def test_the_options_reach_the_job(video_page: AppTest) -> None:
     video_page.checkbox(key="draw").uncheck().run()
     video_page.number_input(key="every").set_value(5).run()
-    video_page.checkbox(key="region").check().run()
-    video_page.slider(key="across").set_range(0, 50).run()
+    video_page.checkbox(key="region-0").check().run()
+    video_page.slider(key="across-0").set_range(0, 50).run()
     video_page.slider(key="smooth").set_value(1.0).run()
     video_page.button(key="video_sample").click().run()
     assert not video_page.exception
