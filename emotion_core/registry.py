@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ def list_models() -> list[ModelEntry]:
 
 def shipped_models() -> list[ModelEntry]:
     """Return those of `list_models` that come along."""
-    return [entry for entry in list_models() if (models_folder() / entry.id).is_dir()]
+    return [entry for entry in list_models() if is_shipped(entry.id)]
 
 
 def verify_model(model_id: str) -> Card:
@@ -88,6 +89,23 @@ def verify_model(model_id: str) -> Card:
         if sha256_of(path) != expected:
             raise ModelNotTrusted(say("error.model_file_changed", id=model_id, file=name))
     return card
+
+
+def is_shipped(model_id: str) -> bool:
+    """Return whether a model comes along."""
+    return (models_folder() / model_id).is_dir()
+
+
+def delete_model(model_id: str) -> None:
+    """Delete a model that was promoted or brought.
+
+    Raises:
+        ModelError: There is none of that id, or it comes along.
+    """
+    folder = model_folder(model_id)
+    if is_shipped(model_id):
+        raise ModelError(say("error.model_shipped", id=model_id))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 #: Loads the network of a model's folder.

@@ -1,4 +1,4 @@
-"""`models list|show|verify|fetch|weights|calibrate|import`"""
+"""`models list|show|verify|remove|fetch|weights|calibrate|import`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from ..download import fetch_file, place_file
 from ..errors import ModelError, TrainingError
 from ..faces import DETECTORS, detector_states, fetch_detector
 from ..registry import (
+    delete_model,
     like_minded,
     list_models,
     load_model,
@@ -79,6 +80,14 @@ def verify(
             failed = True
     if failed:
         raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def remove(model_id: str) -> None:
+    """Delete a model that was promoted or brought."""
+    with refusals():
+        delete_model(model_id)
+    print(f"{model_id}: removed")
 
 
 @app.command()

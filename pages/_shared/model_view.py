@@ -9,10 +9,16 @@ import streamlit as st
 from emotion_core.affect import COORDINATES
 from emotion_core.cards import HISTORY_FILE, Card, card_text
 from emotion_core.classify import BUDGET_MS, measure_latency
-from emotion_core.registry import load_model, model_folder, reads_faces
+from emotion_core.registry import (
+    delete_model,
+    is_shipped,
+    load_model,
+    model_folder,
+    reads_faces,
+)
 from emotion_core.texts import say
 
-from . import figures, histories, training_charts
+from . import figures, histories, resources, training_charts, visitor
 from .errors import plain
 from .models_grid import main_figures, row_figures, size_text
 
@@ -38,6 +44,20 @@ def show(card: Card) -> None:
     _show_latency(card)
     _show_history(card)
     _show_terms(card)
+    if visitor.is_own_machine() and not is_shipped(card.id):
+        _offer_deletion(card)
+
+
+def _offer_deletion(card: Card) -> None:
+    with st.popover(say("models.delete")):
+        st.caption(say("models.delete_text"))
+        if st.button(say("models.delete_really"), key=f"delete-model-{card.id}"):
+            delete_model(card.id)
+            resources.models.clear()
+            st.session_state.pop("model_shown")
+            if card.id in st.session_state.get("model", ()):
+                st.session_state.pop("model")
+            st.rerun()
 
 
 def _show_priors(card: Card, split: str) -> None:

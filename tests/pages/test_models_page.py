@@ -10,7 +10,15 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from emotion_core.benchmarks import PEERS
-from emotion_core.registry import DEFAULT_MODEL, list_models, load_model, models_folder
+from emotion_core.errors import ModelError
+from emotion_core.registry import (
+    DEFAULT_MODEL,
+    delete_model,
+    list_models,
+    load_model,
+    model_folder,
+    models_folder,
+)
 from emotion_core.texts import say
 from pages._shared.errors import plain
 from tests.pages.test_pages import markdown_of
@@ -124,6 +132,26 @@ def test_a_broken_model_is_a_box_and_the_others_stay(copied: Path) -> None:
     (copied / "committees.json").write_text("{")
     app = opened()
     assert any("committees.json" in error.value for error in app.error)
+
+
+def test_what_was_promoted_can_be_removed_and_what_comes_along_cannot(work_home: Path) -> None:
+    mine = work_home / "models" / "mine"
+    shutil.copytree(model_folder(DEFAULT_MODEL), mine)
+    held = json.loads((mine / "card.json").read_text())
+    (mine / "card.json").write_text(json.dumps({**held, "id": "mine"}))
+    app = opened()
+    app.button(key=f"open-{DEFAULT_MODEL}").click().run()
+    assert f"delete-model-{DEFAULT_MODEL}" not in [one.key for one in app.button]
+    with pytest.raises(ModelError, match="comes with Mien"):
+        delete_model(DEFAULT_MODEL)
+    app.button(key="model_back").click().run()
+    app.button(key="open-mine").click().run()
+    app.button(key="delete-model-mine").click().run()
+    assert not app.exception
+    assert "open-mine" not in [one.key for one in app.button]
+    assert not mine.exists()
+    with pytest.raises(ModelError, match="no model 'mine'"):
+        delete_model("mine")
 
 
 def test_home_leads_here() -> None:
