@@ -13,7 +13,7 @@ import pytest
 
 from emotion_core.download import FetchedFile, fetch_file, place_file
 from emotion_core.errors import ModelError
-from emotion_core.faces import DETECTORS, detector_states, load_detector, ssd
+from emotion_core.faces import DETECTORS, detector_states, load_detector, ssd, yunet
 from tests.builders import make_picture
 
 CONTENT = bytes(range(256)) * 1000
@@ -120,6 +120,23 @@ def test_the_rows_of_ssd_are_decoded() -> None:
     rows[0, 0, 2] = [0, 1, 0.5, 0, 0, 1, 1]
     faces = ssd.decode(rows, make_picture(200, 200), min_confidence=0.8)
     assert faces.xyxy.tolist() == [[50, 50, 150, 150], [0, 180, 40, 200]]
+
+
+def test_the_rows_of_yunet_are_decoded() -> None:
+    points = [60, 60, 80, 60, 70, 70, 62, 80, 78, 80]
+    rows = np.array([[50, 50, 40, 50, *points, 0.9]], np.float32)
+    faces = yunet.decode(rows, make_picture(400, 400), scale=0.5)
+    assert faces.xyxy.tolist() == [[100, 100, 180, 200]]
+    assert faces.confidence == pytest.approx([0.9])
+    assert faces.landmarks is not None
+    assert faces.landmarks[0].tolist() == [
+        [120, 120],
+        [160, 120],
+        [140, 140],
+        [124, 160],
+        [156, 160],
+    ]
+    assert len(yunet.decode(None, make_picture(400, 400), scale=1.0)) == 0
 
 
 def test_a_file_without_a_stated_checksum_is_held_to_its_first_download(server: str) -> None:

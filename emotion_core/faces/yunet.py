@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..download import FetchedFile
 from ..types import Faces, Image
@@ -44,9 +45,21 @@ class YuNet:
         self._net.setInputSize(size)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         _, rows = self._net.detect(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA))
-        if rows is None:
-            return Faces.empty()
-        found = np.asarray(rows, np.float32)
-        xyxy = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]]) / scale
-        landmarks = found[:, 4:14].reshape(-1, 5, 2) / scale
-        return finish_faces(xyxy, found[:, 14], image, landmarks=landmarks)
+        return decode(rows, image, scale=scale)
+
+
+def decode(rows: NDArray[np.floating] | None, image: Image, *, scale: float) -> Faces:
+    """Return the faces that the net's answer tells of.
+
+    Args:
+        rows: (n, 15): left, top, width, height, five landmarks, confidence, in pixels of the
+            picture as the net saw it; None where it found nobody.
+        image: The picture.
+        scale: How much smaller the net saw it.
+    """
+    if rows is None:
+        return Faces.empty()
+    found = np.asarray(rows, np.float32)
+    xyxy = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]]) / scale
+    landmarks = found[:, 4:14].reshape(-1, 5, 2) / scale
+    return finish_faces(xyxy, found[:, 14], image, landmarks=landmarks)

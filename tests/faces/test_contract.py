@@ -1,4 +1,5 @@
-"""One suite for every detector that is ready on this machine."""
+"""One suite for every detector that comes with the packages; the fetched ones read rows, in
+`test_download`."""
 
 import threading
 
