@@ -1,8 +1,9 @@
 """YuNet (Wu et al. 2023, Machine Intelligence Research 20) in OpenCV's own reader."""
 
+from typing import Any
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..download import FetchedFile
 from ..types import Faces, Image
@@ -48,7 +49,7 @@ class YuNet:
         return decode(rows, image, scale=scale)
 
 
-def decode(rows: NDArray[np.floating] | None, image: Image, *, scale: float) -> Faces:
+def decode(rows: Any, image: Image, *, scale: float) -> Faces:
     """Return the faces that the net's answer tells of.
 
     Args:
@@ -59,7 +60,8 @@ def decode(rows: NDArray[np.floating] | None, image: Image, *, scale: float) -> 
     """
     if rows is None:
         return Faces.empty()
-    found = np.asarray(rows, np.float32)
-    xyxy = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]]) / scale
-    landmarks = found[:, 4:14].reshape(-1, 5, 2) / scale
+    found = np.array(rows, np.float32)
+    found[:, :14] /= scale
+    xyxy = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]])
+    landmarks = found[:, 4:14].reshape(-1, 5, 2)
     return finish_faces(xyxy, found[:, 14], image, landmarks=landmarks)
