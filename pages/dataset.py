@@ -3,14 +3,14 @@
 import streamlit as st
 
 from emotion_core.texts import say
-from pages._shared import dataset_open, dataset_view, notice
+from pages._shared import dataset_open, dataset_view, notice, place
 from pages._shared.errors import error_box
 
 st.title(say("dataset.title"))
-with error_box():
+with error_box(), place.kept("dataset"):
     notice.require()
     dataset = dataset_open.choose()
     if dataset is None:
         st.info(say("dataset.empty"))
-        st.stop()
-    dataset_view.show(dataset)
+    else:
+        dataset_view.show(dataset)

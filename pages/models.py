@@ -3,11 +3,11 @@
 import streamlit as st
 
 from emotion_core.texts import say
-from pages._shared import model_view, models_grid, notice, resources
+from pages._shared import model_view, models_grid, notice, place, resources
 from pages._shared.errors import error_box
 
 st.title(say("models.title"))
-with error_box():
+with error_box(), place.kept("model_shown"):
     notice.require()
     entries = {entry.id: entry for entry in resources.models()}
     chosen = entries.get(st.session_state.get("model_shown", ""))

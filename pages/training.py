@@ -5,6 +5,7 @@ import streamlit as st
 from emotion_core.texts import say
 from pages._shared import (
     notice,
+    place,
     training_bring,
     training_measure,
     training_new,
@@ -22,10 +23,12 @@ VIEWS = {
 }
 
 st.title(say("training.title"))
-with error_box():
+with error_box(), place.kept("training_view", "run"):
     notice.require()
     run = training_runs.opened()
     if run is not None:
         training_run.show(run)
-        st.stop()
-    VIEWS[one_of(list(VIEWS), key="training_view", shown=lambda name: say(f"training.{name}"))]()
+    else:
+        VIEWS[
+            one_of(list(VIEWS), key="training_view", shown=lambda name: say(f"training.{name}"))
+        ]()

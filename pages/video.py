@@ -7,7 +7,7 @@ from emotion_core.files import path_under_roots, readable_roots
 from emotion_core.limits import NAME_SHOWN_CHARS, VIDEO_UPLOAD_MAX_BYTES
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
-from pages._shared import notice, video_options, visitor
+from pages._shared import notice, place, video_options, visitor
 from pages._shared.drawer import clock, describe
 from pages._shared.errors import error_box, plain
 from pages._shared.video_view import show_result
@@ -96,7 +96,7 @@ def show_progress(job_id: str) -> None:
 
 
 st.title(say("video.title"))
-with error_box():
+with error_box(), place.kept("job"):
     notice.require()
     ask()
     job = chosen_job()

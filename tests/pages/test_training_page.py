@@ -267,6 +267,26 @@ def test_a_model_is_brought(tmp_path: Path) -> None:
     assert not list((tmp_path / "mien-home" / "jobs").glob("*/input")), "the upload is gone"
 
 
+def test_a_refresh_leads_back_to_where_one_was(done: Run) -> None:
+    app = opened()
+    assert not app.query_params
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.run()
+    assert app.query_params == {"run": done.id}
+    again = fresh_app()
+    again.query_params["run"] = done.id
+    again.switch_page("pages/training.py").run()
+    assert not again.exception
+    assert plain(done.name) in [element.value for element in again.subheader]
+    again.button(key="run_back").click().run()
+    assert "run" not in again.query_params
+    lost = fresh_app()
+    lost.query_params["run"] = "0" * 16
+    lost.switch_page("pages/training.py").run()
+    assert not lost.exception
+    assert lost.button(key=f"open-run-{done.id}"), "nobody's run is the list"
+
+
 def test_a_training_is_repeated_with_one_change(done: Run) -> None:
     app = opened()
     app.button(key=f"open-run-{done.id}").click().run()
