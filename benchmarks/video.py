@@ -159,7 +159,8 @@ def steadiness(clip: Path) -> None:
         for i in range(4 * rate):
             probs = happy if i < 2 * rate else sad
             scores = Scores(probs, model.labels)
-            now = smoother.update(scores, probs.argmax(axis=1), np.array([rate]), i / rate)
+            lead, sure = probs.argmax(axis=1), probs.max(axis=1)
+            now = smoother.update(scores, lead, sure, np.array([rate]), i / rate)
             late += i >= 2 * rate and now.class_id[0] != 6
         print(f"happy becomes sad, {rate} fps: the label follows after {(late + 1) / rate:.2f} s")
 

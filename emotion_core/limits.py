@@ -30,7 +30,8 @@ FETCH_TIMEOUT_S = 30.0
 JOB_EXPIRY_S = 86_400.0
 #: A job that moves nothing for so long hangs, and is given up.
 JOB_STALL_S = 30.0
-#: Before its first frame and after its last one, a job may read through a huge file for so long.
+#: Some steps are long: a huge file before its first frame and after its last one, a batch of large
+#: pictures, a large network's answer.
 JOB_QUIET_S = 900.0
 #: An epoch of the largest networks of the student systems is validated for hours on a CPU.
 TRAINING_QUIET_S = 86_400.0

@@ -98,7 +98,8 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
     held: dict[Any, PhotoResult | Refusal] = st.session_state.setdefault("photo_results", {})
     whole: set[str] = st.session_state.setdefault("photo_whole", set())
     network = (choice.model_ids, choice.vote, choice.prior)
-    settings = (*network, choice.detector, choice.min_confidence)
+    files = resources.versions(choice.model_ids)
+    settings = (*network, files, choice.detector, choice.min_confidence)
     keys = [
         (photo.key, replace(choice.reading, whole_if_none=photo.key in whole), settings)
         for photo in uploads

@@ -95,14 +95,8 @@ def show_progress(job_id: str) -> None:
         st.caption(say("video.go_on"))
 
 
-st.title(say("video.title"))
-with error_box(), place.kept("job"):
-    notice.require()
-    ask()
-    job = chosen_job()
-    if job is None:
-        st.info(say("video.empty"))
-        st.stop()
+def show(job: jobs.Job) -> None:
+    """Show a job: how far it is, or what came of it."""
     st.subheader(plain(job.title[:NAME_SHOWN_CHARS]))
     if not job.is_over:
         st.fragment(show_progress, run_every=1.0)(job.id)
@@ -112,3 +106,14 @@ with error_box(), place.kept("job"):
         st.error(plain(job.message))
     else:
         st.info(say(f"video.{job.state}"))
+
+
+st.title(say("video.title"))
+with error_box(), place.kept("job"):
+    notice.require()
+    ask()
+    job = chosen_job()
+    if job is None:
+        st.info(say("video.empty"))
+    else:
+        show(job)

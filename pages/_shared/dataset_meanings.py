@@ -6,8 +6,8 @@ import streamlit as st
 
 from emotion_core.datasets.naming import name_labels
 from emotion_core.errors import UnknownLabels
-from emotion_core.labels import CANONICAL
-from emotion_core.texts import say
+from emotion_core.labels import CANONICAL, canonical_name
+from emotion_core.texts import label_name, say
 from emotion_core.workbench.store import Dataset
 
 from .dataset_data import change_recipe
@@ -43,12 +43,12 @@ def _ask(dataset: Dataset, names: Sequence[str], *, key: str, send: str) -> None
     with st.form(f"{key}-{dataset.id}"):
         for name in names:
             # the name itself keeps it, the empty one leaves its pictures out
-            choices = [*([] if name in answers else [None]), *CANONICAL, name, ""]
             held = answers.get(name)
+            held = canonical_name(held) or held if held else held
+            choices = dict.fromkeys([held, *CANONICAL, name, ""])
             answers[name] = st.selectbox(
                 plain(name),
-                choices,
-                index=choices.index(held) if held in choices else 0,
+                list(choices),
                 format_func=lambda choice, name=name: _meaning(choice, name),
                 key=f"{key}-{dataset.id}-{name}-{held}",
             )
@@ -65,4 +65,4 @@ def _meaning(choice: str | None, name: str) -> str:
         return say("dataset.choose_meaning")
     if choice == "":
         return say("dataset.leave_out")
-    return say("dataset.keep_name", name=name) if choice == name else say(f"label.{choice}")
+    return say("dataset.keep_name", name=name) if choice == name else label_name(choice)

@@ -14,6 +14,7 @@ from . import dataset_meanings, gallery, visitor
 from .choice import keyed
 from .dataset_charts import balance, chosen_points, strip
 from .dataset_data import labelled
+from .errors import plain
 from .gallery import label_text
 
 _MEASURES = ("brightness", "contrast", "sharpness", "entropy", "width", "height", "aspect_ratio",
@@ -95,7 +96,7 @@ def _show_means(dataset: Dataset) -> None:
             with st.container(width=_MEAN_PX + 12, gap="xsmall"):
                 text = label_text(label)
                 st.image(jpeg, width=_MEAN_PX, alt=say("dataset.mean_alt", label=text))
-                st.caption(text)
+                st.caption(plain(text))
 
 
 def _show_formats(dataset: Dataset, table: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Where somebody is within a page, in its address: it outlasts a refresh and can be passed on."""
+"""Where somebody is within a page, in its address: for a refresh, for Back, to be passed on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,23 +8,27 @@ import streamlit as st
 
 @contextmanager
 def kept(*names: str) -> Iterator[None]:
-    """Take the place from the address when the visit begins, and write it there after.
+    """Take the place from an address that the visit did not write, and write it there after.
+
+    A page that ends early, to run again or to lead elsewhere, writes nothing.
 
     Args:
         names: What the visit holds of it. Whose it is, is asked where it is shown.
     """
-    has_begun = f"place-{names[0]}"
-    if has_begun not in st.session_state:
-        st.session_state[has_begun] = True
+    key = f"place-{names[0]}"
+    told = {name: st.query_params.get(name, "") for name in names}
+    written = st.session_state.get(key, dict.fromkeys(names, ""))
+    # who comes from another page comes with an empty address, and goes on where they were
+    is_asked = any(told.values()) or not st.session_state.get("has_arrived", True)
+    if told != written and is_asked:
         for name in names:
-            if name not in st.session_state and st.query_params.get(name):
-                st.session_state[name] = st.query_params[name]
-    try:
-        yield
-    finally:
-        for name in names:
-            here = str(st.session_state.get(name) or "")
-            if here and st.query_params.get(name) != here:
-                st.query_params[name] = here
-            elif not here:
-                st.query_params.pop(name, None)
+            st.session_state.pop(name, None)
+        st.session_state.update({name: value for name, value in told.items() if value})
+    yield
+    here = {name: str(st.session_state.get(name) or "") for name in names}
+    st.session_state[key] = here
+    for name, value in here.items():
+        if value and st.query_params.get(name) != value:
+            st.query_params[name] = value
+        elif not value:
+            st.query_params.pop(name, None)

@@ -21,10 +21,33 @@ from emotion_core.registry import ModelEntry, list_models, load_recognizer
 _SWEEP_S = 600.0
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
 def recognizer(model_ids: tuple[str, ...], vote: str, prior: str) -> Recognizer:
     """Return a model or committee; shared by all sessions, since it locks itself."""
+    return _recognizer(model_ids, vote, prior, versions(model_ids))
+
+
+def versions(model_ids: Iterable[str]) -> tuple[str, ...]:
+    """Return what tells a model from another one that had its name before: hashes of its files."""
+    held = {entry.id: entry.card for entry in models() if entry.card}
+    return tuple(
+        file for one in model_ids if one in held for file in sorted(held[one].files.values())
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _recognizer(
+    model_ids: tuple[str, ...],
+    vote: str,
+    prior: str,
+    files: tuple[str, ...],  # noqa: ARG001
+) -> Recognizer:
     return load_recognizer(model_ids, vote=vote, prior=prior)
+
+
+def forget_models() -> None:
+    """Look anew at which models there are, and load them anew."""
+    models.clear()
+    _recognizer.clear()
 
 
 def titles(cards: Iterable[Card]) -> dict[str, str]:

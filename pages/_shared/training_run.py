@@ -306,7 +306,7 @@ def _show_promotion(run: Run) -> None:
             resources.models.clear()
             st.session_state[f"promoted-{run.id}"] = card.id
     promoted = st.session_state.get(f"promoted-{run.id}")
-    if promoted:
+    if promoted in {entry.id for entry in resources.models()}:
         st.success(plain(say("training.promoted", name=promoted)))
         if st.button(say("training.try_it"), key=f"try-{run.id}"):
             st.session_state["model"] = (promoted,)

@@ -58,9 +58,11 @@ def _state(run: Run) -> str:
 
 def _titles(runs: list[Run]) -> dict[str, str]:
     """Return the name of each run by id, with the id where several bear it."""
-    counts = Counter(run.name for run in runs)
+    names = [run.name[:NAME_SHOWN_CHARS] for run in runs]
+    counts = Counter(names)
     return {
-        run.id: run.name if counts[run.name] == 1 else f"{run.name} ({run.id[:4]})" for run in runs
+        run.id: name if counts[name] == 1 else f"{name} ({run.id[:4]})"
+        for run, name in zip(runs, names, strict=True)
     }
 
 
@@ -110,7 +112,7 @@ def _show_table() -> None:
     chosen = [mine[table["run"].iloc[row]] for row in event["selection"]["rows"]]
     with st.container(horizontal=True):
         for run in chosen or list(mine.values())[:3]:
-            text = say("training.open", name=plain(titles[run.id][:NAME_SHOWN_CHARS]))
+            text = say("training.open", name=plain(titles[run.id]))
             if st.button(text, key=f"open-run-{run.id}"):
                 st.session_state["run"] = run.id
                 st.rerun()

@@ -116,7 +116,7 @@ def test_a_bar_and_a_lasso_show_their_pictures(drawn: BrowserContext, studio: St
     expect(page.get_by_text("pictures · anger").first).to_be_visible()
     go(page, "Map")
     page.get_by_role("button", name="Draw the map").click()
-    expect(page.get_by_text("PCA, 1,592 pictures")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("PCA, 1,592 of 1,592 pictures")).to_be_visible(timeout=120_000)
     page.wait_for_timeout(1500)
     box = page.locator(".js-plotly-plot").first.bounding_box()
     assert box is not None

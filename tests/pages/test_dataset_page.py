@@ -202,6 +202,13 @@ def test_unknown_labels_are_asked_about(tmp_path: Path) -> None:
     send.click().run()
     assert not app.exception
     assert held.recipe().labels == {"joyful": "happy", "calm": "neutral"}
+    # what was answered elsewhere, in words of its own, is not lost by it
+    held.save_recipe(replace(held.recipe(), labels={"joyful": "Happiness", "calm": "my_own"}))
+    app.run()
+    (send,) = [b for b in app.button if b.label == say("dataset.meanings_send")]
+    send.click().run()
+    assert not app.exception
+    assert held.recipe().labels == {"joyful": "happy", "calm": "my_own"}
 
 
 def test_an_upload_is_measured_and_a_bad_one_refused(tmp_path: Path) -> None:
