@@ -63,6 +63,8 @@ def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> An
         held = [entry.card for entry in resources.models() if entry.card]
         startable = [f"{MODEL_WEIGHTS}{card.id}" for card in held if KERAS_FILE in card.files]
         choices = ["none", "pretrained", *startable]
+        if str(value).startswith(MODEL_WEIGHTS) and value not in choices:
+            choices.append(value)  # a model that is not here, which the start will say
         index = choices.index(value) if value in choices else 0
         return st.selectbox(name, choices, index=index, help=text, key=key, **KEPT)
     if get_origin(kind) is Literal:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -187,3 +188,24 @@ def test_nothing_of_a_photo_stays_on_the_disk(page: Page, studio: Studio, files:
     upload(page, files / "one.png")
     expect(page.get_by_text("looks happy")).to_be_visible()
     assert {path.name for path in on_disk() - before} <= {"notice-accepted", "server.log"}
+
+
+def test_the_address_leads_back_and_outlasts_a_refresh(page: Page, studio: Studio) -> None:
+    visit(page, studio, "models")
+    page.locator(".st-key-open-vgg-s button").click()
+    expect(page.get_by_role("button", name="All models")).to_be_visible()
+    page.wait_for_url(re.compile("model_shown=vgg-s"))
+    page.reload()
+    expect(page.get_by_role("button", name="All models")).to_be_visible()
+    page.get_by_role("button", name="All models").click()
+    expect(page.locator(".st-key-open-vgg-s button")).to_be_visible()
+    page.wait_for_url(re.compile("/models$"))
+    page.go_back()
+    expect(page.get_by_role("button", name="All models")).to_be_visible()
+    settle(page)
+    page.go_forward()
+    expect(page.locator(".st-key-open-vgg-s button")).to_be_visible()
+    page.get_by_role("link", name="Photo").click()
+    settle(page)
+    assert "model_shown" not in page.url
+    no_traceback(page)
