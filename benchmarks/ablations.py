@@ -37,7 +37,7 @@ ALONE = ("teachers=[]", "calm_epochs=2")
 #: Name of a row: what is changed.
 CHANGES: dict[str, Sequence[str]] = {
     "base": (),
-    "taught by vgg-s": ("teachers=[vgg-s]",),
+    "taught by vgg-plain": ("teachers=[vgg-plain]",),
     "cutmix 1": ("loss.cutmix=1",),
     "mixup 0.2": ("loss.mixup=0.2",),
     "labels drawn from votes": ("loss.draw_votes=true",),

@@ -71,6 +71,8 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
         StorageError: The run's folder cannot be made.
     """
     weights_path(recipe)
+    if recipe.loss.given_weight:
+        raise TrainingError(say("error.no_given_labels", recipe=recipe.name))
     rows = training_rows(dataset, recipe)
     for split in ("train", "val"):
         if not (rows["split"] == split).any():

@@ -16,7 +16,7 @@ from .errors import plain
 from .options import KEPT
 
 #: What a newcomer finds first; all others follow by name.
-_FIRST = ("quick", "vgg-s", "vgg-xs", "se-resnet-s", "two-headed", "mobilenet-s")
+_FIRST = ("quick", "fine-tune", "vgg-plain", "se-resnet-s", "two-headed", "mobilenet-s")
 
 
 def show() -> None:

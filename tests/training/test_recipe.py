@@ -11,7 +11,7 @@ from tests.builders import TINY, tiny
 
 
 def test_the_shipped_recipes_are_valid() -> None:
-    shipped = ("vgg-s", "vgg-xs", "se-resnet-s", "label-noise", "quick", "two-headed")
+    shipped = ("vgg-s", "vgg-plain", "vgg-xs", "se-resnet-s", "fer2013-s")
     assert set(shipped) <= set(recipe_names())
     seeds = {load_recipe(name).seed for name in shipped}
     assert len(seeds) == len(shipped)
@@ -67,9 +67,9 @@ def test_only_one_stage_is_fitted_to_a_data_set() -> None:
 
 def test_a_recipe_like_another_holds_only_what_differs(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "like: vgg-s\nname: mine\nbatch: 32\naugmentation: {flip: false}\n"
+        "like: vgg-plain\nname: mine\nbatch: 32\naugmentation: {flip: false}\n"
     )
-    mine, base = load_recipe(tmp_path / "mine.yaml"), load_recipe("vgg-s")
+    mine, base = load_recipe(tmp_path / "mine.yaml"), load_recipe("vgg-plain")
     assert (mine.batch, mine.augmentation.flip) == (32, False)
     assert mine.augmentation.rotation_deg == base.augmentation.rotation_deg
     assert mine.stages == base.stages

@@ -149,6 +149,8 @@ def test_what_cannot_be_trained_is_said_before(dataset: Dataset, tmp_path: Path)
         begin_run(dataset, load_recipe("seed-002-best"), owner="me")
     with pytest.raises(TrainingError, match="are no file here"):
         begin_run(dataset, replace(TINY, weights="missing.h5"), owner="me")
+    with pytest.raises(TrainingError, match="vgg-s learns FER2013's labels beside the votes"):
+        begin_run(dataset, load_recipe("vgg-s"), owner="me")
     with pytest.raises(TrainingError, match="1 label, and two are needed"):
         begin_run(dataset, replace(TINY, leave_out=("happy",)), owner="me")
     dataset.save_recipe(replace(dataset.recipe(), split=SplitChoice("given")))
@@ -220,11 +222,52 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     assert run.id not in [one.id for one in list_runs(owner_hash("me"))]
 
 
+def test_the_default_is_tuned_to_labels_of_ones_own(dataset: Dataset) -> None:
+    recipe = changed_recipe(load_recipe("fine-tune"), ["stages.0.epochs=2", "batch=8"])
+    run = begin_run(dataset, recipe, owner="me")
+    card = work_on(run)
+    assert state_of(again(run), None) == "done"
+    assert card.labels == ("happy", "neutral")
+    assert card.parameters == pytest.approx(load_model("vgg-s").card.parameters, rel=0.01)
+
+
+def test_a_submission_knows_pictures_by_their_bare_names(tmp_path: Path) -> None:
+    folder = write_faces(tmp_path / "twice", unlabelled=2)
+    made = new_dataset("twice", SourceSpec(str(folder)), owner="me")
+    build_index(made, with_faces=False)
+    assert submission(made, load_model("vgg-xs"))["image_path"].tolist() == ["60.png", "61.png"]
+    (folder / "test").mkdir()
+    shutil.copy(folder / "test_kaggle" / "60.png", folder / "test")
+    build_index(made, with_faces=False)
+    with pytest.raises(InputError, match=r"are called 60\.png"):
+        submission(made, load_model("vgg-xs"))
+
+
+def test_what_a_killed_process_was_writing_goes(dataset: Dataset) -> None:
+    prepare_data(dataset, TINY)
+    (kept,) = (dataset.folder / "faces").glob("*.npy")
+    old, new = kept.with_name(".0a.npy"), kept.with_name(".0b.npy")
+    for half in (old, new):
+        half.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    prepare_data(dataset, TINY)
+    assert (kept.exists(), old.exists(), new.exists()) == (True, False, True)
+
+
+def test_a_wish_to_stop_does_not_outlive_the_run(dataset: Dataset) -> None:
+    run = begin_run(dataset, TINY, owner="me")
+    request_stop(run)
+    with pytest.raises(TrainingError, match="before its first epoch"):
+        work_on(run)
+    assert work_on(again(run)).id == TINY.name
+
+
 def test_one_process_at_a_time_works_on_a_run(dataset: Dataset) -> None:
     run = begin_run(dataset, TINY, owner="me")
     with alone_in(run.folder), pytest.raises(TrainingError, match="Another process"):
         work_on(run)
     assert again(run).state == "", "the other one goes on undisturbed"
+    assert state_of(again(run), None) == "interrupted"
     with alone_in(run.folder):
         assert state_of(again(run), None) == "running"
     assert state_of(again(run), None) == "interrupted"
@@ -266,7 +309,6 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     assert reading.affect.valence == pytest.approx(alone.valence)
     frames = [Frame(image, i, i / 25) for i in range(5)]
     for seen in read_frames(frames, detector, model):
-    assert state_of(again(run), None) == "interrupted"
         assert seen.reading.affect.valence == pytest.approx(alone.valence, abs=1e-5)
         assert seen.reading.affect.arousal == pytest.approx(alone.arousal, abs=1e-5)
 
