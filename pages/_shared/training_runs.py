@@ -80,9 +80,9 @@ def _show_table() -> None:
     table = table.set_index("run", drop=False).loc[list(mine)].reset_index(drop=True)
     titles = _titles(list(mine.values()))
     table["name"] = table["run"].map(titles)
-    table.insert(1, "state", [state_text(mine[run_id]) for run_id in table["run"]])
+    table.insert(2, "state", [state_text(mine[run_id]) for run_id in table["run"]])
     begun = [datetime.fromtimestamp(mine[run_id].created_s) for run_id in table["run"]]
-    table.insert(2, "begun", begun)
+    table.insert(3, "begun", begun)
     shown = table.drop(columns=["run"])
     for name in _PERCENT:
         shown[name] *= 100
