@@ -8,7 +8,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS, VIDEO_UPLOAD_MAX_BYTES
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import notice, place, video_options, visitor
-from pages._shared.drawer import clock, describe
+from pages._shared.drawer import clock, describe, show_end
 from pages._shared.errors import error_box, plain
 from pages._shared.video_view import show_result
 
@@ -95,19 +95,6 @@ def show_progress(job_id: str) -> None:
         st.caption(say("video.go_on"))
 
 
-def show(job: jobs.Job) -> None:
-    """Show a job: how far it is, or what came of it."""
-    st.subheader(plain(job.title[:NAME_SHOWN_CHARS]))
-    if not job.is_over:
-        st.fragment(show_progress, run_every=1.0)(job.id)
-    elif job.state == "done":
-        show_result(job)
-    elif job.state == "failed":
-        st.error(plain(job.message))
-    else:
-        st.info(say(f"video.{job.state}"))
-
-
 st.title(say("video.title"))
 with error_box(), place.kept("job"):
     notice.require()
@@ -116,4 +103,8 @@ with error_box(), place.kept("job"):
     if job is None:
         st.info(say("video.empty"))
     else:
-        show(job)
+        st.subheader(plain(job.title[:NAME_SHOWN_CHARS]))
+        if job.is_over:
+            show_end(job, show_result, lambda ended: say(f"video.{ended.state}"))
+        else:
+            st.fragment(show_progress, run_every=1.0)(job.id)

@@ -165,9 +165,9 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
         )
         folder = (out or run) / recipe.name
         card = write_model(recipe, model, state, prepared, folder)
-    split = "test" if "test" in card.metrics else "validation"
-    told = {"test": "the private test", "validation": "validation"}[split]
-    print(f"{card.id}: {card.metrics[split]['accuracy']:.1%} of {told}")
+    for split, told in (("test", "the private test"), ("validation", "validation")):
+        if split in card.metrics:
+            print(f"{card.id}: {card.metrics[split]['accuracy']:.1%} of {told}")
     print(folder)
 
 

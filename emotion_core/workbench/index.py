@@ -109,15 +109,15 @@ def build_index(
     return len(new)
 
 
-def load_index(dataset: Dataset) -> pd.DataFrame:
+def load_index(dataset: Dataset, columns: list[str] | None = None) -> pd.DataFrame:
     """Return the index: columns as in `measures.INDEX_COLUMNS`, votes, `thumb`, and `exact` and
-    `group` of `duplicates.find_groups`.
+    `group` of `duplicates.find_groups`; or some of them, which is quick also where it is large.
 
     Raises:
         InputError: The pictures have not been measured.
         StorageError: The index is damaged.
     """
-    table = dataset.table("index")
+    table = dataset.table("index", columns)
     if table is None:
         raise InputError(say("error.no_index", name=dataset.name))
     return table

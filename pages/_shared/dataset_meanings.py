@@ -8,6 +8,7 @@ from emotion_core.datasets.naming import name_labels
 from emotion_core.errors import UnknownLabels
 from emotion_core.labels import CANONICAL, canonical_name
 from emotion_core.texts import label_name, say
+from emotion_core.workbench.index import load_index
 from emotion_core.workbench.store import Dataset
 
 from .dataset_data import change_recipe
@@ -16,8 +17,7 @@ from .errors import plain
 
 def asks(dataset: Dataset) -> bool:
     """Ask what unknown names mean; return whether there is anything to ask."""
-    index = dataset.table("index", ["raw_label"])
-    raw = [] if index is None else index["raw_label"].dropna().unique()
+    raw = load_index(dataset, ["raw_label"])["raw_label"].dropna().unique()
     try:
         name_labels(raw, dict(dataset.recipe().labels))
     except UnknownLabels as error:

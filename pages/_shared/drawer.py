@@ -73,14 +73,22 @@ def follow(key: str, show: Callable[[jobs.Job], None]) -> None:
         job = jobs.load_job(st.session_state.get(key, ""), visitor.owner())
     except InputError:
         return  # none was started, or it is deleted
-    if not job.is_over:
+    if job.is_over:
+        show_end(job, show, describe)
+    else:
         st.fragment(_follow, run_every=1.0)(job.id)
-    elif job.state == "done":
+
+
+def show_end(
+    job: jobs.Job, show: Callable[[jobs.Job], None], otherwise: Callable[[jobs.Job], str]
+) -> None:
+    """Show what a job came to with `show`, why it failed, or what `otherwise` says of it."""
+    if job.state == "done":
         show(job)
     elif job.state == "failed":
         st.error(plain(job.message))
     else:
-        st.info(plain(describe(job)))
+        st.info(plain(otherwise(job)))
 
 
 def _follow(job_id: str) -> None:

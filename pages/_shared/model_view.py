@@ -53,7 +53,7 @@ def _offer_deletion(card: Card) -> None:
         st.caption(say("models.delete_text"))
         if st.button(say("models.delete_really"), key=f"delete-model-{card.id}"):
             delete_model(card.id)
-            resources.forget_models()
+            resources.models.clear()
             st.session_state.pop("model_shown")
             st.session_state.get("model_latency", {}).pop(card.id, None)
             if card.id in st.session_state.get("model", ()):

@@ -44,12 +44,6 @@ def _recognizer(
     return load_recognizer(model_ids, vote=vote, prior=prior)
 
 
-def forget_models() -> None:
-    """Look anew at which models there are, and load them anew."""
-    models.clear()
-    _recognizer.clear()
-
-
 def titles(cards: Iterable[Card]) -> dict[str, str]:
     """Return what people read for each model, by id: its title, with the id where two share it.
 
