@@ -23,6 +23,7 @@ from ..files import atomic_path, atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState
 from .examples import TrainingData
 from .feed import answers_by, answers_of
+from .half import save_half
 from .litert import QUANTISED_LOSS_MAX, export_litert, export_quantised, litert
 from .measure import measure_model
 from .recipe import AFFECT, Recipe
@@ -60,7 +61,10 @@ def write_model(
     if "weights_bits" in served:  # what is served is measured
         answer = partial(answers_by, litert((folder / NETWORK_FILE).read_bytes()))
     with atomic_path(folder / KERAS_FILE) as temporary:
-        model.save(temporary)
+        if "weights_bits" in served:
+            save_half(model, temporary)
+        else:
+            model.save(temporary)
     history = pd.DataFrame(state.history).to_csv(index=False, lineterminator="\n")
     atomic_write(folder / HISTORY_FILE, history)
     measured = measure_model(recipe, answer, data)

@@ -73,6 +73,28 @@ def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     assert served(np.asarray(data.test.images)).probs == pytest.approx(expected, abs=1e-4)
 
 
+def test_half_precision_halves_the_file_and_spares_what_it_cannot_hold(tmp_path: Path) -> None:
+    import keras
+
+    from emotion_core.training.fit import build_model
+    from emotion_core.training.half import save_half
+
+    model = build_model(parse_recipe(tiny(options={"widths": [32, 64], "depths": [1, 1]})), 8)
+    weights = model.get_weights()
+    weights[-1][0] = 1e6  # beyond 16 bits
+    model.set_weights(weights)
+    model.save(tmp_path / "whole.keras")
+    save_half(model, tmp_path / "half.keras")
+    whole, half = ((tmp_path / f"{name}.keras").stat().st_size for name in ("whole", "half"))
+    assert half < 0.8 * whole
+    read = keras.models.load_model(tmp_path / "half.keras", compile=False)
+    for one, other in zip(read.get_weights(), weights, strict=True):
+        assert one.dtype == other.dtype
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-6)
+    assert read.get_weights()[-1][0] == 1e6
+    assert any((one != other).any() for one, other in zip(read.get_weights(), weights, strict=True))
+
+
 def test_an_export_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
