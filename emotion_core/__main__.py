@@ -2,4 +2,5 @@
 
 from .cli import app
 
-app(prog_name="python -m emotion_core")
+if __name__ == "__main__":  # processes that it starts read this file, too
+    app(prog_name="python -m emotion_core")

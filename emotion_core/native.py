@@ -4,6 +4,8 @@ import os
 import sys
 from importlib.util import find_spec
 
+#: The environment in which Keras runs on TensorFlow, whatever else is installed.
+TENSORFLOW = {"KERAS_BACKEND": "tensorflow"}
 #: Threads of one network. Two nearly halve its time; more gain little and take the cores of others.
 NET_THREADS = min(2, os.cpu_count() or 1)
 

@@ -1,16 +1,29 @@
 """The command line. Each command is a file; it says what it cannot do in one line and exits 2."""
 
+import os
+
 import typer
 
+from ..native import TENSORFLOW
 from . import camera, data, evaluate, models, photo, sweep, train, video
 
 app = typer.Typer(
-    help="Read facial expressions, offline. It says what a face looks like, not what it feels.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+#: These may train on another backend, and have TensorFlow write what comes of it.
+_ANY_BACKEND = ("train", "resume")
+
+
+@app.callback()
+def begin(context: typer.Context) -> None:
+    """Read facial expressions, offline. It says what a face looks like, not what it feels."""
+    if context.invoked_subcommand not in _ANY_BACKEND:
+        os.environ.update(TENSORFLOW)
+
+
 app.command("photo")(photo.photo)
 app.command("video")(video.video)
 app.command("camera")(camera.camera)

@@ -1,8 +1,11 @@
 """`train RECIPE`, `resume RUN`, `compare`, `promote RUN`, `export RUN`"""
 
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import pandas as pd
 import typer
@@ -13,12 +16,20 @@ from ..datasets.fer2013 import SIDE_PX, load_arrays
 from ..errors import TrainingError
 from ..export import to_csv
 from ..files import atomic_write, work_folder
+from ..native import TENSORFLOW
 from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
 from ..training.recipe import Recipe, load_recipe
 from ..workbench.store import COMMAND_LINE
 from ..workbench.teaching import start_of, teacher_of
-from ..workbench.trainings import begin_run, compare_runs, export_run, promote_run, work_on
+from ..workbench.trainings import (
+    OtherBackend,
+    begin_run,
+    compare_runs,
+    export_run,
+    promote_run,
+    work_on,
+)
 from .shared import cancellable, counting, refusals, refuse_options
 from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
 
@@ -129,8 +140,11 @@ def export(
 
 def _work(run: Run) -> None:
     print(f"run {run.id}: {run.name}", flush=True)
-    with cancellable(f"{_PAUSED} {run.id}"), counting("faces") as tell:
-        card = work_on(run, on_progress=tell, on_epoch=print_epoch)
+    try:
+        with cancellable(f"{_PAUSED} {run.id}"), counting("faces") as tell:
+            card = work_on(run, on_progress=tell, on_epoch=print_epoch)
+    except OtherBackend:
+        _write_with_tensorflow("resume", run.id)
     split = "test" if "test" in card.metrics else "validation"
     shown = card.metrics.get(split) or card.metrics.get(f"{split}_affect") or {}
     figures = [f"{key} {shown[key]}" for key in ("accuracy", "macro_f1", "mse") if key in shown]
@@ -148,13 +162,14 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
     from ..training.fer2013 import fer2013_data
     from ..training.ferplus import ferplus_data
     from ..training.fit import train as train_network
+    from ..training.hardware import is_accelerated, writes_litert
 
     run = work_folder() / "runs" / recipe.name
     run.mkdir(parents=True, exist_ok=True)
     prepared = ferplus_data(faces) if by_votes else fer2013_data(faces)
     paused = "Paused after the last finished epoch. Give the command again to go on."
     with cancellable(paused), alone_in(run):
-        teacher = teacher_of(recipe, prepared.labels)
+        teacher = teacher_of(recipe, prepared.labels, on_gpu=is_accelerated())
         model, state = train_network(
             recipe,
             prepared,
@@ -164,11 +179,24 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
             on_epoch=print_epoch,
         )
         folder = (out or run) / recipe.name
-        card = write_model(recipe, model, state, prepared, folder)
+        if writes_litert():
+            card = write_model(recipe, model, state, prepared, folder)
+    if not writes_litert():
+        _write_with_tensorflow(*sys.argv[1:])
     for split, told in (("test", "the private test"), ("validation", "validation")):
         if split in card.metrics:
             print(f"{card.id}: {card.metrics[split]['accuracy']:.1%} of {told}")
     print(folder)
+
+
+def _write_with_tensorflow(*arguments: str) -> NoReturn:
+    """Give a command whose training is over again, on the backend that writes LiteRT files.
+
+    It finds the finished epochs and only writes; this process ends as it ends.
+    """
+    command = [sys.executable, "-m", "emotion_core", *arguments]
+    done = subprocess.run(command, env={**os.environ, **TENSORFLOW}, check=False)
+    raise typer.Exit(done.returncode)
 
 
 #: What a terminal of 80 columns holds; the CSV has all.

@@ -28,6 +28,7 @@ import psutil
 from .. import limits
 from ..errors import InputError, StorageError
 from ..files import read_json, work_folder, write_json
+from ..native import TENSORFLOW
 from ..texts import say
 
 #: States in which nothing moves any more.
@@ -179,7 +180,7 @@ def start_job(job: Job) -> None:
             process = subprocess.Popen(
                 command,
                 cwd=_PROJECT,
-                env={**WORKER_ENVIRONMENT, **os.environ},
+                env={**WORKER_ENVIRONMENT, **os.environ, **TENSORFLOW},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -46,8 +46,8 @@ class Examples:
         is_clear: bool (n,), the faces whose label is clear enough to count as right or wrong;
             None means all.
         names: What each face is called, such as its path; empty for none.
-        given: float32 (n, m), a distribution over the labels as they were first given, where these
-            are others than the targets'; or None.
+        given: float32 (n, m), a distribution over the labels that others gave the faces, where
+            these are others than the targets'; zeros where nobody did; or None.
     """
 
     images: NDArray[np.uint8] | Rows
@@ -91,7 +91,7 @@ class Examples:
         for name in names:
             targets = held.get(name, self.targets)
             if targets is None:
-                told = {"affect": "valence and arousal", "given": "labels given before the votes"}
+                told = {"affect": "valence and arousal", "given": "labels that others gave"}
                 raise TrainingError(f"These examples have no {told[name]}.")
             found.append(targets)
         return found

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import Face, augment_face
+from .augment import Face
+from .changer import FaceChanger
 from .examples import Examples, Rows, class_weights, smooth
 from .mixing import cut_mix, draw_labels, mix_up, order_of
 from .recipe import EMOTION, Recipe
@@ -29,13 +30,22 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         recipe: Batch, augmentation, loss and seed are taken from it.
         epoch: Which epoch this is, from 0; order and changes follow from (seed, epoch) alone.
         teacher: Who is asked what changed faces look like, where the recipe has teachers.
+        change: Who changes the faces; None is whoever asks for a batch.
     """
 
     def __init__(
-        self, examples: Examples, recipe: Recipe, *, epoch: int, teacher: Teacher | None = None
+        self,
+        examples: Examples,
+        recipe: Recipe,
+        *,
+        epoch: int,
+        teacher: Teacher | None = None,
+        change: FaceChanger | None = None,
     ) -> None:
+        self._change = change or FaceChanger()
         # two threads, since with one Keras may make each batch only when it is asked for
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=4)
+        workers = max(2, self._change.processes)
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self._images, self._epoch = examples.images, epoch
         self._recipe, self._augmentation = recipe, recipe.augmentation_of(epoch)
         self._teacher = teacher
@@ -52,21 +62,14 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self._order[index * self._batch : (index + 1) * self._batch]
-        changed = np.stack(
-            [
-                augment_face(
-                    self._images[row],
-                    self._augmentation,
-                    seed=(self._recipe.seed, self._epoch, int(row)),
-                )
-                for row in rows
-            ]
-        )
+        seeds = [(self._recipe.seed, self._epoch, int(row)) for row in rows]
+        changed = self._change(self._images[rows], self._augmentation, seeds)
         random = np.random.default_rng((self._recipe.seed, self._epoch, index, 1))
         loss = self._recipe.loss
+        names = self._recipe.trained_outputs
         targets = [
-            self._taught(held[rows], changed, random) if name == EMOTION else held[rows]
-            for name, held in zip(self._recipe.trained_outputs, self._targets, strict=True)
+            self._voted(held[rows], random) if name == EMOTION else held[rows]
+            for name, held in zip(names, self._targets, strict=True)
         ]
         faces = changed.astype(np.float32)
         ways = [(mix_up, loss.mixup)] if loss.mixup else []
@@ -74,24 +77,26 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         if ways:
             mix, alpha = ways[random.integers(len(ways))]
             faces, targets = mix(faces, targets, alpha, random)
+        if self._teacher is not None:
+            at = names.index(EMOTION)
+            told = self._teacher(np.rint(faces).astype(np.uint8))
+            targets[at] = (1 - loss.teaching) * targets[at] + loss.teaching * told
         answer = targets[0] if len(targets) == 1 else tuple(targets)
         if self._weights is None:
             return faces, answer
         weights = self._weights[rows]
         return faces, answer, weights if len(targets) == 1 else tuple(weights for _ in targets)
 
-    def _taught(
-        self, targets: NDArray[np.float32], faces: Face, random: np.random.Generator
+    def _voted(
+        self, targets: NDArray[np.float32], random: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return what the faces of a batch should be read as."""
+        """Return what the faces of a batch should be read as by the votes."""
         loss = self._recipe.loss
         if loss.draw_votes:
             targets = draw_labels(targets, random)
         if loss.label_smoothing:
             targets = smooth(targets, loss.label_smoothing)
-        if self._teacher is None:
-            return targets
-        return (1 - loss.teaching) * targets + loss.teaching * self._teacher(faces)
+        return targets
 
 
 def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = False) -> list[Any]:

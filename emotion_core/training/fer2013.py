@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from ..datasets.fer2013 import VotedFaces, distinct_training_faces, validation_faces
+from ..datasets.fer2013 import (
+    VotedFaces,
+    distinct_training_faces,
+    emotion_targets,
+    validation_faces,
+)
 from ..datasets.naming import in_label_order
 from ..labels import FER2013
 from .examples import Examples, TrainingData
@@ -38,4 +43,8 @@ def fer2013_data(faces: VotedFaces) -> TrainingData:
 
 def _examples(faces: VotedFaces, labels: list[str]) -> Examples:
     columns = np.array([labels.index(name) for name in FER2013])[faces.labels]
-    return Examples(faces.images[..., None], np.eye(len(labels), dtype=np.float32)[columns])
+    return Examples(
+        faces.images[..., None],
+        np.eye(len(labels), dtype=np.float32)[columns],
+        given=emotion_targets(faces.votes),
+    )

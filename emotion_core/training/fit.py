@@ -16,10 +16,11 @@ from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
 from .board import log_epoch
+from .changer import FaceChanger
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher
-from .hardware import policy_for, strategy
+from .hardware import feed_processes, policy_for, strategy, wants_xla
 from .measure import measure_epoch
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
@@ -120,7 +121,8 @@ def fit_network(
         loop = _Loop(
             recipe, examples, folder, measure, teacher, start, on_epoch, on_step, should_stop
         )
-        loop.run()
+        with FaceChanger(feed_processes()) as change:
+            loop.run(change)
     final = build_model(recipe, examples.targets.shape[1])
     put_weights(final, loop.served)
     return final, loop.state
@@ -129,7 +131,7 @@ def fit_network(
 def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str = "float32") -> Any:
     """Return the recipe's network with seeded random weights, ready to answer.
 
-    With `given`, it has the head for so many labels as they were first given, too.
+    With `given`, it has the head for so many labels that others gave, too.
     """
     before = keras.mixed_precision.dtype_policy()
     keras.utils.set_random_seed(recipe.seed)
@@ -147,7 +149,7 @@ def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str 
         )
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-    model.compile(jit_compile=False)
+    model.compile(jit_compile=wants_xla())
     return model
 
 
@@ -193,7 +195,7 @@ class _Loop:
         pairs = zip(self._model.weights, self._at_data_prior(self.best), strict=True)
         return [value for held, value in pairs if held.path.split("/")[0] != GIVEN]
 
-    def run(self) -> None:
+    def run(self, change: FaceChanger) -> None:
         """Go through what is left of the stages."""
         stages = self._recipe.stages
         while not self.state.is_over and self.state.stage < len(stages):
@@ -201,7 +203,7 @@ class _Loop:
             self._begin(stage)
             try:
                 while not self._is_through(stage):
-                    self._epoch(stage)
+                    self._epoch(stage, change)
             except _Stop:  # the checkpoint stays, so that it can still be resumed
                 break
             self.state.stage += 1
@@ -230,7 +232,7 @@ class _Loop:
                 variable.assign(value)
         self._held = None
 
-    def _epoch(self, stage: Stage) -> None:
+    def _epoch(self, stage: Stage, change: FaceChanger) -> None:
         started = time.monotonic()
         recipe, state, model = self._recipe, self.state, self._model
         rows = self._rows()
@@ -243,7 +245,9 @@ class _Loop:
         self._watch.begin(state.epoch * self._steps, recipe.epochs * self._steps)
         _seed_dropout(model, recipe.seed, state.epoch * self._steps)
         batch = min(recipe.batch, len(self._examples))
-        feed = FaceFeed(self._examples, recipe, epoch=state.epoch, teacher=self._teacher)
+        feed = FaceFeed(
+            self._examples, recipe, epoch=state.epoch, teacher=self._teacher, change=change
+        )
         callbacks = [rate, *([self._average] if recipe.average else []), self._watch]
         result = model.fit(
             feed,

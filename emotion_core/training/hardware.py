@@ -1,9 +1,13 @@
 """What a training runs on: several GPUs at once, and the precision a processor is made for."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import keras
+
+#: So many change as many faces as a compact network learns from on a large GPU.
+_FEED_PROCESSES = 8
 
 
 def strategy() -> AbstractContextManager[object]:
@@ -24,13 +28,49 @@ def strategy() -> AbstractContextManager[object]:
     return scope
 
 
+def is_accelerated() -> bool:
+    """Return whether networks are computed on a GPU, or another chip beside the processor."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
+    return False
+
+
 def runs_on_tensorflow_cpu() -> bool:
     """Return whether networks are computed by TensorFlow on a processor."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
+    return bool(keras.backend.backend() == "tensorflow") and not is_accelerated()
 
-    return not tf.config.list_logical_devices("GPU")
+
+def wants_xla() -> bool:
+    """Return whether steps are compiled as a whole.
+
+    JAX does one operation after another without it. TensorFlow on a processor takes a third more
+    time a step with it than with oneDNN.
+    """
+    return bool(keras.backend.backend() == "jax")
+
+
+def writes_litert() -> bool:
+    """Return whether Keras runs on the backend that LiteRT files are written by."""
+    return bool(keras.backend.backend() == "tensorflow")
+
+
+def feed_processes() -> int:
+    """Return in how many processes faces are changed for training; 0 is in that of the training."""
+    return min(_FEED_PROCESSES, usable_cores()) if is_accelerated() else 0
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def policy_for(precision: str) -> str:
@@ -45,6 +85,8 @@ def policy_for(precision: str) -> str:
 
 
 def _has_bfloat16() -> bool:
+    if keras.backend.backend() == "jax" and is_accelerated():
+        return True
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

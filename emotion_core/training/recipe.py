@@ -15,7 +15,7 @@ from .augment import Augmentation
 from .settings import above_zero, number, read_settings
 
 EMOTION, AFFECT = "emotion", "affect"
-#: An output that exists in training alone: the labels as they were first given.
+#: An output that exists in training alone: the labels that others gave the same faces.
 GIVEN = "given"
 #: Begins the weights of a recipe that starts from a model; its id follows.
 MODEL_WEIGHTS = "model:"
@@ -165,8 +165,9 @@ class Loss:
         teaching: Share of each target that is what the recipe's teachers say of the face as it was
             changed (Hinton et al. 2015, arXiv 1503.02531; Beyer et al. 2021, arXiv 2106.05237).
         affect_weight: Weight of the squared error beside the cross-entropy.
-        given_weight: Weight of a second head, in training alone, that learns the labels as they
-            were first given beside the votes, such as FER2013's; 0 = no such head.
+        given_weight: Weight of a second head, in training alone, that learns the labels that
+            others gave the same faces: FER2013's beside the votes, or the votes beside FER2013's;
+            0 = no such head.
     """
 
     soft_votes: bool = True

@@ -17,7 +17,7 @@ from ..training.recipe import MODEL_WEIGHTS, Recipe
 
 
 def teacher_of(
-    recipe: Recipe, labels: Sequence[str]
+    recipe: Recipe, labels: Sequence[str], *, on_gpu: bool = False
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
     """Return what asks the recipe's teachers, or None where it has none.
 
@@ -27,6 +27,7 @@ def teacher_of(
     Args:
         recipe: Whose.
         labels: What the faces are labelled by.
+        on_gpu: Ask their Keras files, on the GPU that the training runs on, where all have one.
 
     Returns:
         From faces, uint8 (n, h, h, c), to the teachers' mean distribution, float32 (n, k).
@@ -48,6 +49,12 @@ def teacher_of(
         if teacher.card.labels != tuple(labels):
             told = ", ".join(teacher.card.labels)
             raise TrainingError(say("error.teacher_labels", id=teacher.id, labels=told))
+
+    if on_gpu and all(KERAS_FILE in teacher.card.files for teacher in teachers):
+        # heavy: Keras and its backend, which whoever trains has imported
+        from ..training.teacher import ask_keras
+
+        return ask_keras([model_folder(teacher.id) / KERAS_FILE for teacher in teachers])
 
     def ask(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = [

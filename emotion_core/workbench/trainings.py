@@ -54,6 +54,13 @@ OnProgress = Callable[[int, int], None]
 OnEpoch = Callable[[dict[str, float]], None]
 
 
+class OtherBackend(Exception):
+    """A run is trained, but Keras runs on a backend that cannot write its files.
+
+    On TensorFlow the run goes on where it stands, and writes them.
+    """
+
+
 def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -> Run:
     """Make the run of a recipe on a data set, after checking all that can be known before.
 
@@ -163,6 +170,7 @@ def work_on(
         EmotionError: It is done already or another process works on it, its data set is gone or
             has changed, or the training fails.
         JobCancelled: `on_progress` raised it; the run is paused.
+        OtherBackend: It is trained, on a backend that cannot write the files.
     """
     if run.state == DONE:
         raise TrainingError(say("error.run_is_done", name=run.name))
@@ -189,6 +197,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
     # heavy: Keras and its backend are imported only by jobs and commands, and only now
     from ..training.export import write_model
     from ..training.fit import train
+    from ..training.hardware import is_accelerated, writes_litert
 
     recipe = parse_recipe(run.recipe)
     dataset = load_dataset(run.dataset["id"])
@@ -212,7 +221,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         recipe,
         data,
         run.folder,
-        teacher=teacher_of(recipe, data.labels),
+        teacher=teacher_of(recipe, data.labels, on_gpu=is_accelerated()),
         start=start_of(recipe),
         on_epoch=on_epoch,
         on_step=tell_steps,
@@ -220,6 +229,8 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
     )
     if not state.best_epoch:
         raise TrainingError(say("error.stopped_too_soon"))
+    if not writes_litert():
+        raise OtherBackend
     if on_progress:
         on_progress(total, total)
     card = write_model(recipe, model, state, data, run.model_folder)

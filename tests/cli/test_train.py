@@ -15,10 +15,11 @@ import psutil
 import pytest
 import yaml
 
+from emotion_core.datasets.fer2013 import save_arrays
 from emotion_core.jobs import owner_hash
 from emotion_core.runs import list_runs
 from emotion_core.workbench.store import COMMAND_LINE
-from tests.builders import tiny, write_faces
+from tests.builders import make_voted_faces, tiny, write_faces
 from tests.steps import ROOT, called, complaints, mien, until
 
 
@@ -150,6 +151,41 @@ def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
     epochs = re.findall(r"^epoch (\d+) ", resumed.stdout, re.M)
     assert epochs[-1] == "12"
     assert int(epochs[0]) >= 3
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+def test_what_jax_trained_is_written_by_tensorflow(
+    folder: Path, tmp_path: Path, *, is_published: bool
+) -> None:
+    small = tiny(epochs=2, name="mine")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(small))
+    options: tuple[object, ...] = ("--data", folder)
+    if is_published:
+        save_arrays(make_voted_faces(120), tmp_path / "faces.npz")
+        options = ("--ferplus", "--data", tmp_path / "faces.npz", "--out", tmp_path / "models")
+    command = ["-m", "emotion_core", "train", tmp_path / "mine.yaml", *options]
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 2, "it was trained twice"
+    made = Path(lines[-1])
+    assert {"model.tflite", "model.keras", "card.json"} <= {path.name for path in made.iterdir()}
+
+
+def test_other_commands_run_on_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    called("train", "no-such-recipe")
+    assert os.environ["KERAS_BACKEND"] == "jax"
+    called("compare")
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
 def test_a_sweep_is_ranked_and_goes_on_where_it_was(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from emotion_core.errors import TrainingError
@@ -35,6 +36,35 @@ def test_an_epoch_shows_every_face_once_in_an_order_of_its_own() -> None:
     again = np.concatenate([faces for faces, _ in batches(recipe(), examples, 0)])
     assert np.array_equal(shown, again)
     assert not np.array_equal(shown, np.concatenate([faces for faces, _ in second]))
+
+
+def test_faces_are_changed_alike_in_processes_of_their_own() -> None:
+    from emotion_core.training.changer import FaceChanger
+    from emotion_core.training.feed import FaceFeed
+
+    chosen = parse_recipe(tiny(batch=6, augmentation={"rotation_deg": 20, "noise": 1.0}))
+    examples = Examples(FACES, TARGETS)
+    here = batches(chosen, examples)
+    with FaceChanger(processes=2) as change:
+        feed = FaceFeed(examples, chosen, epoch=0, change=change)
+        there = [feed[number] for number in range(len(feed))]
+        assert len(psutil.Process().children(recursive=True)) >= 2
+    assert not [one for one in psutil.Process().children() if "spawn" in " ".join(one.cmdline())]
+    for (faces, targets), (others, same) in zip(here, there, strict=True):
+        assert np.array_equal(faces, others)
+        assert np.array_equal(targets, same)
+
+
+def test_a_gpu_is_fed_by_as_many_processes_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from emotion_core.training import hardware
+
+    assert hardware.feed_processes() == 0
+    monkeypatch.setattr(hardware, "is_accelerated", lambda: True)
+    for cores, expected in ((3, 3), (64, 8)):
+        monkeypatch.setattr(hardware, "usable_cores", lambda cores=cores: cores)
+        assert hardware.feed_processes() == expected
 
 
 def test_labels_are_smoothed() -> None:
@@ -154,7 +184,7 @@ def test_a_second_head_learns_the_labels_as_given_and_is_left_out(tmp_path: Path
     ]
     assert max(gaps) > 1e-4, "the second head changes what the backbone learns"
     assert state.epoch == 2
-    with pytest.raises(TrainingError, match="no labels given before the votes"):
+    with pytest.raises(TrainingError, match="no labels that others gave"):
         fit_network(beside, Examples(FACES, TARGETS), tmp_path / "none")
 
 

@@ -6,7 +6,7 @@ import pytest
 from emotion_core.errors import ModelError, TrainingError
 from emotion_core.training.examples import Examples
 from emotion_core.training.mixing import cut_mix, draw_labels, mix_up, order_of
-from emotion_core.training.recipe import parse_recipe
+from emotion_core.training.recipe import changed_recipe, parse_recipe
 from emotion_core.workbench.teaching import teacher_of
 from tests.builders import tiny
 from tests.training.test_feed import FACES, TARGETS, batches
@@ -83,6 +83,15 @@ def test_a_teacher_is_asked_of_faces_as_they_were_changed() -> None:
     feed = FaceFeed(Examples(FACES, TARGETS), chosen, epoch=0, teacher=teacher)
     faces, targets = feed[0]
     assert np.array_equal(asked[0], faces.astype(np.uint8))
+    mixed = FaceFeed(
+        Examples(FACES, TARGETS),
+        changed_recipe(chosen, ["loss.mixup=1"]),
+        epoch=0,
+        teacher=teacher,
+    )
+    shown = mixed[0][0]
+    assert np.array_equal(asked[1], np.rint(shown)), "it was not asked of mixed faces"
+    assert not np.array_equal(asked[1], asked[0])
     expected = {0.6 * 1 + 0.4 * 0.25, 0.4 * 0.25}
     assert {round(float(one), 4) for one in targets[:, 0]} == {round(one, 4) for one in expected}
 
@@ -121,6 +130,11 @@ def test_teachers_answer_as_their_networks_do() -> None:
     answer = ask(faces)
     assert answer == pytest.approx(np.mean(undone, axis=0), abs=1e-5)
     assert answer.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
+    beside_a_gpu = teacher_of(chosen, members[0].labels.names, on_gpu=True)
+    assert beside_a_gpu is not None
+    # the networks before their weights went into 8 bits
+    assert beside_a_gpu(faces) == pytest.approx(answer, abs=0.05)
+    assert not np.array_equal(beside_a_gpu(faces), answer)
 
 
 def _crop(side_px: int) -> dict[str, object]:

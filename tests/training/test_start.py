@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from emotion_core.cards import read_card
-from emotion_core.datasets.fer2013 import clean_training_faces, distinct_training_faces, save_arrays
+from emotion_core.datasets.fer2013 import (
+    clean_training_faces,
+    distinct_training_faces,
+    emotion_targets,
+    save_arrays,
+)
 from emotion_core.errors import ModelError, TrainingError
 from emotion_core.labels import FER2013
 from emotion_core.registry import model_folder
@@ -79,6 +84,10 @@ def test_own_labels_are_cleaned_as_the_votes_are() -> None:
     assert (len(data.train), len(data.val), len(data.test or ())) == (38, 20, 20)
     named = [data.labels[row] for row in data.val.truth]
     assert named == [FER2013[label] for label in faces.split("val").labels]
+    assert data.train.given is not None
+    votes = emotion_targets(distinct_training_faces(faces).votes)
+    assert np.array_equal(data.train.given, votes)
+    assert not data.train.given[0].any(), "nobody knows what it looks like"
 
 
 def test_the_command_trains_on_them(tmp_path: Path) -> None:

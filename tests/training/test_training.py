@@ -293,6 +293,22 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
         recipe = parse_recipe(tiny(epochs=1, batch=16))
         model, state = train(recipe, ferplus_data(make_voted_faces(64)), Path(sys.argv[1]))
         assert state.averaged_steps == 2, state
+        assert model.jit_compile, "JAX would do one operation after another"
+
+        import numpy as np
+        from emotion_core.training.average import WeightAverage
+        class Held:
+            weights = [keras.Variable(np.full((2, 3), 1.0, "float32"))]
+            def jax_state_sync(self):
+                pass
+        average = WeightAverage(0.9, [np.zeros((2, 3))], 8)
+        average.set_model(Held())
+        average.on_train_batch_end(0)
+        Held.weights[0].assign(np.full((2, 3), 5.0))
+        average.on_train_batch_end(1)
+        first = 1 - 9 / 19
+        kept, = average.values
+        assert np.allclose(kept, 10 / 20 * first + 10 / 20 * 5), kept
         print(state.epoch)
     """
     result = subprocess.run(

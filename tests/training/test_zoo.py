@@ -32,6 +32,12 @@ PUBLISHED = [
     ("application", {"variant": "EfficientNetB4", "input_px": 380, **COLOUR}, 17_689_960, None),
     ("compact_vgg", {"input_px": 48, "classes": 8}, 1_176_616, None),
     ("compact_se_resnet", {"input_px": 48, "classes": 8}, 1_251_268, None),
+    (
+        "compact_se_resnet",
+        {"input_px": 48, "classes": 8, "widths": (64, 128, 256, 512), "depths": (1, 2, 2, 1)},
+        6_489_904,
+        None,
+    ),
 ]
 #: Every network, as small as it can be.
 SMALL = [

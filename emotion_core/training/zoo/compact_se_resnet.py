@@ -14,14 +14,17 @@ def features(
     pixels: Any,
     *,
     widths: tuple[int, ...] = (32, 64, 128, 256),
+    depths: tuple[int, ...] = (),
     dropout: float = 0.25,
     reduction: int = 8,
 ) -> Any:
-    """Each stage is one residual block; every stage but the first halves."""
+    """Each stage is some residual blocks (`depths`, one if empty); all but the first halve."""
     x = Standardise(name="standardise")(pixels)
     x = conv_bn_relu(x, widths[0])
-    for stage, width in enumerate(widths):
-        x = _block(x, width, strides=1 if stage == 0 else 2, reduction=reduction)
+    for stage, (width, depth) in enumerate(zip(widths, depths or (1,) * len(widths), strict=True)):
+        for block in range(depth):
+            halves = stage > 0 and block == 0
+            x = _block(x, width, strides=2 if halves else 1, reduction=reduction)
         x = layers.SpatialDropout2D(dropout * 0.25)(x)
     return x
 

@@ -23,7 +23,7 @@ def attach_heads(
     """Return the outputs on features (n, h, w, c) or (n, c): one tensor, or a list in order.
 
     `emotion` is a softmax over the classes, (n, classes); `affect` is linear, valence and arousal
-    (n, 2); `given` is a softmax over so many labels as they were first given, (n, given). All are
+    (n, 2); `given` is a softmax over so many labels that others gave, (n, given). All are
     float32 whatever the precision of the rest.
     """
     if len(x.shape) == 4:
