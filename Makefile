@@ -31,12 +31,12 @@ bench: env-dev      ## measure on this machine; CLIP=video.mp4 takes a clip of y
 pictures: env-dev   ## take the README's pictures again, from the running app
 	$(RUN) -m tests.browser.pictures
 
-models: env         ## train the shipped models again (hours) and measure them; DATA=fer2013.npz
+models: env         ## train the shipped models again (hours, or minutes on a GPU) and measure them; DATA=fer2013.npz
 	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }
 	# what the others begin with or learn from; it does not come along
 	$(RUN) -m emotion_core train vgg-plain --ferplus --data $(DATA) \
 	  --out "$$($(RUN) -c 'from emotion_core.registry import user_models_folder as f; print(f())')"
-	for recipe in vgg-xs se-resnet-s vgg-s; do \
+	for recipe in vgg-xs se-resnet-s se-resnet-l vgg-s; do \
 	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out models || exit 1; \
 	done
 	$(RUN) -m emotion_core train fer2013-s --fer2013 --data $(DATA) --out models

@@ -22,6 +22,8 @@ from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
+#: The shipped models that read most validation faces right together (docs/models.md).
+DEFAULT_COMMITTEE = (DEFAULT_MODEL, "se-resnet-l", "se-resnet-s")
 
 
 def models_folder() -> Path:
@@ -148,8 +150,7 @@ def load_committee(
     """Load several models that answer as one.
 
     Args:
-        model_ids: The leader first; None takes all models that answer with the default's labels,
-            the default leading.
+        model_ids: The leader first; None takes `DEFAULT_COMMITTEE`.
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
         weights: How much each counts in a soft vote; none = alike.
         prior, load: As `load_model` takes them.
@@ -159,7 +160,7 @@ def load_committee(
             differ in a soft vote.
     """
     if model_ids is None:
-        model_ids = [card.id for card in like_minded()]
+        model_ids = DEFAULT_COMMITTEE
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))
@@ -242,6 +243,18 @@ def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
         cards = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
     voters = [card for card in cards if "emotion" in card.outputs]
     return [card for card in voters if card.labels == voters[0].labels]
+
+
+def committees(cards: Sequence[Card]) -> list[tuple[str, ...]]:
+    """Return the committees to choose from: the default one, and that of all that can vote with it.
+
+    Args:
+        cards: The models that there are, the default first.
+    """
+    everybody = tuple(card.id for card in like_minded(cards))
+    default = tuple(one for one in DEFAULT_COMMITTEE if one in everybody)
+    several = [one for one in (default, everybody) if len(one) > 1]
+    return several[:1] if set(default) == set(everybody) else several
 
 
 def load_recognizer(

@@ -13,7 +13,7 @@ from ..classify import Recognizer
 from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
-from ..registry import like_minded, shipped_models
+from ..registry import DEFAULT_COMMITTEE, like_minded, shipped_models
 from ..serving import load_recognizer
 from ..texts import say
 from .shared import cancellable, counting, quiet_natives, refusals
@@ -39,7 +39,8 @@ def show_benchmark(
     Args:
         name: A key of `BENCHMARKS`.
         data: What it is run on.
-        models: Each alone, and together where there are several; none takes the shipped ones.
+        models: Each alone, and together where there are several; none takes the shipped ones, and
+            the default committee.
         vote: How they vote together.
         split: `val` or `test`.
         json: Gets everything.
@@ -49,7 +50,7 @@ def show_benchmark(
     with refusals(), cancellable(), quiet_natives() as terminal:
         if keep and split != "test":
             raise InputError(say("error.benchmark_keep", split=split))
-        recognizers = _recognizers(models or [entry.id for entry in shipped_models()], vote)
+        recognizers = _recognizers(models, vote)
         with counting("faces", terminal) as tell:
             found = run_benchmark(name, data, recognizers, split=split, on_progress=tell)
         if json:
@@ -62,9 +63,14 @@ def show_benchmark(
 
 
 def _recognizers(models: Sequence[str], vote: str) -> list[Recognizer]:
-    """Return each model alone, and together those that can vote with the first."""
-    alone = [load_recognizer([one], prior="data") for one in models]
+    """Return each model alone, and together those that can vote with the first.
+
+    Where none is named: the shipped models, and the default committee.
+    """
+    named = models or [entry.id for entry in shipped_models()]
+    alone = [load_recognizer([one], prior="data") for one in named]
     voters = [card.id for card in like_minded([one.members[0].card for one in alone])]
+    voters = voters if models else list(DEFAULT_COMMITTEE)
     if len(voters) < 2:
         return alone
     return [*alone, load_recognizer(voters, vote=vote, prior="data")]

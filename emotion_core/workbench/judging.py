@@ -26,6 +26,8 @@ METHODS = ("pca", "tsne", "umap")
 #: A network needs about so many steps, however small the data set is; epochs follow from it.
 _SAMPLES_WANTED = 80_000
 _EPOCHS_MAX = 100
+#: Networks of more numbers take several times as long, and see little else.
+_QUICK_PARAMETERS = 2_000_000
 
 
 def judge_labels(
@@ -104,7 +106,7 @@ def draw_map(
 ) -> pd.DataFrame:
     """Lay the pictures out by what the shipped models read from them.
 
-    The features are the log-probabilities of every usable model side by side: they describe the
+    The features are the log-probabilities of every quick model side by side: they describe the
     expression and nothing that tells persons apart. They stay in the data set's folder.
 
     Args:
@@ -128,7 +130,8 @@ def draw_map(
         rows = rows.sample(limits.MAP_MAX_POINTS, random_state=seed).sort_index()
     if len(rows) < 4:
         raise BadTable(say("error.few_pictures", n=len(rows)))
-    models = [load_model(card.id, prior="data") for card in like_minded()]
+    quick = [card.id for card in like_minded() if card.parameters <= _QUICK_PARAMETERS]
+    models = [load_model(model_id, prior="data") for model_id in quick]
     source = dataset.open()
     try:
         scores = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)

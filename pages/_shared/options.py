@@ -10,7 +10,7 @@ from emotion_core.analysis import ReadOptions
 from emotion_core.cards import DEFAULT_PRIOR, PRIORS
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
-from emotion_core.registry import DEFAULT_MODEL, like_minded, reads_faces
+from emotion_core.registry import DEFAULT_MODEL, committees, reads_faces
 from emotion_core.texts import say
 
 from . import resources
@@ -95,15 +95,14 @@ def _show_what_differs(choice: Choice) -> None:
 def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
     cards = [e.card for e in resources.models() if e.card and reads_faces(e.card, in_job=in_job)]
     titles = resources.titles(cards)
-    everybody = tuple(card.id for card in like_minded(cards))
-    choices: list[tuple[str, ...]] = [(model_id,) for model_id in titles]
-    if len(everybody) > 1:
-        choices.append(everybody)
-    committee = say("options.committee", n=len(everybody))
+
+    def told(ids: tuple[str, ...]) -> str:
+        return titles[ids[0]] if len(ids) == 1 else say("options.committee", n=len(ids))
+
     chosen = st.selectbox(
         say("options.model"),
-        choices,
-        format_func=lambda ids: titles[ids[0]] if len(ids) == 1 else committee,
+        [*((model_id,) for model_id in titles), *committees(cards)],
+        format_func=told,
         key="model",
         **KEPT,
     )

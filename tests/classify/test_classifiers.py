@@ -15,8 +15,9 @@ from emotion_core.classify import Committee, LiteRTClassifier
 from emotion_core.errors import CardMismatch, ModelError, ModelNotTrusted
 from emotion_core.files import sha256_of
 from emotion_core.registry import (
+    DEFAULT_COMMITTEE,
     DEFAULT_MODEL,
-    like_minded,
+    committees,
     list_models,
     load_committee,
     load_model,
@@ -113,10 +114,22 @@ def test_the_card_is_complete(model: LiteRTClassifier) -> None:
     assert size <= 13_000_000
 
 
+def test_committees_to_choose_from_are_the_default_one_and_that_of_all() -> None:
+    cards = [entry.card for entry in list_models() if entry.card]
+    small, everybody = committees(cards)
+    assert small == DEFAULT_COMMITTEE
+    assert set(everybody) > set(small)
+    assert "fer2013-s" not in everybody, "it has other labels"
+    by_id = {card.id: card for card in cards}
+    assert committees([by_id[one] for one in DEFAULT_COMMITTEE]) == [DEFAULT_COMMITTEE]
+    assert committees([by_id["vgg-s"], by_id["vgg-xs"]]) == [("vgg-s", "vgg-xs")]
+    assert committees([by_id["vgg-s"]]) == []
+
+
 def test_a_committee_answers_as_one() -> None:
     committee = load_committee()
-    assert [member.id for member in committee.members] == [card.id for card in like_minded()]
-    assert len(committee.members) >= 3
+    assert tuple(member.id for member in committee.members) == DEFAULT_COMMITTEE
+    assert committee.calibration, "nobody fitted it"
     crops = make_crops(4, committee.members[0])  # type: ignore[arg-type]
     scores = [member.classify(crops) for member in committee.members]
     vote = committee.fuse(scores)

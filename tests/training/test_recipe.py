@@ -11,7 +11,7 @@ from tests.builders import TINY, tiny
 
 
 def test_the_shipped_recipes_are_valid() -> None:
-    shipped = ("vgg-s", "vgg-plain", "vgg-xs", "se-resnet-s", "fer2013-s")
+    shipped = ("vgg-s", "vgg-plain", "vgg-xs", "se-resnet-s", "se-resnet-l", "fer2013-s")
     assert set(shipped) <= set(recipe_names())
     seeds = {load_recipe(name).seed for name in shipped}
     assert len(seeds) == len(shipped)
