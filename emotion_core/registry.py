@@ -150,7 +150,7 @@ def load_committee(
     """Load several models that answer as one.
 
     Args:
-        model_ids: The leader first; None takes `DEFAULT_COMMITTEE`.
+        model_ids: The leader first; None takes those of `DEFAULT_COMMITTEE` that are there.
         vote: `soft` (mean probability) or `hard` (majority, ties to the first seen).
         weights: How much each counts in a soft vote; none = alike.
         prior, load: As `load_model` takes them.
@@ -160,7 +160,9 @@ def load_committee(
             differ in a soft vote.
     """
     if model_ids is None:
-        model_ids = DEFAULT_COMMITTEE
+        cards = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
+        found = committees(cards)
+        model_ids = found[0] if found else [card.id for card in cards[:1]]
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
     if not members:
         raise ModelError(say("error.no_models", folder=models_folder()))

@@ -36,15 +36,15 @@ def test_a_large_network_is_read_by_workers_and_commands(
     assert report is not None
     assert 20 <= report["latency"]["calls"] <= 200
     assert report["model_mb"] > 0
-    card = promote_run(run, "large")
+    card = promote_run(run, "bulky")
     assert set(card.files) == {"model.keras", "history.csv"}
-    assert any("too large for the pages" in limit for limit in verify_model("large").limits)
+    assert any("too large for the pages" in limit for limit in verify_model("bulky").limits)
     assert (reads_faces(card), reads_faces(card, in_job=True)) == (False, True)
-    assert "large" not in [one.id for one in like_minded()]
+    assert "bulky" not in [one.id for one in like_minded()]
     with pytest.raises(CardMismatch, match="no LiteRT network"):
-        load_model("large")
+        load_model("bulky")
 
-    network = load_recognizer(["large"])
+    network = load_recognizer(["bulky"])
     assert isinstance(network, KerasClassifier)
     faces = np.asarray(prepare_data(made, recipe).val.images)
     scores = network.classify(faces, flip=True)
@@ -59,17 +59,17 @@ def test_a_large_network_is_read_by_workers_and_commands(
     if "affect" in outputs:
         return
 
-    job = start_video_job("clip.mp4", None, VideoTask(model_ids=("large",), end_s=0.5), owner="me")
+    job = start_video_job("clip.mp4", None, VideoTask(model_ids=("bulky",), end_s=0.5), owner="me")
     job = over(job, "me")
     assert job.state == "done", job.message or job.log()
     (table,) = (path for name, path in job.results().items() if name.endswith(".parquet"))
-    assert set(load_timeline(table)["model_id"]) == {"large"}
-    told = mien("evaluate", "--data", tmp_path / "set", "--model", "large")
+    assert set(load_timeline(table)["model_id"]) == {"bulky"}
+    told = mien("evaluate", "--data", tmp_path / "set", "--model", "bulky")
     assert told.returncode == 0, told.stderr
-    assert (model_folder("large") / "CARD.md").is_file()
+    assert (model_folder("bulky") / "CARD.md").is_file()
 
     for page, is_offered in (("photo", False), ("video", True)):
         app = fresh_app().switch_page(f"pages/{page}.py").run()
         assert not app.exception
         options = app.selectbox(key="model").options
-        assert any("large" in one or "tiny" in one for one in options) is is_offered, page
+        assert any("bulky" in one or "tiny" in one for one in options) is is_offered, page

@@ -1,4 +1,4 @@
-"""What a training runs on: several GPUs at once, and the precision a processor is made for."""
+"""What a training runs on: which backend, one GPU or several, and in which precision."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -86,7 +86,9 @@ def policy_for(precision: str) -> str:
 
 def _has_bfloat16() -> bool:
     if keras.backend.backend() == "jax" and is_accelerated():
-        return True
+        import jax
+
+        return min(float(getattr(one, "compute_capability", 8)) for one in jax.devices()) >= 8
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

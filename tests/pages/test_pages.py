@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from emotion_core.media.sample import sample_photo
+from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
 from tests.builders import encode, make_picture
 from tests.steps import until
@@ -172,8 +173,8 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.checkbox(key="own_threshold").uncheck().run()
     photo_page.slider(key="threshold").set_value(100).run()
     assert "is unclear" in markdown_of(photo_page)
-    committee = photo_page.selectbox(key="model").options[-1]
-    photo_page.selectbox(key="model").set_value(committee).run()
+    assert "Committee of 3" in photo_page.selectbox(key="model").options
+    photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     photo_page.radio(key="vote").set_value("hard").run()
     photo_page.checkbox(key="tta").check().run()
     photo_page.selectbox(key="detector").set_value("centerface").run()
