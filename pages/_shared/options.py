@@ -10,7 +10,7 @@ from emotion_core.analysis import ReadOptions
 from emotion_core.cards import DEFAULT_PRIOR, PRIORS
 from emotion_core.draw import DrawOptions
 from emotion_core.faces import DEFAULT_DETECTOR
-from emotion_core.registry import DEFAULT_MODEL, committees, reads_faces
+from emotion_core.registry import DEFAULT_COMMITTEE, DEFAULT_MODEL, committees, reads_faces
 from emotion_core.texts import say
 
 from . import resources
@@ -97,7 +97,10 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
     titles = resources.titles(cards)
 
     def told(ids: tuple[str, ...]) -> str:
-        return titles[ids[0]] if len(ids) == 1 else say("options.committee", n=len(ids))
+        if len(ids) == 1:
+            return titles[ids[0]]
+        kind = "committee" if ids == DEFAULT_COMMITTEE else "committee_all"
+        return say(f"options.{kind}", n=len(ids))
 
     chosen = st.selectbox(
         say("options.model"),
