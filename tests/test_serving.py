@@ -44,6 +44,11 @@ def test_a_large_network_is_read_by_workers_and_commands(
     with pytest.raises(CardMismatch, match="no LiteRT network"):
         load_model("bulky")
 
+    # the page that begins a training checks its teachers, and loads no network that needs Keras
+    taught = parse_recipe(tiny(teachers=["bulky"], outputs=outputs))
+    with monkeypatch.context() as patched:
+        patched.setattr("emotion_core.workbench.teaching.load_model", None)
+        begin_run(made, taught, owner="me")
     network = load_recognizer(["bulky"])
     assert isinstance(network, KerasClassifier)
     faces = np.asarray(prepare_data(made, recipe).val.images)

@@ -7,13 +7,37 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cards import KERAS_FILE
+from ..cards import KERAS_FILE, Card
 from ..errors import TrainingError
 from ..metrics import scale_temperature
 from ..registry import load_model, model_folder, verify_model
 from ..serving import open_network
 from ..texts import say
 from ..training.recipe import MODEL_WEIGHTS, Recipe
+
+
+def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:
+    """Return the cards of a recipe's teachers, checked for whether they can teach.
+
+    No network is loaded.
+
+    Args:
+        recipe: Whose.
+        labels: What the faces are labelled by.
+
+    Raises:
+        ModelError, ModelNotTrusted: A teacher is missing or broken.
+        TrainingError: It has other labels or another input.
+    """
+    wanted = (recipe.crop.side_px, recipe.crop.channels)
+    cards = [verify_model(model_id) for model_id in recipe.teachers]
+    for card in cards:
+        if (card.crop.side_px, card.crop.channels) != wanted:
+            raise TrainingError(say("error.teacher_input", id=card.id, px=card.crop.side_px))
+        if card.labels != tuple(labels):
+            told = ", ".join(card.labels)
+            raise TrainingError(say("error.teacher_labels", id=card.id, labels=told))
+    return cards
 
 
 def teacher_of(
@@ -36,25 +60,17 @@ def teacher_of(
         ModelError, CardMismatch, ModelNotTrusted: A teacher cannot be loaded.
         TrainingError: It has other labels or another input.
     """
-    if not recipe.teachers:
+    cards = check_teachers(recipe, labels)
+    if not cards:
         return None
-    # one thread each: two that wait for each other would stand in the way of the training's own
-    load = partial(open_network, threads=1)
-    teachers = [load_model(model_id, prior="data", load=load) for model_id in recipe.teachers]
-    wanted = (recipe.crop.side_px, recipe.crop.channels)
-    for teacher in teachers:
-        crop = teacher.card.crop
-        if (crop.side_px, crop.channels) != wanted:
-            raise TrainingError(say("error.teacher_input", id=teacher.id, px=crop.side_px))
-        if teacher.card.labels != tuple(labels):
-            told = ", ".join(teacher.card.labels)
-            raise TrainingError(say("error.teacher_labels", id=teacher.id, labels=told))
-
-    if on_gpu and all(KERAS_FILE in teacher.card.files for teacher in teachers):
+    if on_gpu and all(KERAS_FILE in card.files for card in cards):
         # heavy: Keras and its backend, which whoever trains has imported
         from ..training.teacher import ask_keras
 
-        return ask_keras([model_folder(teacher.id) / KERAS_FILE for teacher in teachers])
+        return ask_keras([model_folder(card.id) / KERAS_FILE for card in cards])
+    # one thread each: two that wait for each other would stand in the way of the training's own
+    load = partial(open_network, threads=1)
+    teachers = [load_model(card.id, prior="data", load=load) for card in cards]
 
     def ask(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = [

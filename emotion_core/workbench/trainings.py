@@ -38,7 +38,7 @@ from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .learning import prepare_data, training_rows, validation_again
 from .store import Dataset, load_dataset, recipe_hash
-from .teaching import start_of, teacher_of
+from .teaching import check_teachers, start_of, teacher_of
 
 if TYPE_CHECKING:
     from ..training.examples import TrainingData
@@ -86,7 +86,7 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             raise TrainingError(say("error.no_split_rows", split=split, name=dataset.name))
     if rows["label"].nunique() < 2:
         raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
-    teacher_of(recipe, in_label_order(rows["label"]))
+    check_teachers(recipe, in_label_order(rows["label"]))
     start_of(recipe)
     return new_run(
         name or recipe.title or recipe.name,
