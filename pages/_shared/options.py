@@ -107,6 +107,7 @@ def _choose_model(*, in_job: bool) -> tuple[tuple[str, ...], str]:
         [*((model_id,) for model_id in titles), *committees(cards)],
         format_func=told,
         key="model",
+        help=say("options.model_help"),
         **KEPT,
     )
     vote = "soft"
