@@ -1,9 +1,10 @@
 """What tests do: wait for something, call the command line, open the studio."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,14 +34,21 @@ def over(job: Job, owner: str) -> Job:
     return load_job(job.id, owner)
 
 
-def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Call the command line."""
+#: Keras on JAX, and JAX on the processor.
+JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+
+
+def mien(
+    *arguments: object, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Call the command line, with some variables of the environment besides those that are."""
     return subprocess.run(
         [sys.executable, "-m", "emotion_core", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
         timeout=120,
     )
 

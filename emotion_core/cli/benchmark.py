@@ -13,7 +13,7 @@ from ..classify import Recognizer
 from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, write_json
-from ..registry import DEFAULT_COMMITTEE, like_minded, shipped_models
+from ..registry import committees, like_minded, shipped_models
 from ..serving import load_recognizer
 from ..texts import say
 from .shared import cancellable, counting, quiet_natives, refusals
@@ -69,8 +69,11 @@ def _recognizers(models: Sequence[str], vote: str) -> list[Recognizer]:
     """
     named = models or [entry.id for entry in shipped_models()]
     alone = [load_recognizer([one], prior="data") for one in named]
-    voters = [card.id for card in like_minded([one.members[0].card for one in alone])]
-    voters = voters if models else list(DEFAULT_COMMITTEE)
+    cards = [one.members[0].card for one in alone]
+    together = committees(cards)
+    voters = tuple(card.id for card in like_minded(cards))
+    if together and not models:
+        voters = together[0]
     if len(voters) < 2:
         return alone
     return [*alone, load_recognizer(voters, vote=vote, prior="data")]

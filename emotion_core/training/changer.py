@@ -2,9 +2,10 @@
 
 import multiprocessing
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,45 +15,42 @@ from .augment import Augmentation, Face, augment_face
 Seeds = list[tuple[int, int, int]]
 
 
+@dataclass(frozen=True)
 class FaceChanger:
     """Changes batches of faces; the answers are the same wherever they are made.
 
-    A processor is busy with the network itself, and changes faces in between. A GPU would wait for
-    them: one Python process changes some 7,000 faces a second, a GPU learns several times as many.
-
-    Args:
+    Attributes:
         processes: In how many processes of their own; 0 is in the thread that asks.
+        pool: Those processes.
     """
 
-    def __init__(self, processes: int = 0) -> None:
-        self.processes = processes
-        self._pool: ProcessPoolExecutor | None = None
-        if processes:
-            self._pool = ProcessPoolExecutor(
-                processes,
-                # a fork would copy a process that holds a GPU and its threads
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_begin,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del kind, error, trace
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+    processes: int = 0
+    pool: Executor | None = None
 
     def __call__(self, faces: Face, settings: Augmentation, seeds: Seeds) -> Face:
         """Return changed copies of faces, uint8 (n, h, h, c), with a seed for each."""
-        if self._pool is None:
+        if self.pool is None:
             return _changed(faces, settings, seeds)
-        return self._pool.submit(_changed, faces, settings, seeds).result()
+        return self.pool.submit(_changed, faces, settings, seeds).result()
+
+
+@contextmanager
+def face_changer(processes: int) -> Iterator[FaceChanger]:
+    """Yield what changes faces, in so many processes, which end with the block.
+
+    A processor is busy with the network itself, and changes faces in between. A GPU learns several
+    times as many faces a second as one Python process changes, and would wait for them.
+    """
+    if not processes:
+        yield FaceChanger()
+        return
+    # a fork would copy a process that holds a GPU and its threads
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin)
+    try:
+        yield FaceChanger(processes, pool)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:

@@ -16,7 +16,7 @@ from ..errors import TrainingError
 from ..files import write_json
 from .average import WeightAverage
 from .board import log_epoch
-from .changer import FaceChanger
+from .changer import FaceChanger, face_changer
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher
@@ -121,7 +121,7 @@ def fit_network(
         loop = _Loop(
             recipe, examples, folder, measure, teacher, start, on_epoch, on_step, should_stop
         )
-        with FaceChanger(feed_processes()) as change:
+        with face_changer(feed_processes()) as change:
             loop.run(change)
     final = build_model(recipe, examples.targets.shape[1])
     put_weights(final, loop.served)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-#: So many change as many faces as a compact network learns from on a large GPU.
+#: At most so many, so that several trainings have room beside each other.
 _FEED_PROCESSES = 8
 
 

@@ -20,7 +20,7 @@ from emotion_core.jobs import owner_hash
 from emotion_core.runs import list_runs
 from emotion_core.workbench.store import COMMAND_LINE
 from tests.builders import make_voted_faces, tiny, write_faces
-from tests.steps import ROOT, called, complaints, mien, until
+from tests.steps import JAX, ROOT, called, complaints, mien, until
 
 
 @pytest.fixture
@@ -163,16 +163,7 @@ def test_what_jax_trained_is_written_by_tensorflow(
     if is_published:
         save_arrays(make_voted_faces(120), tmp_path / "faces.npz")
         options = ("--ferplus", "--data", tmp_path / "faces.npz", "--out", tmp_path / "models")
-    command = ["-m", "emotion_core", "train", tmp_path / "mine.yaml", *options]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    done = mien("train", tmp_path / "mine.yaml", *options, environment=JAX)
     assert done.returncode == 0, done.stderr[-800:]
     lines = done.stdout.splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 2, "it was trained twice"

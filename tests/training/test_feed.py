@@ -39,17 +39,21 @@ def test_an_epoch_shows_every_face_once_in_an_order_of_its_own() -> None:
 
 
 def test_faces_are_changed_alike_in_processes_of_their_own() -> None:
-    from emotion_core.training.changer import FaceChanger
+    from emotion_core.training.changer import face_changer
     from emotion_core.training.feed import FaceFeed
+
+    def spawned() -> list[psutil.Process]:
+        children = psutil.Process().children()
+        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
     chosen = parse_recipe(tiny(batch=6, augmentation={"rotation_deg": 20, "noise": 1.0}))
     examples = Examples(FACES, TARGETS)
     here = batches(chosen, examples)
-    with FaceChanger(processes=2) as change:
+    with face_changer(2) as change:
         feed = FaceFeed(examples, chosen, epoch=0, change=change)
         there = [feed[number] for number in range(len(feed))]
-        assert len(psutil.Process().children(recursive=True)) >= 2
-    assert not [one for one in psutil.Process().children() if "spawn" in " ".join(one.cmdline())]
+        assert spawned()
+    assert not spawned()
     for (faces, targets), (others, same) in zip(here, there, strict=True):
         assert np.array_equal(faces, others)
         assert np.array_equal(targets, same)
@@ -60,6 +64,7 @@ def test_a_gpu_is_fed_by_as_many_processes_as_there_are_cores(
 ) -> None:
     from emotion_core.training import hardware
 
+    monkeypatch.setattr(hardware, "is_accelerated", lambda: False)
     assert hardware.feed_processes() == 0
     monkeypatch.setattr(hardware, "is_accelerated", lambda: True)
     for cores, expected in ((3, 3), (64, 8)):

@@ -17,6 +17,7 @@ from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.recipe import changed_recipe, parse_recipe
 from tests.builders import make_voted_faces, tiny
+from tests.steps import JAX
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -314,7 +315,7 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, **JAX},
         capture_output=True,
         text=True,
         check=False,
