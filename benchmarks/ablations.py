@@ -28,7 +28,8 @@ from emotion_core.training.feed import answers_of
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.fit import train
 from emotion_core.training.measure import learned_prior
-from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe
+from emotion_core.training.recipe import Recipe
+from emotion_core.training.recipes import changed_recipe, load_recipe
 from emotion_core.workbench.teaching import teacher_of
 
 BASE = "vgg-xs"

@@ -29,7 +29,7 @@ from emotion_core.datasets.fer2013 import (
 from emotion_core.files import work_folder
 from emotion_core.registry import DEFAULT_MODEL, load_model
 from emotion_core.training.crossfit import out_of_fold_probs
-from emotion_core.training.recipe import changed_recipe, load_recipe
+from emotion_core.training.recipes import changed_recipe, load_recipe
 
 from .ablations import ALONE, BASE
 

@@ -17,7 +17,8 @@ from unittest.mock import patch
 import numpy as np
 
 from emotion_core.training.examples import Examples
-from emotion_core.training.recipe import Recipe, load_recipe
+from emotion_core.training.recipe import Recipe
+from emotion_core.training.recipes import load_recipe
 
 
 def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, list[float]]:

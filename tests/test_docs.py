@@ -15,7 +15,7 @@ from emotion_core.export import PHOTO_COLUMNS
 from emotion_core.faces import DETECTORS
 from emotion_core.media.sample import sample_photo
 from emotion_core.timeline import EPISODE_COLUMNS, PERSON_COLUMNS, TIMELINE_COLUMNS
-from emotion_core.training.recipe import recipe_names
+from emotion_core.training.recipes import recipe_names
 from emotion_core.types import Image
 from tests.builders import make_video
 

@@ -19,7 +19,7 @@ from ..registry import (
     verify_model,
 )
 from ..texts import say
-from ..training.recipe import load_recipe
+from ..training.recipes import load_recipe
 from ..training.weights import published_weights
 from ..workbench.imports import PIXELS, ImportRequest, import_model
 from .shared import (

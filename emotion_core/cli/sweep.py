@@ -10,7 +10,8 @@ import typer
 
 from ..export import to_csv
 from ..files import atomic_write
-from ..training.recipe import Recipe, load_recipe
+from ..training.recipe import Recipe
+from ..training.recipes import load_recipe
 from ..workbench.store import COMMAND_LINE, Dataset
 from ..workbench.sweeps import run_all, surveyed, varied, write_submissions
 from .shared import cancellable, complain, refusals

@@ -19,7 +19,8 @@ from ..files import atomic_write, work_folder
 from ..native import TENSORFLOW
 from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
-from ..training.recipe import Recipe, load_recipe
+from ..training.recipe import Recipe
+from ..training.recipes import load_recipe
 from ..workbench.store import COMMAND_LINE
 from ..workbench.teaching import start_of, teacher_of
 from ..workbench.trainings import (

@@ -360,9 +360,9 @@ def _claim_folder(folder: Path, recipe: Recipe, data: TrainingData) -> None:
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
-    """Return what a recipe does as JSON gives it back, without what it is called."""
-    values: dict[str, Any] = json.loads(json.dumps(recipe.as_dict()))
-    return {name: value for name, value in values.items() if name not in ("title", "source")}
+    """Return what a recipe does, without what it is called."""
+    named = ("title", "source")
+    return {name: value for name, value in recipe.as_dict().items() if name not in named}
 
 
 def _seed_dropout(model: Any, seed: int, step: int) -> None:

@@ -18,7 +18,7 @@ from ..cards import NETWORK_FILE
 from ..errors import EmotionError, ModelError, ModelNotTrusted
 from ..files import read_json, write_json
 from .litert import export_litert
-from .recipe import changed_recipe, load_recipe
+from .recipes import changed_recipe, load_recipe
 from .zoo import build_network
 
 _CONFIG_MAX_BYTES = 50_000_000

@@ -60,7 +60,8 @@ def judge_labels(
         raise TrainingError(say("error.no_keras"))
     # heavy: Keras and its backend are imported only by this job, and only now
     from ..training.crossfit import out_of_fold_probs
-    from ..training.recipe import fitted_to, load_recipe
+    from ..training.recipe import fitted_to
+    from ..training.recipes import load_recipe
 
     table = clean_rows(dataset.recipe(), load_index(dataset))
     rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)

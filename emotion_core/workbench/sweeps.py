@@ -18,7 +18,8 @@ from ..jobs import owner_hash
 from ..runs import DONE, Run, list_runs, load_run
 from ..serving import open_network
 from ..texts import say
-from ..training.recipe import EarlyStop, Head, Recipe, Stage, changed_recipe, parse_recipe
+from ..training.recipe import EarlyStop, Head, Recipe, Stage, parse_recipe
+from ..training.recipes import changed_recipe
 from .cluster import work_side_by_side
 from .evaluation import submission
 from .index import load_index

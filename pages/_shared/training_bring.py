@@ -7,7 +7,7 @@ import streamlit as st
 from emotion_core.cards import SYSTEMS
 from emotion_core.jobs import Job
 from emotion_core.texts import say
-from emotion_core.training.recipe import recipe_names
+from emotion_core.training.recipes import recipe_names
 from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, start_import
 
 from . import resources, visitor

@@ -6,7 +6,8 @@ from emotion_core.errors import TrainingError
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run
 from emotion_core.texts import say
-from emotion_core.training.recipe import Recipe, load_recipe, parse_recipe, recipe_names
+from emotion_core.training.recipe import Recipe, parse_recipe
+from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.training.weights import published_weights
 from emotion_core.workbench.store import Dataset, list_datasets
 from emotion_core.workbench.trainings import begin_run, start_run

@@ -9,7 +9,8 @@ import pytest
 from emotion_core.errors import TrainingError
 from emotion_core.training.crossfit import out_of_fold_probs
 from emotion_core.training.examples import Examples
-from emotion_core.training.recipe import fitted_to, load_recipe, parse_recipe
+from emotion_core.training.recipe import fitted_to, parse_recipe
+from emotion_core.training.recipes import load_recipe
 from tests.builders import make_voted_faces, tiny
 
 RECIPE = parse_recipe(tiny(epochs=2))

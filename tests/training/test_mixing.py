@@ -6,7 +6,8 @@ import pytest
 from emotion_core.errors import ModelError, TrainingError
 from emotion_core.training.examples import Examples
 from emotion_core.training.mixing import cut_mix, draw_labels, mix_up, order_of
-from emotion_core.training.recipe import changed_recipe, parse_recipe
+from emotion_core.training.recipe import parse_recipe
+from emotion_core.training.recipes import changed_recipe
 from emotion_core.workbench.teaching import teacher_of
 from tests.builders import tiny
 from tests.training.test_feed import FACES, TARGETS, batches

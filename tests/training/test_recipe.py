@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from emotion_core.errors import TrainingError
-from emotion_core.training.recipe import fitted_to, load_recipe, parse_recipe, recipe_names
+from emotion_core.training.recipe import fitted_to, parse_recipe
+from emotion_core.training.recipes import load_recipe, recipe_names
 from tests.builders import TINY, tiny
 
 

@@ -9,14 +9,8 @@ import pytest
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.datasets.splits import RULES
 from emotion_core.training.fit import train
-from emotion_core.training.recipe import (
-    Head,
-    Plateau,
-    Recipe,
-    changed_recipe,
-    load_recipe,
-    recipe_names,
-)
+from emotion_core.training.recipe import Head, Plateau, Recipe
+from emotion_core.training.recipes import changed_recipe, load_recipe, recipe_names
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.learning import prepare_data
 from emotion_core.workbench.store import Dataset, new_dataset

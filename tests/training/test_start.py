@@ -18,7 +18,8 @@ from emotion_core.errors import ModelError, TrainingError
 from emotion_core.labels import FER2013
 from emotion_core.registry import model_folder
 from emotion_core.training.fer2013 import fer2013_data
-from emotion_core.training.recipe import Recipe, load_recipe, parse_recipe
+from emotion_core.training.recipe import Recipe, parse_recipe
+from emotion_core.training.recipes import load_recipe
 from emotion_core.workbench.teaching import start_of
 from tests.builders import make_voted_faces, tiny
 

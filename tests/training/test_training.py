@@ -15,7 +15,8 @@ import pytest
 from emotion_core.errors import StorageError, TrainingError
 from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.ferplus import ferplus_data
-from emotion_core.training.recipe import changed_recipe, parse_recipe
+from emotion_core.training.recipe import parse_recipe
+from emotion_core.training.recipes import changed_recipe
 from tests.builders import make_voted_faces, tiny
 from tests.steps import JAX
 
@@ -29,7 +30,8 @@ SCRIPT = """
     tensorflow.config.experimental.enable_op_determinism()
     from emotion_core.training.ferplus import ferplus_data
     from emotion_core.training.fit import train
-    from emotion_core.training.recipe import changed_recipe, parse_recipe
+    from emotion_core.training.recipe import parse_recipe
+    from emotion_core.training.recipes import changed_recipe
     from tests.builders import make_voted_faces
     from tests.training.test_training import KILLED
 

@@ -339,7 +339,7 @@ def test_weights_that_a_layer_derives_more_from_reach_all_of_it(tmp_path: Path) 
     import keras
 
     from emotion_core.training.fit import build_model
-    from emotion_core.training.recipe import load_recipe
+    from emotion_core.training.recipes import load_recipe
     from emotion_core.training.weights import load_weights, put_weights
 
     recipe = load_recipe("seed-002-b0", ["crop.side_px=32", "weights=none"])

@@ -75,7 +75,7 @@ def test_a_model_of_ones_own_answers_as_it_did(
 
 
 def test_weights_alone_go_into_the_network_of_a_recipe(tmp_path: Path) -> None:
-    from emotion_core.training.recipe import load_recipe
+    from emotion_core.training.recipes import load_recipe
     from emotion_core.training.zoo import build_network
 
     recipe = load_recipe("vgg-xs")

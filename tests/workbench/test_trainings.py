@@ -25,7 +25,8 @@ from emotion_core.media.sample import sample_photo
 from emotion_core.registry import like_minded, list_models, load_model, load_recognizer
 from emotion_core.runs import Run, alone_in, delete_run, list_runs, load_run, request_stop
 from emotion_core.training.examples import Rows
-from emotion_core.training.recipe import Recipe, changed_recipe, load_recipe, parse_recipe
+from emotion_core.training.recipe import Recipe, parse_recipe
+from emotion_core.training.recipes import changed_recipe, load_recipe
 from emotion_core.types import Frame
 from emotion_core.workbench.evaluation import evaluate, submission
 from emotion_core.workbench.index import build_index
