@@ -24,8 +24,11 @@ _ZIP_ENTRY = b"PK\1\2"
 _TAR_WORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
               tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 _TAR_WORDS_MAX_BYTES = 65_536
-#: What a data set is made of, by the ends of names.
-_WANTED = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif", ".csv")
+#: Pictures, by the ends of their names.
+PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif",
+            ".tif", ".tiff")  # fmt: skip
+#: What a data set is made of.
+_WANTED = (*PICTURES, ".csv")
 
 
 class Archive:

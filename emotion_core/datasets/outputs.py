@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .cleaning import DatasetRecipe, fingerprint_of
+from .cleaning import DatasetRecipe
 from .naming import in_label_order
 from .splits import TEST, TRAIN, VAL
 
@@ -76,7 +76,7 @@ def make_card(
         "schema": CARD_SCHEMA,
         "name": name,
         "kind": kind,
-        "fingerprint": fingerprint_of(table),
+        "fingerprint": recipe.fingerprint,
         "origin": recipe.origin,
         "terms": recipe.terms,
         "pictures": len(table),

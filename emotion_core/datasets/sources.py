@@ -15,6 +15,7 @@ from ..errors import BadTable, BrokenImage, InputError
 from ..labels import FER2013, FERPLUS
 from ..texts import say
 from . import fer2013
+from .archives import PICTURES
 from .containers import Container, Folder, Stamp, open_container
 from .splits import TEST, TRAIN, VAL
 from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
@@ -22,8 +23,6 @@ from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in,
 #: Votes of several people stand in columns of this name and the label's.
 VOTE = "vote_"
 ITEM_COLUMNS = ("path", "raw_label", "split", "bytes", "changed_ns")
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif",
-             ".tif", ".tiff", ".jfif")  # fmt: skip
 #: Names of folders, and words in tables, that mean a split.
 _SPLITS = {
     **dict.fromkeys(("train", "training"), TRAIN),
@@ -126,7 +125,7 @@ class ClassFolders(_InContainer):
         rows = [
             (path, *_place(path), stamp.size_bytes, stamp.changed_ns)
             for path, stamp in self._container.files().items()
-            if path.lower().endswith(_PICTURES)
+            if path.lower().endswith(PICTURES)
         ]
         return _item_table(rows, self.name)
 
@@ -285,9 +284,11 @@ def _kind_of(path: Path) -> str:
     container = open_container(path)
     try:
         files = container.files()
-        pictures = [name for name in files if name.lower().endswith(_PICTURES)]
-        if any(_place(name)[0] is not None for name in pictures):
+        pictures = [name for name in files if name.lower().endswith(PICTURES)]
+        labels = {_place(name)[0] for name in pictures} - {None}
+        if len(labels) > 1:
             return "folders"
+        # one folder of pictures is a label only where no table names others
         if any(name.lower().endswith(".csv") for name in files) and _has_picture_table(container):
             return "table"
         if pictures:

@@ -1,6 +1,7 @@
 """The faces of a data set as arrays: what networks judge and train on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..classify import Classifier
 from ..crops import crop_faces, rule_for
 from ..datasets.sources import Source
+from ..errors import InputError
 from ..faces import load_detector
 from ..labels import LabelSet
 from ..media.photo import encode_jpeg
@@ -64,13 +66,17 @@ def mean_faces(dataset: Dataset, paths: Mapping[str, pd.Series]) -> dict[str, by
     Args:
         dataset: Whose pictures.
         paths: The pictures of each label; a seeded sample of `_MEAN_OF` stands for the rest.
+            Those that have gone or broken since they were measured are passed over.
     """
     source = dataset.open()
     found: dict[str, bytes] = {}
     try:
         for label, names in paths.items():
             chosen = names.sample(min(_MEAN_OF, len(names)), random_state=0)
-            squares = [_square(read_picture_of(source, path)) for path in chosen]
+            squares: list[NDArray[np.uint8]] = []
+            for path in chosen:
+                with suppress(InputError):
+                    squares.append(_square(read_picture_of(source, path)))
             if squares:
                 mean = np.mean(squares, axis=0).round().astype(np.uint8)
                 found[label] = encode_jpeg(mean, max_side_px=_MEAN_PX)

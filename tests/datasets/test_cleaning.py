@@ -1,5 +1,7 @@
 """Recipes of data sets: what rules, copies and people remove, and the same bytes every time."""
 
+import json
+
 import pytest
 
 from emotion_core.datasets.cleaning import (
@@ -204,8 +206,12 @@ def test_a_recipe_knows_its_source() -> None:
 
 
 def test_the_same_recipe_gives_the_same_bytes() -> None:
-    recipe = DatasetRecipe(rules={"blank": 3.0}, decisions=decided(p1="drop", p2="sad"))
     index = make_index([*PLAIN, {"contrast": 1.0}, {"raw_label": None, "split": "test"}])
+    recipe = DatasetRecipe(
+        fingerprint=fingerprint_of(index),
+        rules={"blank": 3.0},
+        decisions=decided(p1="drop", p2="sad"),
+    )
 
     def files() -> dict[str, bytes]:
         again = parse_recipe(recipe.to_yaml())
@@ -221,6 +227,7 @@ def test_the_same_recipe_gives_the_same_bytes() -> None:
     assert len(lines) == 23 + 2
     gone = first["removed.csv"].decode().split("\r\n")
     assert gone[1:3] == ["1.png,happy,dropped: seen", "24.png,happy,blank (3)"]
+    assert json.loads(first["card.json"])["fingerprint"] == recipe.fingerprint
     card = first["CARD.md"].decode()
     assert "23 labelled pictures of 26; 1 have no label; 1 were relabelled" in card
     assert "| blank (3) | 1 |" in card

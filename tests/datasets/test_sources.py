@@ -225,6 +225,28 @@ def test_a_table_in_a_folder_without_label_folders_is_found(tmp_path: Path) -> N
     assert (source.kind, len(source.items())) == ("table", 2)
 
 
+def test_a_table_beside_one_folder_of_pictures_names_the_labels(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"images": 2})
+    assert set(open_source(SourceSpec(str(tmp_path))).items()["raw_label"]) == {"images"}
+    (tmp_path / "labels.csv").write_text("image,label\nimages/0.png,sad\nimages/1.png,happy\n")
+    items = open_source(SourceSpec(str(tmp_path))).items()
+    assert items["raw_label"].tolist() == ["sad", "happy"]
+    make_class_folders(tmp_path, {"fear": 1})
+    assert open_source(SourceSpec(str(tmp_path))).kind == "folders"
+
+
+def test_an_archive_holds_the_kinds_of_pictures_that_a_folder_does(tmp_path: Path) -> None:
+    names = [f"sad/a{ending}" for ending in (".jpg", ".JFIF", ".tiff")]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"picture")
+            (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / name).write_bytes(b"picture")
+    for form in ("set", "set.zip"):
+        items = open_source(SourceSpec(str(tmp_path / form))).items()
+        assert sorted(items["path"]) == sorted(names)
+
+
 def test_label_names_are_mapped_or_asked_about() -> None:
     assert name_labels(["Angry", "sadness", "happy"]) == {
         "Angry": "anger", "happy": "happy", "sadness": "sad",

@@ -26,7 +26,7 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.types import CropRule, Image
 from emotion_core.workbench import judging
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
-from emotion_core.workbench.faces import load_faces
+from emotion_core.workbench.faces import load_faces, mean_faces
 from emotion_core.workbench.index import build_index, load_cleaned, load_index
 from emotion_core.workbench.judging import (
     accept_labels,
@@ -96,6 +96,16 @@ def test_a_change_costs_only_itself(measured: Dataset, folder: Path) -> None:
     (folder / "sad" / "new.png").unlink()
     assert build_index(measured, with_faces=False) == 0
     assert "sad/new.png" not in set(load_index(measured)["path"])
+
+
+def test_the_mean_faces_do_without_pictures_that_are_gone(measured: Dataset, folder: Path) -> None:
+    (folder / "happy" / "0.png").unlink()
+    (folder / "sad" / "1.png").write_bytes(b"no picture")
+    paths = {label: rows["path"] for label, rows in load_index(measured).groupby("raw_label")}
+    assert set(mean_faces(measured, paths)) == {"happy", "sad"}
+    for path in paths["sad"]:
+        (folder / path).unlink()
+    assert set(mean_faces(measured, paths)) == {"happy"}
 
 
 def test_faces_are_searched_when_asked(tmp_path: Path, portrait: np.ndarray) -> None:
