@@ -1,5 +1,8 @@
 """The error tree. A message says what happened, with what, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class EmotionError(Exception):
     """Base of every error that this library raises on purpose."""
@@ -71,3 +74,18 @@ class JobCancelled(EmotionError):
 
 class StorageError(EmotionError):
     """A file cannot be written or read: no space, no permission, gone."""
+
+
+@contextmanager
+def said_of(held_as: str, name: str) -> Iterator[None]:
+    """Let errors of the block speak of a file by the name that its owner knows.
+
+    Args:
+        held_as: How the file is called here, such as `upload.mp4`.
+        name: How its owner calls it.
+    """
+    try:
+        yield
+    except EmotionError as error:
+        error.args = (str(error).replace(held_as, name), *error.args[1:])
+        raise

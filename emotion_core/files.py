@@ -139,13 +139,12 @@ def path_under_roots(text: str) -> Path:
     Raises:
         UnsafePath: It is not under a root, or not there.
     """
-    try:
+    with suppress(OSError, ValueError, RuntimeError):
         path = Path(text).expanduser().resolve(strict=True)
         for root in readable_roots():
-            if path.is_relative_to(root.resolve(strict=True)):
+            # a root may not be there, such as a drive that is not plugged in
+            if path.is_relative_to(root.resolve()):
                 return path
-    except (OSError, ValueError, RuntimeError):
-        pass
     roots = ", ".join(str(root) for root in readable_roots()) or "-"
     raise UnsafePath(
         f"Nothing readable lies there. Give a path under one of these folders: {roots}"
@@ -160,7 +159,8 @@ def sha256_of(path: Path) -> str:
 
 def _storage_error(target: Path, error: OSError) -> StorageError:
     if error.errno == errno.ENOSPC:
-        free_mb = shutil.disk_usage(target.parent).free / 1e6
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        free_mb = shutil.disk_usage(there).free / 1e6
         reason = f"the disk is full, {free_mb:.0f} MB are free"
         remedy = "Free some space and try again."
     else:

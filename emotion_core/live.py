@@ -30,6 +30,8 @@ from .timeline import TimelineBuilder
 from .tracking import Tracker
 from .types import Frame, FrameReading, Image, VideoInfo
 
+#: The kind of job that a recording is.
+RECORDING = "camera"
 #: A frame waits for its own reading at most this long; later it shows the one before it.
 _WAIT_S = 0.022
 #: What the page's chart shows.
@@ -356,9 +358,9 @@ class Recording:
         self._first_s = first.time_s
         height, width = first.image.shape[:2]
         info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
+        frame: Frame | None = first
         try:
             with write_video(self.job.folder / "result" / "camera.annotated.mp4", info) as video:
-                frame: Frame | None = first
                 while frame is not None:
                     video.write(frame)
                     self._written += 1
@@ -367,8 +369,8 @@ class Recording:
             logging.exception("a recording could not be written")
             known = isinstance(error, EmotionError)
             self._problem = str(error) if known else say("error.live_failed")
-            while self._frames.get() is not None:
-                continue
+            while frame is not None:  # who adds frames waits for nobody
+                frame = self._frames.get()
 
     def _write_tables(self, table: pd.DataFrame) -> None:
         tools = self._tools

@@ -113,7 +113,8 @@ def read_photo_file(
     Raises:
         InputError: It cannot be opened, or as `read_photo_bytes`.
     """
-    return read_photo_bytes(load_bytes(path), path.name, detector, recognizer, options=options)
+    name = path.name.encode("utf-8", "replace").decode()  # a name may be any bytes, a table not
+    return read_photo_bytes(load_bytes(path), name, detector, recognizer, options=options)
 
 
 def photo_files(

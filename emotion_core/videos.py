@@ -14,7 +14,7 @@ from .analysis import ReadOptions, VideoOptions, ahead, provenance_of, read_fram
 from .cards import DEFAULT_PRIOR
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
-from .errors import InputError, StorageError, TooLarge
+from .errors import InputError, StorageError, TooLarge, said_of
 from .export import timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
 from .files import atomic_write, safe_stem, sha256_of
@@ -248,7 +248,8 @@ def start_video_job(
             sample_video(source)
         else:
             atomic_write(source, content)
-        info = _probe_named(source, name)
+        with said_of(source.name, name):
+            info = probe_video(source)
         _check_range(task, info, name)
         _check_caps(
             task,
@@ -262,14 +263,6 @@ def start_video_job(
         raise
     start_job(job)
     return job
-
-
-def _probe_named(source: Path, name: str) -> VideoInfo:
-    """Probe an upload; a refusal speaks of it by the name that its owner knows."""
-    try:
-        return probe_video(source)
-    except InputError as error:
-        raise type(error)(str(error).replace(source.name, name)) from error
 
 
 def _check_caps(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from . import limits
 from .cards import NETWORK_FILE, read_card
+from .errors import said_of
 from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .registry import model_folder
@@ -34,7 +35,8 @@ def run_video(run: JobRun) -> None:
             quiet_s=limits.JOB_STALL_S if is_quick and progress.is_reading else limits.JOB_QUIET_S,
         )
 
-    result = analyse_video(source, run.result, task, stem=settings["stem"], on_progress=tell)
+    with said_of(source.name, run.job.title):
+        result = analyse_video(source, run.result, task, stem=settings["stem"], on_progress=tell)
     run.summary.update(
         frames=result.frames,
         people=result.people,

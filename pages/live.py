@@ -9,7 +9,7 @@ from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
 from emotion_core.errors import InputError
 from emotion_core.jobs import load_job, new_job
-from emotion_core.live import LiveSession, LiveState, LiveTools
+from emotion_core.live import RECORDING, LiveSession, LiveState, LiveTools
 from emotion_core.media.photo import encode_png
 from emotion_core.texts import say
 from pages._shared import charts, ice, notice, options, resources, video_options, visitor
@@ -135,7 +135,7 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     title = say("live.recording_title", time=time.strftime("%H:%M"))
     ids = [member.card.id for member in tools.recognizer.members]
     settings = {"task": {"model_ids": ids}, "stem": "camera"}
-    job = new_job("camera", title, owner=visitor.owner(), settings=settings)
+    job = new_job(RECORDING, title, owner=visitor.owner(), settings=settings)
     session.record(job)
     st.session_state["live_recorded"] = job.id
 

@@ -5,6 +5,7 @@ import streamlit as st
 from emotion_core import jobs
 from emotion_core.files import path_under_roots, readable_roots
 from emotion_core.limits import NAME_SHOWN_CHARS, VIDEO_UPLOAD_MAX_BYTES
+from emotion_core.live import RECORDING
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import notice, place, video_options, visitor
@@ -60,7 +61,7 @@ def start(name: str, content: object, task: VideoTask) -> None:
 
 def chosen_job() -> jobs.Job | None:
     """Return the job to show: the one that was opened, else the newest video."""
-    mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in ("video", "camera")]
+    mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in ("video", RECORDING)]
     wanted = st.session_state.get("job")
     return next((job for job in mine if job.id == wanted), mine[0] if mine else None)
 

@@ -70,5 +70,4 @@ def fresh_app() -> AppTest:
     running = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     running.session_state["notice_accepted"] = True
     running.session_state["owner"] = "tester"
-    running.session_state["owner_is_kept"] = True
     return running.run()

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -51,6 +52,17 @@ def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     ):
         full.write(b"x")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_too_full_for_a_folder_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StorageError, match=r"disk is full, \d+ MB are free"):
+        atomic_write(tmp_path / "new" / "deep" / "a.txt", "x")
 
 
 def test_json_refuses_what_no_reader_takes(tmp_path: Path) -> None:

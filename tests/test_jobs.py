@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from emotion_core import jobs, limits
-from emotion_core.errors import InputError
-from emotion_core.videos import VideoTask
+from emotion_core.errors import InputError, StorageError
+from emotion_core.videos import VideoTask, start_video_job
+from emotion_core.workbench.store import new_dataset
+from emotion_core.workbench.tasks import start_task
 
 ROOT = Path(__file__).resolve().parent.parent
 ME = "me"
@@ -111,6 +113,46 @@ def test_a_broken_video_says_why(work_home: Path, tmp_path: Path) -> None:
     assert "clip.mp4" in job.message
     assert "MP4" in job.message
     assert job.results() == {}
+
+
+def test_a_video_that_breaks_later_is_called_as_its_owner_does(work_home: Path, clip: Path) -> None:
+    data = bytearray(clip.read_bytes())
+    start_of, end_of = data.index(b"mdat") + 4, len(data)
+    if (header := data.find(b"moov", start_of)) > 0:
+        end_of = header - 4
+    data[start_of:end_of] = bytes(end_of - start_of)  # it probes well, and no frame is in it
+    job = start_video_job("holiday.mp4", bytes(data), VideoTask(), owner=ME)
+    job = wait(job, is_over)
+    assert job.state == "failed"
+    assert job.message.startswith("holiday.mp4")
+    assert "upload" not in job.message
+
+
+def test_a_worker_works_in_the_same_folder_however_it_is_named(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_HOME", "here")
+    dataset = new_dataset("drawn", None, owner=ME, drawn={"n": 8, "seed": 1})
+    job = wait(start_task("index", dataset, owner=ME, settings={"with_faces": False}), is_over)
+    assert (job.state, job.message) == ("done", "")
+    assert job.folder.is_relative_to(tmp_path / "here")
+
+
+def test_without_room_a_dead_job_is_shown_and_can_be_deleted(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    job = jobs.new_job("video", "old", owner=ME, settings={})
+    (job.folder / "process.json").write_text('{"pid": 1, "began": -9.0}')
+    monkeypatch.setattr(jobs.store, "write_json", full)
+    (found,) = jobs.list_jobs(ME)
+    assert found.state == "interrupted"
+    jobs.sweep_jobs()
+    jobs.delete_job(found)
+    assert jobs.list_jobs(ME) == []
 
 
 @pytest.mark.parametrize("told", ["many", "0", "-1", "1.5"])

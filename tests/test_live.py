@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from emotion_core import jobs, load_detector, load_model
 from emotion_core.analysis import VideoOptions
 from emotion_core.draw import DrawOptions
+from emotion_core.errors import StorageError
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.media.video import iter_frames
 from emotion_core.types import Faces, Image
@@ -241,6 +244,25 @@ def test_a_recording_ends_when_the_camera_goes(
     until(lambda: jobs.load_job(job.id, "me").is_over)
     assert jobs.load_job(job.id, "me").state == "done"
     assert session.recording is None
+
+
+def test_a_recording_whose_end_cannot_be_written_fails_at_once(
+    work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full(*_: object, **__: object) -> Iterator[object]:
+        yield SimpleNamespace(write=lambda frame: None)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("emotion_core.live.write_video", full)
+    job = record(session)
+    feed(session, portrait, lambda: session.recording is not None and session.recording._written)
+    recording = session.recording
+    assert recording is not None
+    session.stop_recording()
+    assert not recording._thread.is_alive()
+    ended = jobs.load_job(job.id, "me")
+    assert (ended.state, ended.message) == ("failed", "the disk is full")
 
 
 def test_a_recording_of_nothing_is_no_video(work_home: object, session: LiveSession) -> None:

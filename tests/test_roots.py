@@ -1,5 +1,6 @@
 """Paths that somebody types stay under the roots."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def test_what_lies_under_a_root_is_found(root: Path) -> None:
     wanted = (root / "deep" / "a.mp4").resolve()
     assert path_under_roots(str(wanted)) == wanted
     assert path_under_roots(f"{root}/deep/../deep/a.mp4") == wanted
+
+
+def test_a_root_that_is_not_there_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_ROOTS", os.pathsep.join([str(root.parent / "unplugged"), str(root)]))
+    wanted = (root / "deep" / "a.mp4").resolve()
+    assert path_under_roots(str(wanted)) == wanted
 
 
 def test_what_lies_outside_is_refused_in_the_same_words(root: Path) -> None:

@@ -1,6 +1,8 @@
 """The command line. Each command is a file; it says what it cannot do in one line and exits 2."""
 
+import io
 import os
+import sys
 
 import typer
 
@@ -22,6 +24,8 @@ def begin(context: typer.Context) -> None:
     """Read facial expressions, offline. It says what a face looks like, not what it feels."""
     if context.invoked_subcommand not in _ANY_BACKEND:
         os.environ.update(TENSORFLOW)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are any bytes, and go out as such
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 app.command("photo")(photo.photo)

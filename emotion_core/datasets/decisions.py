@@ -56,18 +56,15 @@ class DecisionLog:
         self._lock = FileLock(path.with_suffix(".lock"))
 
     def steps(self) -> list[list[Decision]]:
-        """Return the steps that hold, the oldest first; each is one or more decisions."""
-        held: list[list[Decision]] = []
-        for line in self._lines():
-            if line == "undo":
-                held = held[:-1]
-            elif isinstance(line, list):
-                held.append([Decision(**entry) for entry in line])
-        return held
+        """Return the steps that hold, the oldest first, with the decisions of each."""
+        return [decisions for decisions, _ in self._steps()]
 
     def current(self) -> dict[str, Decision]:
         """Return the last decision about each picture, by path."""
-        return {one.path: one for step in self.steps() for one in step}
+        held: dict[str, Decision] = {}
+        for decisions, is_whole in self._steps():
+            held = ({} if is_whole else held) | {one.path: one for one in decisions}
+        return held
 
     def add(self, decisions: Sequence[Decision]) -> None:
         """Add one step.
@@ -77,6 +74,14 @@ class DecisionLog:
         """
         if decisions:
             self._append([asdict(one) for one in decisions])
+
+    def replace(self, decisions: Sequence[Decision]) -> None:
+        """Let these decisions hold and no others, as one step.
+
+        Raises:
+            StorageError: It cannot be written; nothing of it is.
+        """
+        self._append({"only": [asdict(one) for one in decisions]})
 
     def undo(self) -> list[Decision]:
         """Take the last step back and return it; nothing where there is none."""
@@ -89,6 +94,18 @@ class DecisionLog:
     def stamp(self) -> int:
         """Return a number that changes with every step."""
         return self._path.stat().st_size if self._path.is_file() else 0
+
+    def _steps(self) -> list[tuple[list[Decision], bool]]:
+        """Return the decisions of each step that holds, and whether none of before hold beside."""
+        held: list[tuple[list[Decision], bool]] = []
+        for line in self._lines():
+            if line == "undo":
+                held = held[:-1]
+            elif isinstance(line, list):
+                held.append(([Decision(**entry) for entry in line], False))
+            elif isinstance(line, dict):
+                held.append(([Decision(**entry) for entry in line["only"]], True))
+        return held
 
     def _append(self, value: object) -> None:
         line = json.dumps(value, ensure_ascii=False).encode() + b"\n"

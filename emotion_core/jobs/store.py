@@ -180,7 +180,7 @@ def start_job(job: Job) -> None:
             process = subprocess.Popen(
                 command,
                 cwd=_PROJECT,
-                env={**WORKER_ENVIRONMENT, **os.environ, **TENSORFLOW},
+                env={**WORKER_ENVIRONMENT, **os.environ, **TENSORFLOW, **_folders_named()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -193,6 +193,12 @@ def start_job(job: Job) -> None:
     write_process(job.folder, process.pid)
     # whoever starts a process has to take note of its end, or it stays in the system's table
     threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _folders_named() -> dict[str, str]:
+    """Return the variables that name a folder, as they are meant here: a worker works elsewhere."""
+    named = {name: os.environ.get(name) for name in ("MIEN_HOME", "MIEN_MODELS")}
+    return {name: str(Path(path).expanduser().absolute()) for name, path in named.items() if path}
 
 
 def list_jobs(owner: str) -> list[Job]:
@@ -332,8 +338,7 @@ def _read(folder: Path, *, owner: str | None = None) -> Job | None:
         return None
     status = read_json(folder / "status.json") or {}
     if status.get("state") not in OVER:
-        _look_after(folder, asked)
-        status = read_json(folder / "status.json") or {}
+        status = _look_after(folder, asked)
     return Job(
         id=folder.name,
         kind=asked["kind"],
@@ -350,17 +355,23 @@ def _read(folder: Path, *, owner: str | None = None) -> Job | None:
 _STATUS = {"state", "done", "total", "rate", "ended_s", "message", "summary"}
 
 
-def _look_after(folder: Path, asked: dict[str, Any]) -> None:
-    """End a job that does not stop when asked; note when its worker is gone."""
+def _look_after(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """End a job that does not stop when asked; note when its worker is gone. Return its status."""
     asked_s = _asked_to_stop_s(folder)
     if asked_s is not None and time.time() - asked_s > limits.JOB_STOP_S:
         _end_process(folder)
     is_young = time.time() - asked["created_s"] < _START_GRACE_S
     has_process = (folder / "process.json").is_file()
-    if _process(folder) is None and (has_process or not is_young):
-        status = read_json(folder / "status.json") or {}
-        if status.get("state") not in OVER:  # it may have ended while we looked
-            end_job(folder, "interrupted" if asked_s is None else "cancelled")
+    is_gone = _process(folder) is None and (has_process or not is_young)
+    status = read_json(folder / "status.json") or {}
+    if not is_gone or status.get("state") in OVER:  # it may have ended while we looked
+        return status
+    state = "interrupted" if asked_s is None else "cancelled"
+    try:
+        end_job(folder, state)
+    except StorageError:  # the disk is full; it can be deleted all the same, and noted later
+        return {**status, "state": state, "ended_s": _changed_s(folder)}
+    return read_json(folder / "status.json") or {}
 
 
 def _asked_to_stop_s(folder: Path) -> float | None:

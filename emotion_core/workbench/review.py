@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from filelock import FileLock
 
 from ..datasets.cleaning import DatasetRecipe
-from ..datasets.decisions import Decision
+from ..datasets.decisions import Decision, as_rows
 from ..errors import StorageError
 from ..files import write_json
 from ..texts import say
@@ -96,20 +96,16 @@ def decide(
 
 
 def adopt_decisions(dataset: Dataset, recipe: DatasetRecipe) -> None:
-    """Take over the decisions of a recipe, as one step; what was decided otherwise is outranked.
+    """Take over the decisions of a recipe, as one step; no others hold then.
 
     Raises:
         StorageError: They cannot be written.
     """
-    held = dataset.decisions.current()
-    now_s = time.time()
     # a recipe holds no times, so they are not compared
-    new = [
-        replace(one, at_s=now_s)
-        for path, one in recipe.decisions.items()
-        if path not in held or replace(held[path], at_s=0.0) != replace(one, at_s=0.0)
-    ]
-    dataset.decisions.add(new)
+    if as_rows(dataset.decisions.current()) == as_rows(recipe.decisions):
+        return
+    now_s = time.time()
+    dataset.decisions.replace([replace(one, at_s=now_s) for one in recipe.decisions.values()])
 
 
 def _load(dataset: Dataset) -> list[Waiting]:

@@ -25,7 +25,7 @@ import pandas as pd
 from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
 from ..datasets.decisions import DecisionLog
 from ..datasets.sources import Source, SourceSpec, open_source
-from ..errors import InputError, StorageError
+from ..errors import InputError, StorageError, said_of
 from ..files import atomic_write, work_folder, write_json
 from ..jobs import owner_hash
 from ..texts import say
@@ -138,7 +138,8 @@ def new_dataset(
             target = folder / "source" / f"upload{ending.group().lower() if ending else ''}"
             atomic_write(target, source)
             spec = SourceSpec(str(target))
-            _try_out(spec, shown=name)
+            with said_of(target.name, name):
+                open_source(spec).close()
         return _write(folder, name, spec, owner=owner, drawn=drawn or {})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -194,14 +195,6 @@ def recipe_hash(dataset: Dataset) -> str:
 def delete_dataset(dataset: Dataset) -> None:
     """Delete the work on a data set, and what was uploaded or drawn for it; no other source."""
     shutil.rmtree(dataset.folder, ignore_errors=True)
-
-
-def _try_out(spec: SourceSpec, *, shown: str) -> None:
-    """Open an upload once; a refusal speaks of it by the name that its owner knows."""
-    try:
-        open_source(spec).close()
-    except InputError as error:
-        raise type(error)(str(error).replace(Path(spec.path).name, shown)) from error
 
 
 def _root() -> Path:

@@ -1,11 +1,12 @@
 """The long work on data sets as jobs: started by a page, done by a worker."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from .. import limits
 from ..cards import DEFAULT_PRIOR
-from ..errors import BadTable, InputError
+from ..errors import BadTable, InputError, said_of
 from ..export import to_csv
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, list_jobs, new_job, start_job
@@ -57,7 +58,8 @@ def tasks_of(dataset: Dataset, owner: str) -> list[Job]:
 def run_task(run: JobRun) -> None:
     """Do the job of a data set, in its worker."""
     dataset = load_dataset(run.job.settings["dataset"])
-    TASKS[run.job.kind.removeprefix(PREFIX)](run, dataset)
+    with said_of(Path(dataset.spec.path).name, dataset.name):
+        TASKS[run.job.kind.removeprefix(PREFIX)](run, dataset)
 
 
 def _patient(run: JobRun) -> Callable[[int, int], None]:
@@ -95,7 +97,7 @@ def _export(run: JobRun, dataset: Dataset) -> None:
     run.summary["made_of"] = made_of(dataset)
     files = export_dataset(dataset, run.result)
     files |= report_dataset(dataset, run.result)
-    (run.result / "dataset.zip").write_bytes(zip_files(files))
+    atomic_write(run.result / "dataset.zip", zip_files(files))
     if run.job.settings.get("with_crops"):
         target = run.result / "faces.zip"
         written, skipped = crop_dataset(dataset, target, on_progress=_patient(run))

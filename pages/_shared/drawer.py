@@ -10,6 +10,7 @@ import streamlit as st
 from emotion_core import jobs
 from emotion_core.errors import InputError
 from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.live import RECORDING
 from emotion_core.texts import say
 from emotion_core.workbench import imports, looking
 from emotion_core.workbench.tasks import PREFIX, TASKS
@@ -20,7 +21,7 @@ from .errors import error_box, plain
 
 _PAGES = {
     "video": "pages/video.py",
-    "camera": "pages/video.py",
+    RECORDING: "pages/video.py",
     KIND: "pages/training.py",
     EXPORT: "pages/training.py",
     imports.KIND: "pages/training.py",
@@ -32,7 +33,7 @@ _PAGES = {
 #: What lies in the job alone and goes with it; other results lie with their data set or training.
 _HOLDS_RESULT = (
     "video",
-    "camera",
+    RECORDING,
     EXPORT,
     *(PREFIX + kind for kind in ("export", "evaluate", "submit")),
 )
@@ -122,6 +123,8 @@ def describe(job: jobs.Job) -> str:
     if job.state == "waiting":
         return say("jobs.waiting", place=jobs.place_in_line(job))
     if job.state == "running":
+        if job.kind == RECORDING:
+            return say("jobs.recording")
         if job.total == 1:
             return say("jobs.one_step")
         unit = say(f"jobs.{_unit(job)}")
@@ -179,7 +182,8 @@ def _show_job(job: jobs.Job) -> None:
         st.caption(plain(describe(job)))
         with st.container(horizontal=True):
             if not job.is_over:
-                if st.button(say("jobs.show"), key=f"show-{job.id}"):
+                # to leave the camera's page ends the recording
+                if job.kind != RECORDING and st.button(say("jobs.show"), key=f"show-{job.id}"):
                     open_job(job)
                 st.button(
                     say("training.pause" if job.kind == KIND else "jobs.cancel"),

@@ -13,6 +13,7 @@ from emotion_core.texts import say
 from emotion_core.workbench.looking import Looks, read_looks
 
 from . import visitor
+from .drawer import describe
 from .errors import plain
 
 _SHOWN_PX = 144
@@ -35,15 +36,16 @@ def offer(
     """
     held = st.session_state.setdefault("looking", {})
     answer = held.get(key)
-    if answer is None:
-        if st.button(say("looking.ask"), help=say("looking.help"), key=f"looking-{key}"):
-            held[key] = start().id
-            st.rerun()
-    elif isinstance(answer, str):
+    if isinstance(answer, str):
         st.fragment(_follow, run_every=1.0)(key, answer, faces)
-    elif isinstance(answer, Looks):
+        return
+    if isinstance(answer, Looks):
         _show(answer, captions)
-    else:
+        return
+    if st.button(say("looking.ask"), help=say("looking.help"), key=f"looking-{key}"):
+        held[key] = start().id
+        st.rerun()
+    if answer is not None:
         st.error(plain(str(answer)))
 
 
@@ -53,9 +55,9 @@ def _follow(key: str, job_id: str, faces: NDArray[np.uint8] | None) -> None:
     try:
         job = load_job(job_id, visitor.owner())
         if not job.is_over:
-            st.caption(say("looking.under_way"))
+            st.caption(say("looking.under_way") if job.state == "running" else plain(describe(job)))
             return
-        held[key] = read_looks(job, faces) if job.state == "done" else EmotionError(job.message)
+        held[key] = read_looks(job, faces) if job.state == "done" else EmotionError(describe(job))
         delete_job(job)
     except EmotionError as error:
         held[key] = error

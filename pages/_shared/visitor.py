@@ -27,9 +27,7 @@ def owner() -> str:
         return f"user:{st.user.get('sub') or st.user.get('email')}"
     if "owner" not in st.session_state:
         kept = str(st.context.cookies.get(_COOKIE, ""))
-        is_kept = _TOKEN.fullmatch(kept) is not None
-        st.session_state["owner"] = kept if is_kept else secrets.token_urlsafe(32)
-        st.session_state["owner_is_kept"] = is_kept
+        st.session_state["owner"] = kept if _TOKEN.fullmatch(kept) else secrets.token_urlsafe(32)
     return str(st.session_state["owner"])
 
 
@@ -42,9 +40,9 @@ def owners() -> tuple[str, ...]:
 
 
 def remember_owner() -> None:
-    """Let the browser keep the token; called once at the end of a page."""
+    """Let the browser keep the token, for a year from this visit on; called on every page."""
     token = owner()
-    if token.startswith("user:") or st.session_state.get("owner_is_kept"):
+    if token.startswith("user:"):
         return
     st.html(
         f"<script>document.cookie = '{_COOKIE}={token}; path=/; max-age={_YEAR_S}; "

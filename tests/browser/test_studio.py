@@ -187,6 +187,8 @@ def test_nothing_of_a_photo_stays_on_the_disk(page: Page, studio: Studio, files:
     visit(page, studio, "photo")
     upload(page, files / "one.png")
     expect(page.get_by_text("looks happy")).to_be_visible()
+    page.get_by_role("button", name="Where did it look?").click()
+    expect(page.get_by_text("Yellow: what speaks most")).to_be_visible(timeout=120_000)
     assert {path.name for path in on_disk() - before} <= {"notice-accepted", "server.log"}
 
 

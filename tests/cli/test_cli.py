@@ -46,6 +46,19 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     assert json.loads((out / "portrait.json").read_text())["provenance"]["versions"]["python"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
+    photo = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.png"))
+    photo.write_bytes(sample_photo())
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "emotion_core", "photo", photo, "--out", out]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"caf\xe9.csv  happy" in done.stdout
+    (table,) = out.glob("*.csv")
+    assert pd.read_csv(table)["file"].tolist() == ["caf?.png"]
+
+
 def test_options_reach_the_reading(tmp_path: Path) -> None:
     (tmp_path / "portrait.png").write_bytes(sample_photo())
     result = mien(

@@ -303,11 +303,15 @@ def test_what_cannot_be_split_is_reported_and_laid_out_all_the_same(
     assert len(draw_map(dataset)) == 7
 
 
-def test_a_recipe_is_adopted_once(measured: Dataset) -> None:
+def test_a_recipe_is_adopted_once_and_whole(measured: Dataset) -> None:
+    decide(measured, ["happy/0.png", "sad/0.png"], "drop", reason="before")
     recipe = DatasetRecipe(decisions={"happy/0.png": Decision("happy/0.png", "drop", "blank")})
     adopt_decisions(measured, recipe)
     adopt_decisions(measured, recipe)
-    assert len(measured.decisions.steps()) == 1
+    assert len(measured.decisions.steps()) == 2
+    assert measured.recipe().to_yaml() == recipe.to_yaml()
+    measured.decisions.undo()
+    assert set(measured.decisions.current()) == {"happy/0.png", "sad/0.png"}
 
 
 def test_models_suggest_and_never_for_rows_that_judge(measured: Dataset) -> None:
