@@ -4,10 +4,11 @@
 
 Every row is `vgg-xs` without its teacher and with one change, trained on FER2013 with FER+ votes
 and read on the public test by the majority rule. A row that is finished is kept in the work folder
-and not trained again.
+and not trained again, unless its recipe or the data are others.
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -74,6 +75,12 @@ def recipe_of(name: str, epochs: int) -> Recipe:
     return replace(changed_recipe(base, changes), name=f"ablation-{tag}-{epochs}")
 
 
+def folder_of(recipe: Recipe, content_hash: str) -> Path:
+    """Return the folder of a training by this recipe on these faces, and of no other."""
+    told = hashlib.sha256((recipe.to_yaml() + content_hash).encode()).hexdigest()
+    return work_folder() / "runs" / f"{recipe.name}-{told[:8]}"
+
+
 def figures_of(model: Any, recipe: Recipe, data: Any, subtle: np.ndarray) -> dict[str, float]:
     """Return the figures of a row, at the prior that was learned and at the balanced one."""
     val = data.val
@@ -106,7 +113,7 @@ def main() -> None:
     print(f"{'change':26}" + "".join(f"{name:>18}" for name in names) + f"{'minutes':>9}")
     for name in chosen.only:
         recipe = recipe_of(name, chosen.epochs)
-        folder = work_folder() / "runs" / recipe.name
+        folder = folder_of(recipe, data.content_hash)
         kept = folder / "figures.json"
         if not kept.is_file():
             teacher = teacher_of(recipe, data.labels)

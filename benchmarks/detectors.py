@@ -48,10 +48,8 @@ def main() -> None:
         exact = sum(len(find_faces(picture, detector)) == count for count, picture in photos)
         ms = 1000 * (time.perf_counter() - started) / len(photos)
         false = sum(len(find_faces(picture, detector)) > 0 for picture in empty)
-        print(
-            f"{state.name:16} {exact / len(photos):6.1%} {false / len(empty):15.1%} {ms:7.1f}",
-            flush=True,
-        )
+        share = f"{false / len(empty):.1%}" if empty else "-"
+        print(f"{state.name:16} {exact / len(photos):6.1%} {share:>15} {ms:7.1f}", flush=True)
 
 
 if __name__ == "__main__":

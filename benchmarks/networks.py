@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from emotion_core.cards import NETWORK_FILE, Card
-from emotion_core.registry import list_models, model_folder
+from emotion_core.registry import model_folder, shipped_models
 
 _CALLS, _WARM_UP, _BATCHES, _THREADS = 200, 5, (1, 16), (1, 2)
 
@@ -38,7 +38,7 @@ def network(card: Card, batch: int, threads: int) -> Callable[[], None]:
 
 def main() -> None:
     """Print a row per model."""
-    cards = [entry.card for entry in list_models() if entry.card]
+    cards = [entry.card for entry in shipped_models() if entry.card]
     asked = {
         (card.id, batch, threads): network(card, batch, threads)
         for card in cards

@@ -130,6 +130,8 @@ def starting() -> None:
                     socket.create_connection(("127.0.0.1", port), 0.2).close()
                     break
                 except OSError:
+                    if server.poll() is not None:
+                        raise SystemExit("the app has ended by itself") from None
                     time.sleep(0.05)
             print(f"app: port open after {time.perf_counter() - started:.1f} s", end=", ")
             browse(f"http://127.0.0.1:{port}", started)

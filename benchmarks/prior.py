@@ -26,12 +26,11 @@ from emotion_core.datasets.fer2013 import (
     subtle_labels,
     validation_faces,
 )
-from emotion_core.files import work_folder
 from emotion_core.registry import DEFAULT_MODEL, load_model
 from emotion_core.training.crossfit import out_of_fold_probs
 from emotion_core.training.recipes import changed_recipe, load_recipe
 
-from .ablations import ALONE, BASE
+from .ablations import ALONE, BASE, folder_of
 
 STRENGTHS = (0.0, 0.3, 0.5, 0.7, 1.0)
 FOLDS = 5
@@ -70,7 +69,7 @@ def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
         faces.images[..., None],
         targets,
         fold,
-        work_folder() / "runs" / recipe.name,
+        folder_of(recipe, faces.content_hash()),
         on_epoch=lambda done, total: print(f"epoch {done} of {total}", flush=True),
     )
     clear = majority_labels(faces.votes) >= 0

@@ -6,6 +6,7 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from . import limits
@@ -41,7 +42,17 @@ class FetchedFile:
 
     def is_ready(self) -> bool:
         """Return whether it was fetched and is unchanged."""
-        return self.path.is_file() and _fits(self, self.path)
+        path = self.path
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return _was_right(self, path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # a page asks at every run, and hashing a GB takes seconds
+def _was_right(file: FetchedFile, path: Path, _size_bytes: int, _changed_ns: int) -> bool:
+    return path.is_file() and _fits(file, path)
 
 
 def place_file(file: FetchedFile, source: Path) -> Path:

@@ -89,3 +89,8 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
     except EmotionError as error:
         error.args = (str(error).replace(held_as, name), *error.args[1:])
         raise
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

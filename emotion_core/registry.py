@@ -17,7 +17,7 @@ from .classify import (
     NetworkClassifier,
     Recognizer,
 )
-from .errors import CardMismatch, ModelError, ModelNotTrusted
+from .errors import CardMismatch, ModelError, ModelNotTrusted, StorageError
 from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
@@ -103,11 +103,16 @@ def delete_model(model_id: str) -> None:
 
     Raises:
         ModelError: There is none of that id, or it comes along.
+        StorageError: It cannot be deleted.
     """
     folder = model_folder(model_id)
     if is_shipped(model_id):
         raise ModelError(say("error.model_shipped", id=model_id))
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error
 
 
 #: Loads the network of a model's folder.
@@ -272,7 +277,7 @@ def load_recognizer(
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: As `load_committee`.
     """
-    if len(model_ids) == 1 and vote in VOTES:
+    if len(model_ids) == 1 and vote in VOTES and not weights:
         return load_model(model_ids[0], prior=prior, load=load)
     return load_committee(model_ids, vote=vote, weights=weights, prior=prior, load=load)
 

@@ -21,7 +21,7 @@ from ..registry import (
 from ..texts import say
 from ..training.recipes import load_recipe
 from ..training.weights import published_weights
-from ..workbench.imports import PIXELS, ImportRequest, import_model
+from ..workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from .shared import (
     BAD_INPUT,
     cancellable,
@@ -194,7 +194,7 @@ def bring(
             raise ModelError(say("error.import_input"))
         request = ImportRequest(
             file=str(file),
-            id=model_id or file.stem,
+            id=model_id or id_of(file.name),
             labels=_words(labels),
             side_px=int(sides[0]),
             channels=int(sides[2]),

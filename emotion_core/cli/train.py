@@ -176,7 +176,7 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
             prepared,
             run,
             teacher=teacher,
-            start=start_of(recipe),
+            start=start_of(recipe, prepared.labels),
             on_epoch=print_epoch,
         )
         folder = (out or run) / recipe.name

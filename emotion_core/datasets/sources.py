@@ -64,6 +64,10 @@ class Source(Protocol):
         """Return where a picture lies, or None where it is no file of its own."""
         ...
 
+    def content_hash(self) -> str:
+        """Return the hash of all that is in a table of faces; empty for pictures in files."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
         ...
@@ -103,6 +107,10 @@ class _InContainer:
     def file_of(self, path: str) -> Path | None:
         """Return where a picture lies, or None where it is no file of its own."""
         return self._container.file_of(path)
+
+    def content_hash(self) -> str:
+        """Return nothing: each picture has a hash of its own."""
+        return ""
 
     def close(self) -> None:
         """Let go of the folder or archive."""
@@ -211,6 +219,10 @@ class VotedRows:
     def file_of(self, path: str) -> Path | None:  # noqa: ARG002
         """Return None: a face is a row of a table."""
         return None
+
+    def content_hash(self) -> str:
+        """Return the hash of all faces with their labels and votes."""
+        return self._faces.content_hash()
 
     def close(self) -> None:
         """Nothing is open."""

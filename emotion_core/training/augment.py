@@ -65,13 +65,14 @@ class Augmentation:
             )
 
 
-def augment_face(face: Face, settings: Augmentation, *, seed: tuple[int, int, int]) -> Face:
+def augment_face(face: Face, settings: Augmentation, *, seed: tuple[int, ...]) -> Face:
     """Return a randomly changed copy of a face.
 
     Args:
         face: uint8 (h, h, c); 1 channel is grey, 3 are RGB.
         settings: How far the changes go.
-        seed: (seed of the run, epoch, index of the face).
+        seed: (seed of the run, epoch, index of the face), and how often it was drawn before in
+            the epoch, where it was.
 
     Returns:
         uint8 (h, h, c).

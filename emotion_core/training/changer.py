@@ -12,7 +12,7 @@ import numpy as np
 
 from .augment import Augmentation, Face, augment_face
 
-Seeds = list[tuple[int, int, int]]
+Seeds = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,18 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
             self._weights = class_weights(examples.targets)
         random = np.random.default_rng((recipe.seed, epoch))
         self._order = order_of(examples.targets, recipe.evenness, random)
+        self._draw = _draw_of(self._order)
 
     def __len__(self) -> int:
         return len(self._images) // self._batch
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rows = self._order[index * self._batch : (index + 1) * self._batch]
-        seeds = [(self._recipe.seed, self._epoch, int(row)) for row in rows]
+        taken = slice(index * self._batch, (index + 1) * self._batch)
+        rows = self._order[taken]
+        seeds = [
+            (self._recipe.seed, self._epoch, int(row), *([int(draw)] if draw else []))
+            for row, draw in zip(rows, self._draw[taken], strict=True)
+        ]
         changed = self._change(self._images[rows], self._augmentation, seeds)
         random = np.random.default_rng((self._recipe.seed, self._epoch, index, 1))
         loss = self._recipe.loss
@@ -97,6 +102,15 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         if loss.label_smoothing:
             targets = smooth(targets, loss.label_smoothing)
         return targets
+
+
+def _draw_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each face of an epoch was drawn before in it; int64 (n,)."""
+    by_row = np.argsort(order, kind="stable")
+    rows = order[by_row]
+    draws = np.empty(len(order), np.int64)
+    draws[by_row] = np.arange(len(order)) - np.searchsorted(rows, rows)
+    return draws
 
 
 def answers_of(model: Any, images: NDArray[np.uint8] | Rows, *, flip: bool = False) -> list[Any]:

@@ -25,7 +25,7 @@ from .measure import measure_epoch
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
 from .stages import compile_stage
-from .weights import load_weights, put_weights
+from .weights import Start, load_weights, put_weights
 from .zoo import build_network
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -44,7 +44,7 @@ def train(
     folder: Path,
     *,
     teacher: Teacher | None = None,
-    start: Path | None = None,
+    start: Start | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -86,7 +86,7 @@ def fit_network(
     *,
     measure: Measure | None = None,
     teacher: Teacher | None = None,
-    start: Path | None = None,
+    start: Start | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -100,12 +100,12 @@ def fit_network(
         measure: Gives figures for the history row of a finished epoch. The epoch with the best
             `recipe.monitor` is kept; without such a figure it is the last.
         teacher: Answers for the recipe's teachers; needed where it names some.
-        start: The Keras file of the model whose weights the recipe starts from, where it names one.
+        start: The model that the recipe starts from, where it names one.
         on_epoch: Called with the history row of every finished epoch.
         on_step: Called after every step with (steps done, steps at most), over all epochs. What
             it raises ends the training, which can be resumed after its last finished epoch.
-        should_stop: Asked after every step; when it says so, the training ends for good with the
-            best epoch so far.
+        should_stop: Asked after every step; when it says so, the training ends with the best
+            epoch so far; resumed, it goes on after its last finished one.
 
     Returns:
         A float32 model with the weights of the best epoch, and the final state.
@@ -163,7 +163,7 @@ class _Loop:
         folder: Path,
         measure: Measure | None,
         teacher: Teacher | None,
-        start: Path | None,
+        start: Start | None,
         on_epoch: OnEpoch | None,
         on_step: OnStep | None,
         should_stop: Callable[[], bool] | None,
@@ -198,7 +198,7 @@ class _Loop:
     def run(self, change: FaceChanger) -> None:
         """Go through what is left of the stages."""
         stages = self._recipe.stages
-        while not self.state.is_over and self.state.stage < len(stages):
+        while self.state.stage < len(stages):
             stage = stages[self.state.stage]
             self._begin(stage)
             try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..cards import NETWORK_FILE
-from ..errors import StorageError, TrainingError
+from ..errors import StorageError, TrainingError, reason_of
 from ..files import atomic_path, atomic_write
 from .examples import Examples
 from .feed import answers_by, answers_of, largest_gap
@@ -142,7 +142,7 @@ def _onnx(model: Any, target: Path, val: Examples, outputs: tuple[str, ...]) -> 
         session = onnxruntime.InferenceSession(made.SerializeToString())
         given = session.run(None, {"pixels": probe.astype(np.float32)})
     except Exception as error:
-        told = next(iter(str(error).splitlines()), type(error).__name__)[:160]
+        told = reason_of(error)[:160]
         raise TrainingError(
             f"This network cannot be written as ONNX ({told}). Take another form, such as "
             "savedmodel."

@@ -95,7 +95,8 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     prior = np.zeros(0)
     if EMOTION in recipe.outputs:
         prior = learned_prior(recipe, data.train.targets)
-    else:  # a point near no label gives all of them the same
+    fitted = threshold
+    if not len(prior):  # a point near no label gives all of them the same
         threshold = max(threshold, round(1 / len(data.labels) + _MORE_THAN_CHANCE, 4))
         answered = float((calibrated.max(axis=1) >= threshold).mean())
     figures = {
@@ -120,6 +121,8 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     figures["robustness"] = _robustness(recipe, answer, data, s_per_face)
     shares = tuple(round(float(one), 6) for one in prior)
     rule = _rule_of(calibrated, data.val, threshold)
+    if threshold > fitted:
+        rule = "just above what a point near no label gives all of them"
     return Measured(temperature, threshold, rule, balanced_threshold, shares, figures)
 
 

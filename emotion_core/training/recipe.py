@@ -217,7 +217,7 @@ class Recipe:
             as quick; left out where it costs more than half a point of validation accuracy.
         augmentation: How far the training faces are changed.
         calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
-            that the network ends on faces as they come.
+            that the network ends on faces as they come; what mixes faces goes on.
     """
 
     name: str
@@ -254,6 +254,10 @@ class Recipe:
             raise TrainingError(
                 f"The recipe's outputs are {list(self.outputs)}; choose {EMOTION}, {AFFECT} or "
                 "both."
+            )
+        if self.teachers and EMOTION not in self.outputs:
+            raise TrainingError(
+                f"The recipe's teachers tell expressions, and its outputs are {list(self.outputs)}."
             )
         if not NAME.fullmatch(self.name):
             raise TrainingError(

@@ -13,12 +13,12 @@ from .feed import Teacher
 from .hardware import wants_xla
 
 
-def ask_keras(files: Sequence[Path]) -> Teacher:
+def ask_keras(files: Sequence[Path], columns: Sequence[int]) -> Teacher:
     """Return what asks networks on the GPU that the training runs on.
 
     Args:
-        files: Keras files of networks with one input and the same labels; of several outputs the
-            first is asked.
+        files: Keras files of networks with one input and the same labels.
+        columns: Which of its outputs each is asked for.
 
     Returns:
         From faces, uint8 (n, h, h, c), to the mean of their distributions, float32 (n, k).
@@ -32,7 +32,10 @@ def ask_keras(files: Sequence[Path]) -> Teacher:
         pixels = faces.astype(np.float32)
         with lock:
             told = [network.predict_on_batch(pixels) for network in networks]
-        firsts = [one[0] if isinstance(one, list | tuple) else one for one in told]
-        return np.asarray(np.mean(firsts, axis=0), np.float32)
+        asked = [
+            one[column] if isinstance(one, list | tuple) else one
+            for one, column in zip(told, columns, strict=True)
+        ]
+        return np.asarray(np.mean(asked, axis=0), np.float32)
 
     return ask

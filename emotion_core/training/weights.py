@@ -1,11 +1,12 @@
 """Weights that networks start from: published files, fetched on request, or files of one's own."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..download import FetchedFile
-from ..errors import TrainingError
+from ..errors import TrainingError, reason_of
 from .recipe import MODEL_WEIGHTS, Recipe
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -78,6 +79,19 @@ _BIT = FetchedFile(
 )
 
 
+@dataclass(frozen=True)
+class Start:
+    """A finished model that a training begins with.
+
+    Attributes:
+        path: Its Keras file.
+        has_head: Whether its head is taken over, too: it answers the labels that are trained.
+    """
+
+    path: Path
+    has_head: bool
+
+
 def published_weights(recipe: Recipe) -> FetchedFile | None:
     """Return the published weights of a recipe's network, or None where there are none."""
     variant = str(recipe.options.get("variant", ""))
@@ -129,13 +143,13 @@ def put_weights(model: Any, values: Sequence[Any]) -> None:
                 inner.finalize_state()
 
 
-def load_weights(model: Any, recipe: Recipe, *, start: Path | None = None) -> None:
-    """Put the weights that a recipe starts from into the backbone of its network.
+def load_weights(model: Any, recipe: Recipe, *, start: Start | None = None) -> None:
+    """Put the weights that a recipe starts from into its network: the backbone, a model's head.
 
     Args:
         model: A new network of the recipe.
         recipe: What it starts from.
-        start: The Keras file of the model that the recipe names.
+        start: The model that the recipe names.
 
     Raises:
         TrainingError: The file is missing or does not fit the network.
@@ -158,20 +172,19 @@ def load_weights(model: Any, recipe: Recipe, *, start: Path | None = None) -> No
     try:
         target.load_weights(str(path))
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(
-            f"The weights {path.name} do not fit the network {recipe.network}: {reason}"
+            f"The weights {path.name} do not fit the network {recipe.network}: {reason_of(error)}"
         ) from error
 
 
-def _start_from(model: Any, path: Path, recipe: Recipe) -> None:
-    """Copy the weights of a finished model of the same network; its head, too, if it fits."""
+def _start_from(model: Any, start: Start, recipe: Recipe) -> None:
+    """Copy the weights of a finished model of the same network, and the layers of its head."""
     # heavy, and the page reads this module for its table of files
     import keras
 
     from .zoo.heads import backbone_layers
 
-    source = keras.models.load_model(path, compile=False)
+    source = keras.models.load_model(start.path, compile=False)
     layers, others = _weighted(model), _weighted(source)
     below = len([layer for layer in backbone_layers(model) if layer.get_weights()])
     if _shapes(layers[:below]) != _shapes(others[:below]):
@@ -180,9 +193,15 @@ def _start_from(model: Any, path: Path, recipe: Recipe) -> None:
             f"{recipe.options}: its layers are others. Take a model of the same network and "
             "options."
         )
-    taken = len(layers) if _shapes(layers) == _shapes(others) else below
-    for layer, other in zip(layers[:taken], others[:taken], strict=True):
+    for layer, other in zip(layers[:below], others[:below], strict=True):
         layer.set_weights(other.get_weights())
+    if not start.has_head:
+        return
+    named = {other.name: other for other in others[below:]}
+    for layer in layers[below:]:  # one that exists in training alone is not among the others
+        other = named.get(layer.name)
+        if other is not None and _shapes([layer]) == _shapes([other]):
+            layer.set_weights(other.get_weights())
 
 
 def _weighted(model: Any) -> list[Any]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import EmotionError, TrainingError
+from ..errors import EmotionError, TrainingError, reason_of
 from ..files import work_folder
+from ..native import TENSORFLOW
+from ..registry import models_folder
 from ..runs import Run, load_run
 from ..texts import say
 from .trainings import work_on
@@ -60,7 +62,7 @@ def work_side_by_side(
             try:
                 problem = ray.get(ended)
             except ray.exceptions.RayError as error:
-                problem = next(iter(str(error).splitlines()), type(error).__name__)
+                problem = reason_of(error)
             if problem and on_failure:
                 on_failure(run, problem)
             elif not problem and on_trial:
@@ -84,7 +86,9 @@ def _connect(address: str) -> Any:
         import ray
     except ImportError as error:
         raise TrainingError(say("error.no_ray")) from error
-    environment = {"MIEN_HOME": str(work_folder()), "PYTHONPATH": str(_PROJECT)}
+    environment = {"MIEN_HOME": str(work_folder()), "PYTHONPATH": str(_PROJECT), **TENSORFLOW}
+    if "MIEN_MODELS" in os.environ:
+        environment["MIEN_MODELS"] = str(models_folder().absolute())
     settings: dict[str, Any] = {
         "runtime_env": {"env_vars": environment},
         "log_to_driver": False,
@@ -100,6 +104,6 @@ def _connect(address: str) -> Any:
             socket.create_connection((host, int(port)), _PATIENCE_S).close()
         ray.init(**settings)
     except (OSError, ValueError, RuntimeError) as error:
-        told = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TrainingError(say("error.no_cluster", address=address, reason=told)) from error
+        reason = reason_of(error)
+        raise TrainingError(say("error.no_cluster", address=address, reason=reason)) from error
     return ray

@@ -27,6 +27,13 @@ PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 #: Of model files; `.weights.h5` is how Keras 3 names weights alone.
 ENDINGS = (".weights.h5", ".keras", ".h5", ".hdf5")
 _LOOK_S = 0.2
+
+
+def id_of(file: str) -> str:
+    """Return the id that a model gets from its file's name, without all that ends it."""
+    return Path(file).name.split(".")[0]
+
+
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -1,10 +1,12 @@
 """A data set as a training takes it: faces, targets, splits."""
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -75,7 +77,8 @@ def prepare_data(
     rows = training_rows(dataset, recipe)
     labels = in_label_order(rows["label"])
     images = _faces(dataset, rows, recipe, on_progress)
-    targets = _targets(rows, labels, by_votes=recipe.loss.soft_votes)
+    votes = _votes(dataset, rows, labels) if recipe.loss.soft_votes else None
+    targets = _targets(rows, labels, votes)
     affect = None
     if AFFECT in recipe.outputs:
         affect = _affect(dataset, rows, recipe, on_progress)
@@ -166,44 +169,79 @@ def _faces(
     identity = "\n".join([*(rows["path"] + rows["sha256"]), str(rule), recipe.sees])
     folder = dataset.folder / "faces"
     kept = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
-    if not kept.is_file():
+    held = _kept_faces(kept)
+    if held is None:
         shape = (len(rows), rule.side_px, rule.side_px, rule.channels)
         with atomic_path(kept) as temporary:
-            held = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            cut = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             with closing(dataset.open()) as source:
                 load_faces(
                     source,
                     rows["path"].tolist(),
                     rule,
                     is_whole_wanted=recipe.sees == "whole",
-                    into=held,
+                    into=cut,
                     on_progress=on_progress,
                 )
-            held.flush()
-    kept.touch()
-    for partial in folder.glob(".*.npy"):  # what a killed process was writing
-        if time.time() - partial.stat().st_mtime > _PARTIAL_S:
-            partial.unlink(missing_ok=True)
-    for old in sorted(folder.glob("[!.]*.npy"), key=lambda path: -path.stat().st_mtime_ns)[_KEPT:]:
-        old.unlink(missing_ok=True)
-    return np.load(kept, mmap_mode="r")  # type: ignore[no-any-return]
+            cut.flush()
+        held = np.load(kept, mmap_mode="r")
+    _tidy(folder)
+    return held
 
 
-def _targets(rows: pd.DataFrame, labels: list[str], *, by_votes: bool) -> NDArray[np.float32]:
+def _kept_faces(kept: Path) -> NDArray[np.uint8] | None:
+    """Return the faces of a file and note that they are in use, or None where it is not there."""
+    try:
+        held: NDArray[np.uint8] = np.load(kept, mmap_mode="r")
+        os.utime(kept)
+    except FileNotFoundError:  # never cut out, or another training has just made room
+        return None
+    return held
+
+
+def _tidy(folder: Path) -> None:
+    """Delete all but the faces that were used last, and what a killed process was writing."""
+    used: dict[Path, float] = {}
+    for path in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):  # other trainings write and delete meanwhile
+            used[path] = path.stat().st_mtime
+    whole = sorted((path for path in used if not path.name.startswith(".")), key=used.__getitem__)
+    partial = used.keys() - set(whole)
+    abandoned = [path for path in partial if time.time() - used[path] > _PARTIAL_S]
+    for path in [*abandoned, *whole[:-_KEPT]]:
+        path.unlink(missing_ok=True)
+
+
+def _votes(dataset: Dataset, rows: pd.DataFrame, labels: list[str]) -> NDArray[np.float32]:
+    """Return how many people voted for each label, float32 (n, k); zeros where nobody did.
+
+    Their words mean what the data set's recipe says of its labels.
+    """
+    answers = dataset.recipe().labels
+    votes = np.zeros((len(rows), len(labels)), np.float32)
+    for column in rows.columns:
+        if not column.startswith(VOTE):
+            continue
+        word = column.removeprefix(VOTE)
+        meant = answers.get(word, word)
+        name = canonical_name(meant) or meant
+        if name in labels:
+            votes[:, labels.index(name)] += rows[column].fillna(0).to_numpy(np.float32)
+    votes[votes < 2] = 0  # single votes are dropped, as the authors of FER+ do
+    return votes
+
+
+def _targets(
+    rows: pd.DataFrame, labels: list[str], votes: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Return a distribution per row: the votes where several people judged, else the label.
 
     A row whose label was changed, by a person or a rule, follows its label.
     """
     class_id = pd.Index(labels).get_indexer(pd.Index(rows["label"]))
     targets = np.eye(len(labels), dtype=np.float32)[class_id]
-    if not by_votes:
+    if votes is None:
         return targets
-    votes = np.zeros_like(targets)
-    for column in rows.columns:
-        name = canonical_name(column.removeprefix(VOTE)) if column.startswith(VOTE) else None
-        if name in labels:
-            votes[:, labels.index(name)] += rows[column].fillna(0).to_numpy(np.float32)
-    votes[votes < 2] = 0  # single votes are dropped, as the authors of FER+ do
     leads = (votes.max(axis=1) > 0) & (votes.argmax(axis=1) == class_id)
     targets[leads] = votes[leads] / votes[leads].sum(axis=1, keepdims=True)
     return targets

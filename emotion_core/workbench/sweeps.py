@@ -11,7 +11,7 @@ import yaml
 from ..cards import DEFAULT_PRIOR, read_card
 from ..classify import BUDGET_MS
 from ..datasets.cleaning import fingerprint_of
-from ..errors import EmotionError, TrainingError
+from ..errors import EmotionError, JobCancelled, TrainingError, reason_of
 from ..export import to_csv
 from ..files import atomic_write, safe_stem
 from ..jobs import owner_hash
@@ -133,8 +133,10 @@ def run_all(
                 on_trial(run)
             try:
                 work_on(run, on_epoch=on_epoch)
-            except EmotionError as error:
-                tell(recipe, str(error))
+            except JobCancelled:
+                raise
+            except Exception as error:  # noqa: BLE001 – such as a batch too large for the memory
+                tell(recipe, reason_of(error))
             _forget_networks()
     missing = [run for run in runs if run.state != DONE]
     if ray_address and missing:
@@ -189,7 +191,8 @@ def _axis(text: str) -> list[str]:
 
 
 def _as_yaml(value: object) -> str:
-    return yaml.safe_dump(value, default_flow_style=True).partition("\n")[0]
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    return text.partition("\n")[0]
 
 
 def _known(dataset: Dataset, recipe: Recipe, owner: str) -> Run | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,8 @@ from ..metrics import scale_temperature
 from ..registry import load_model, model_folder, verify_model
 from ..serving import open_network
 from ..texts import say
-from ..training.recipe import MODEL_WEIGHTS, Recipe
+from ..training.recipe import EMOTION, MODEL_WEIGHTS, Recipe
+from ..training.weights import Start
 
 
 def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:
@@ -27,13 +27,15 @@ def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:
 
     Raises:
         ModelError, ModelNotTrusted: A teacher is missing or broken.
-        TrainingError: It has other labels or another input.
+        TrainingError: It has other labels, another input or no answer for expressions.
     """
     wanted = (recipe.crop.side_px, recipe.crop.channels)
     cards = [verify_model(model_id) for model_id in recipe.teachers]
     for card in cards:
         if (card.crop.side_px, card.crop.channels) != wanted:
             raise TrainingError(say("error.teacher_input", id=card.id, px=card.crop.side_px))
+        if EMOTION not in card.outputs:
+            raise TrainingError(say("error.teacher_outputs", id=card.id))
         if card.labels != tuple(labels):
             told = ", ".join(card.labels)
             raise TrainingError(say("error.teacher_labels", id=card.id, labels=told))
@@ -67,7 +69,8 @@ def teacher_of(
         # heavy: Keras and its backend, which whoever trains has imported
         from ..training.teacher import ask_keras
 
-        return ask_keras([model_folder(card.id) / KERAS_FILE for card in cards])
+        files = [model_folder(card.id) / KERAS_FILE for card in cards]
+        return ask_keras(files, [card.outputs.index(EMOTION) for card in cards])
     # one thread each: two that wait for each other would stand in the way of the training's own
     load = partial(open_network, threads=1)
     teachers = [load_model(card.id, prior="data", load=load) for card in cards]
@@ -82,8 +85,12 @@ def teacher_of(
     return ask
 
 
-def start_of(recipe: Recipe) -> Path | None:
-    """Return the Keras file of the model that a recipe starts from, or None: it names none.
+def start_of(recipe: Recipe, labels: Sequence[str]) -> Start | None:
+    """Return the model that a recipe starts from, or None: it names none.
+
+    Args:
+        recipe: Whose.
+        labels: What the faces are labelled by.
 
     Raises:
         ModelError, CardMismatch, ModelNotTrusted: There is no such model, or it is broken.
@@ -94,4 +101,4 @@ def start_of(recipe: Recipe) -> Path | None:
     card = verify_model(recipe.weights.removeprefix(MODEL_WEIGHTS))
     if KERAS_FILE not in card.files:
         raise TrainingError(say("error.start_without_keras", id=card.id))
-    return model_folder(card.id) / KERAS_FILE
+    return Start(model_folder(card.id) / KERAS_FILE, has_head=card.labels == tuple(labels))

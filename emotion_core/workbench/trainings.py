@@ -86,8 +86,9 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             raise TrainingError(say("error.no_split_rows", split=split, name=dataset.name))
     if rows["label"].nunique() < 2:
         raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
-    check_teachers(recipe, in_label_order(rows["label"]))
-    start_of(recipe)
+    labels = in_label_order(rows["label"])
+    check_teachers(recipe, labels)
+    start_of(recipe, labels)
     return new_run(
         name or recipe.title or recipe.name,
         owner_hash=owner_hash(owner),
@@ -222,7 +223,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         data,
         run.folder,
         teacher=teacher_of(recipe, data.labels, on_gpu=is_accelerated()),
-        start=start_of(recipe),
+        start=start_of(recipe, data.labels),
         on_epoch=on_epoch,
         on_step=tell_steps,
         should_stop=run.should_stop,
@@ -308,7 +309,8 @@ def start_export(run: Run, form: str, *, owner: str) -> Job:
 def run_export(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
     training, form = load_run(run.job.settings["run"]), run.job.settings["form"]
-    run.progress(0, 1, quiet_s=limits.JOB_QUIET_S)
+    # a large network reads all validation faces again, and so does what is written
+    run.progress(0, 1, quiet_s=limits.TRAINING_QUIET_S)
     target = run.result / f"{training.recipe['name']}{FORMS[form]}"
     made = export_run(training, form, target)
     if target.is_dir():

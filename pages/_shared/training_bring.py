@@ -1,14 +1,12 @@
 """A model of one's own from a file."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from emotion_core.cards import SYSTEMS
 from emotion_core.jobs import Job
 from emotion_core.texts import say
 from emotion_core.training.recipes import recipe_names
-from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, start_import
+from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, id_of, start_import
 
 from . import resources, visitor
 from .drawer import follow
@@ -46,9 +44,7 @@ def show() -> None:
 def _ask(file: str) -> ImportRequest:
     left, right = st.columns(2, gap="large")
     with left:
-        name = st.text_input(
-            say("training.bring_name"), placeholder=Path(file).stem.split(".")[0], key="bring_name"
-        )
+        name = st.text_input(say("training.bring_name"), placeholder=id_of(file), key="bring_name")
         labels = st.text_input(
             say("training.bring_labels"),
             value="anger, disgust, fear, happy, sad, surprise, neutral",
@@ -87,7 +83,7 @@ def _ask(file: str) -> ImportRequest:
         )
     return ImportRequest(
         file=file,
-        id=name.strip() or Path(file).stem.split(".")[0],
+        id=name.strip() or id_of(file),
         labels=tuple(one.strip() for one in labels.split(",") if one.strip()),
         side_px=int(side),
         channels=int(channels),

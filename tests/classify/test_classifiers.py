@@ -146,6 +146,8 @@ def test_a_committee_answers_as_one() -> None:
     assert unfitted.fuse(scores).scores.probs == pytest.approx(mean, abs=1e-6)
     assert unfitted.threshold == committee.members[0].threshold
     assert load_recognizer(IDS[:1]).id == DEFAULT_MODEL
+    with pytest.raises(ModelError, match="weights"):
+        load_recognizer(IDS[:1], weights=[0.5, 0.5])
     assert load_recognizer(IDS[:2], vote="hard").id == f"hard({IDS[0]},{IDS[1]})"
 
 

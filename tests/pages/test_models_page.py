@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from emotion_core.benchmarks import PEERS
-from emotion_core.errors import ModelError
+from emotion_core.errors import ModelError, StorageError
 from emotion_core.registry import (
     DEFAULT_MODEL,
     delete_model,
@@ -134,7 +134,13 @@ def test_a_broken_model_is_a_box_and_the_others_stay(copied: Path) -> None:
     assert any("committees.json" in error.value for error in app.error)
 
 
-def test_what_was_promoted_can_be_removed_and_what_comes_along_cannot(work_home: Path) -> None:
+def _refuse(*_: object) -> None:
+    raise OSError(16, "in use")
+
+
+def test_what_was_promoted_can_be_removed_and_what_comes_along_cannot(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = work_home / "models" / "mine"
     shutil.copytree(model_folder(DEFAULT_MODEL), mine)
     held = json.loads((mine / "card.json").read_text())
@@ -144,6 +150,10 @@ def test_what_was_promoted_can_be_removed_and_what_comes_along_cannot(work_home:
     assert f"delete-model-{DEFAULT_MODEL}" not in [one.key for one in app.button]
     with pytest.raises(ModelError, match="comes with Mien"):
         delete_model(DEFAULT_MODEL)
+    with monkeypatch.context() as patched:
+        patched.setattr("emotion_core.registry.shutil.rmtree", _refuse)
+        with pytest.raises(StorageError, match="mine was not removed: in use"):
+            delete_model("mine")
     app.button(key="model_back").click().run()
     app.button(key="open-mine").click().run()
     app.button(key="delete-model-mine").click().run()

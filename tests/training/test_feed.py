@@ -38,6 +38,18 @@ def test_an_epoch_shows_every_face_once_in_an_order_of_its_own() -> None:
     assert not np.array_equal(shown, np.concatenate([faces for faces, _ in second]))
 
 
+def test_a_face_that_is_drawn_again_is_changed_otherwise() -> None:
+    examples = Examples(FACES, TARGETS)
+    chosen = parse_recipe(tiny(batch=6, evenness=1.0, augmentation={"noise": 1.0}))
+    plain = parse_recipe(tiny(batch=6, evenness=1.0, augmentation={}))
+    shown, drawn = (
+        [bytes(face) for faces, _ in batches(one, examples) for face in faces.astype(np.uint8)]
+        for one in (chosen, plain)
+    )
+    assert len(set(drawn)) < len(drawn), "some are drawn again"
+    assert len(set(shown)) == len(shown)
+
+
 def test_faces_are_changed_alike_in_processes_of_their_own() -> None:
     from emotion_core.training.changer import face_changer
     from emotion_core.training.feed import FaceFeed

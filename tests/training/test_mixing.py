@@ -1,5 +1,7 @@
 """Batches: which faces they hold, labels that are drawn, faces that are mixed, teachers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,8 +99,8 @@ def test_a_teacher_is_asked_of_faces_as_they_were_changed() -> None:
     assert {round(float(one), 4) for one in targets[:, 0]} == {round(one, 4) for one in expected}
 
 
-def test_teachers_have_to_fit(tmp_path: object) -> None:
-    from emotion_core.registry import load_model
+def test_teachers_have_to_fit(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emotion_core.registry import load_model, verify_model
     from emotion_core.training.fit import fit_network
 
     labels = load_model("vgg-xs").labels.names
@@ -110,6 +112,13 @@ def test_teachers_have_to_fit(tmp_path: object) -> None:
         teacher_of(chosen, ["happy", "sad"])
     with pytest.raises(ModelError, match="nobody"):
         teacher_of(parse_recipe({**tiny(), "teachers": ["nobody"]}), labels)
+    with pytest.raises(TrainingError, match="outputs are"):
+        parse_recipe({**tiny(outputs=["affect"], monitor="val_mse"), "teachers": ["vgg-xs"]})
+    silent = replace(verify_model("vgg-xs"), outputs=("affect",), coordinates="rays")
+    monkeypatch.setattr("emotion_core.workbench.teaching.verify_model", lambda _: silent)
+    with pytest.raises(TrainingError, match="vgg-xs tells no expressions"):
+        teacher_of(chosen, labels)
+    monkeypatch.undo()
     with pytest.raises(TrainingError, match="nobody asks"):
         fit_network(good, Examples(FACES, TARGETS), tmp_path)  # type: ignore[arg-type]
     assert teacher_of(parse_recipe(tiny()), labels) is None

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from emotion_core.cards import read_card
 from emotion_core.datasets.fer2013 import (
+    EMOTIONS,
     clean_training_faces,
     distinct_training_faces,
     emotion_targets,
@@ -16,7 +18,7 @@ from emotion_core.datasets.fer2013 import (
 )
 from emotion_core.errors import ModelError, TrainingError
 from emotion_core.labels import FER2013
-from emotion_core.registry import model_folder
+from emotion_core.registry import model_folder, verify_model
 from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe
@@ -34,12 +36,12 @@ def from_default(**changes: object) -> Recipe:
     )  # fmt: skip
 
 
-def started(recipe: Recipe, classes: int) -> list[np.ndarray]:
+def started(recipe: Recipe, labels: Sequence[str], *, given: int = 0) -> list[np.ndarray]:
     from emotion_core.training.fit import build_model
     from emotion_core.training.weights import load_weights
 
-    model = build_model(recipe, classes)
-    load_weights(model, recipe, start=start_of(recipe))
+    model = build_model(recipe, len(labels), given=given)
+    load_weights(model, recipe, start=start_of(recipe, labels))
     return [np.array(one) for one in model.get_weights()]
 
 
@@ -50,22 +52,29 @@ def test_a_training_starts_from_a_model() -> None:
 
     path = model_folder("vgg-s") / "model.keras"
     own = keras.models.load_model(path, compile=False).get_weights()
-    same = started(from_default(), 8)
+    labels = verify_model("vgg-s").labels
+    same = started(from_default(), labels)
     assert all(np.array_equal(one, other) for one, other in zip(same, own, strict=True))
-    other = started(from_default(), 3)
-    assert all(np.array_equal(one, held) for one, held in zip(other[:-2], own[:-2], strict=True))
-    assert other[-2].shape == (own[-2].shape[0], 3), "the head is new where the labels are"
+    beside = started(from_default(loss={"given_weight": 0.3}), labels, given=7)
+    assert all(np.array_equal(one, held) for one, held in zip(beside[:-2], own, strict=True))
+    for others in (labels[:3], [f"my {name}" for name in labels]):
+        other = started(from_default(), others)
+        assert all(
+            np.array_equal(one, held) for one, held in zip(other[:-2], own[:-2], strict=True)
+        )
+        assert other[-2].shape == (own[-2].shape[0], len(others))
+        assert not np.array_equal(other[-2], own[-2]), "the head is new where the labels are"
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="nobody"):
-        start_of(from_default(weights="model:nobody"))
+        start_of(from_default(weights="model:nobody"), EMOTIONS)
     with pytest.raises(TrainingError, match=r"se-resnet-s.*its layers are others"):
-        started(from_default(weights="model:se-resnet-s"), 8)
+        started(from_default(weights="model:se-resnet-s"), EMOTIONS)
     narrow = from_default(options={"widths": [4, 8], "depths": [1, 1], "dropout": 0.1})
     with pytest.raises(TrainingError, match="its layers are others"):
-        started(narrow, 8)
-    assert start_of(parse_recipe(tiny())) is None
+        started(narrow, EMOTIONS)
+    assert start_of(parse_recipe(tiny()), EMOTIONS) is None
     from emotion_core.training.fit import build_model
     from emotion_core.training.weights import load_weights
 

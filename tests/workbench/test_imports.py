@@ -16,7 +16,7 @@ from keras import layers
 
 from emotion_core.errors import ModelError, ModelNotTrusted
 from emotion_core.registry import list_models, load_model, user_models_folder
-from emotion_core.workbench.imports import PIXELS, ImportRequest, import_model
+from emotion_core.workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from tests.steps import ROOT, mien
 
 LABELS = ("angry", "happy", "neutral")
@@ -247,6 +247,10 @@ def test_the_network_is_taken_away_by_the_system_too() -> None:
         command = [sys.executable, "-c", script, str(server.getsockname()[1])]
         told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "refused"
+
+
+def test_a_model_is_called_as_its_file() -> None:
+    assert [id_of(name) for name in ("a/my.weights.h5", "my.keras", "my")] == ["my"] * 3
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from emotion_core.affect import ANCHOR_DISC, ANCHORS, ray_label, scores_from_affect
 from emotion_core.analysis import read_frames, read_picture
@@ -37,6 +38,7 @@ from emotion_core.workbench.learning import (
     validation_again,
 )
 from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.sweeps import run_all, varied
 from emotion_core.workbench.trainings import (
     begin_run,
     compare_runs,
@@ -116,6 +118,76 @@ def test_votes_become_distributions(tmp_path: Path) -> None:
     assert set(np.unique(hard.train.targets)) == {0, 1}
     assert soft.train.targets.sum(axis=1) == pytest.approx(np.ones(len(soft.train)))
     assert np.array_equal(soft.train.truth, hard.train.truth)
+
+
+def test_votes_mean_what_the_recipe_says_of_their_words(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"images": 12})
+    split = ["val" if n % 4 == 3 else "train" for n in range(12)]
+    told = [(n, word) for n in range(12) for word in ["sad"] * 3 + ["joy"] * (5 if n < 6 else 2)]
+    rows = [f"images/{n}.png,{word},{split[n]}" for n, word in told]
+    (folder / "labels.csv").write_text("\n".join(["image,label,split", *rows, ""]))
+    made = new_dataset("votes", SourceSpec(str(folder)), owner="me")
+    build_index(made, with_faces=False)
+    made.save_recipe(replace(made.recipe(), labels={"joy": "happy"}, split=SplitChoice("given")))
+    data = prepare_data(made, TINY)
+    assert data.labels == ("happy", "sad")
+    shares = np.unique(data.train.targets, axis=0)
+    assert shares == pytest.approx(np.array([[0.4, 0.6], [0.625, 0.375]]))
+
+
+def test_faces_that_others_make_room_for_are_cut_out_anew(dataset: Dataset) -> None:
+    prepare_data(dataset, TINY)
+    (kept,) = (dataset.folder / "faces").glob("*.npy")
+    kept.unlink()
+    assert len(prepare_data(dataset, TINY).train)
+    for n, name in enumerate(["a.npy", "b.npy", ".c.npy", ".d.npy"]):
+        other = kept.with_name(name)
+        other.touch()
+        if n != 2:  # still being written
+            os.utime(other, (n + 1, n + 1))
+    prepare_data(dataset, TINY)
+    assert {one.name for one in kept.parent.iterdir()} == {kept.name, "b.npy", ".c.npy"}
+
+
+def test_what_goes_wrong_in_one_trial_ends_no_other(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(run: Run, **options: object) -> object:
+        if run.recipe["batch"] == 64:
+            raise MemoryError("no room for 64 faces\nand a trace")
+        return work_on(run, **options)
+
+    monkeypatch.setattr("emotion_core.workbench.sweeps.work_on", exhausted)
+    failed: list[str] = []
+    recipes = varied(changed_recipe(TINY, ["stages.0.epochs=1"]), ["batch=64,8"])
+    table = run_all(
+        dataset, recipes, owner="me", on_failure=lambda name, why: failed.append(f"{name}: {why}")
+    )
+    assert failed == ["batch=64: no room for 64 faces"]
+    assert table["name"].tolist() == ["batch=8"]
+
+
+def test_a_value_of_a_sweep_is_taken_whole() -> None:
+    long = "{widths: [48, 96, 192, 384], depths: [2, 3, 3, 3], dropout: 0.3, trim: 4}"
+    (one, other) = varied(TINY, [f"options={long},{{widths: [4, 8], depths: [1, 1]}}"])
+    assert one.options == yaml.safe_load(long)
+    assert other.options == {"widths": [4, 8], "depths": [1, 1]}
+
+
+def test_who_learned_a_table_of_faces_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emotion_core.datasets.fer2013 import save_arrays
+
+    faces = make_voted_faces(40)
+    save_arrays(faces, tmp_path / "faces.npz")
+    made = new_dataset("faces", SourceSpec(str(tmp_path / "faces.npz")), owner="me")
+    build_index(made, with_faces=False)
+    model = load_model("vgg-xs", prior="data")
+    assert evaluate(made, model).learned_here == []
+    training = {**model.card.training, "data_sha256": faces.content_hash()}
+    monkeypatch.setattr(model, "_card", replace(model.card, training=training))
+    assert evaluate(made, model).learned_here == ["vgg-xs"]
 
 
 def test_affect_targets_are_seeded_and_read_back(dataset: Dataset) -> None:
@@ -296,6 +368,7 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
     assert model.classify(held).probs == pytest.approx(probs, abs=1e-3)
     if outputs == ["affect"]:
+        assert "point near no label" in card.threshold_rule
         share = (probs.max(axis=1) >= card.threshold).mean()
         assert card.metrics["answered_at_threshold"] == pytest.approx(share, abs=1e-4)
         read = scores_from_affect(scores.affect, model.labels, system="rays").probs
