@@ -10,6 +10,7 @@ from ..datasets.cleaning import DatasetRecipe, SplitChoice, load_recipe
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.fer2013 import clean_training_faces, read_csv, save_arrays
 from ..datasets.kaggle import DATASETS, fetch_dataset
+from ..datasets.outliers import RULES as OUTLIER_RULES
 from ..datasets.splits import RULES
 from ..export import to_csv
 from ..files import atomic_write, work_folder
@@ -28,7 +29,10 @@ Changed = Annotated[
     bool, typer.Option("--changed", help="Apply the recipe although the source has changed.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
-SplitRule = Annotated[str, typer.Option(help=f"{', '.join(RULES)}, or given.")]
+SplitRule = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(RULES)}, or given; left out, the recipe's, or default."),
+]
 
 
 @app.command()
@@ -82,8 +86,9 @@ def clean(
 ) -> None:
     """Apply a recipe and write the cleaned tables, the split and the data card."""
     with refusals(), cancellable():
-        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label)
+        # faces are counted in the table that is written, as the page does
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
         for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
             print(path)
 
@@ -92,12 +97,12 @@ def clean(
 def split(
     source: Source,
     out: Out,
-    rule: SplitRule = "default",
+    rule: SplitRule = None,
     share: Annotated[
         float | None, typer.Option(min=0.01, max=0.9, help="Share of validation rows.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides the choice.")] = None,
-    folds: Annotated[int, typer.Option(min=0, help="Also deal out so many folds.")] = 0,
+    folds: Annotated[int | None, typer.Option(min=0, help="Also deal out so many folds.")] = None,
     recipe: RecipeFile = None,
     changed: Changed = False,
     kind: Kind = "",
@@ -111,9 +116,18 @@ def split(
     pictures that the source puts into test.
     """
     with refusals(), cancellable():
-        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
-        chosen = replace(chosen, split=SplitChoice(rule, share, seed, folds))
+        held = chosen.split
+        if rule:  # a share and a seed belong to the rule that they were chosen for
+            held = SplitChoice(rule, folds=held.folds)
+        held = SplitChoice(
+            held.rule,
+            held.share if share is None else share,
+            held.seed if seed is None else seed,
+            held.folds if folds is None else folds,
+        )
+        chosen = replace(chosen, split=held)
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=_needs_faces(chosen))
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
         for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
             if name in written:
@@ -134,8 +148,8 @@ def crop(
 ) -> None:
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable():
-        dataset, _ = measured(source, kind, votes, by_votes)
         chosen = _recipe(recipe, label)
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=_needs_faces(chosen))
         with counting("faces") as tell:
             n, skipped = crop_dataset(
                 dataset,
@@ -217,3 +231,7 @@ def _recipe(
 ) -> DatasetRecipe:
     held = load_recipe(path) if path else otherwise or DatasetRecipe()
     return replace(held, labels={**held.labels, **answers(labels)})
+
+
+def _needs_faces(recipe: DatasetRecipe) -> bool:
+    return any(OUTLIER_RULES[name].needs_faces for name in recipe.rules)

@@ -10,7 +10,7 @@ from ..datasets.sources import SourceSpec
 from ..errors import BadTable
 from ..workbench.index import build_index
 from ..workbench.store import Dataset, dataset_at
-from .shared import counting
+from .shared import counting, quiet_natives
 
 Source = Annotated[
     Path,
@@ -40,7 +40,7 @@ def measured(
 ) -> tuple[Dataset, int]:
     """Return the data set of a source with its index, and how many pictures were measured now."""
     dataset = dataset_at(SourceSpec(str(source), kind, str(votes) if votes else "", by_votes))
-    with counting("pictures") as tell:
+    with quiet_natives() as terminal, counting("pictures", terminal) as tell:
         return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
 
 

@@ -225,8 +225,8 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
         index: Of the source, with the columns `exact` and `group` of `duplicates.find_groups`.
 
     Returns:
-        The index with `label` (after relabelling), `given` (the label before) and `removed` (why
-        the picture is left out, empty where it stays).
+        The index with `label` (after relabelling), `given` (the label before), `by_model` (whether
+        a model chose the label) and `removed` (why the picture is left out, empty where it stays).
 
     Raises:
         UnknownLabels: A label name is unknown.
@@ -240,14 +240,18 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
         {p: canonical_name(d.label) or d.label for p, d in recipe.decisions.items() if d.label}
     )
     table["label"] = table["label"].where(new.isna(), new)
+    taught = {path for path, one in recipe.decisions.items() if one.by}
+    table["by_model"] = table["path"].isin(taught)
     removed = pd.Series("", table.index, dtype="str")
+    # whatever anybody decided: nothing can be done with it
+    _remove(removed, ~index["is_readable"].astype(bool), "unreadable")
     was_left_out = given.isna() & index["raw_label"].notna() & table["label"].isna()
     _remove(removed, was_left_out, "label left out")
     for name, threshold in check_rules(recipe.rules).items():
         is_odd = find_outliers(index, name, threshold)
         is_fixed = RULES[name].low == RULES[name].high
         reason = name if is_fixed else f"{name} ({_plain(threshold)})"
-        _remove(removed, is_odd & ~decided[KEEP], reason)
+        _remove(removed, is_odd & ~decided[KEEP] & ~decided[RELABEL], reason)
     reasons = table["path"].map({p: d.reason for p, d in recipe.decisions.items()}).astype("str")
     is_dropped = decided[DROP] & (removed == "")
     removed[is_dropped] = "dropped: " + reasons[is_dropped].replace("", "by hand")
@@ -310,7 +314,8 @@ def _conflicting(
 def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
     """Give every labelled picture that stays its split; the source's test pictures stay so.
 
-    A rule that keeps copies together takes theirs out; the student systems did not look.
+    A rule that keeps copies together takes theirs out; the student systems did not look. What a
+    model has relabelled trains and never validates.
 
     Args:
         table: As `clean_rows` gives it; it is changed.
@@ -335,6 +340,11 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
         if len(rest):
             words = split_rows(rest, choice.rule, share=choice.share, seed=choice.seed)
             table.loc[rest.index, "split"] = words
+    taught = table["by_model"] & (table["split"] == VAL)
+    if choice.rule != GIVEN and check_split(choice.rule).keeps_groups:
+        told = set(table["group"][table["by_model"]].dropna())
+        taught |= table["group"].isin(told) & (table["split"] == VAL)
+    table.loc[taught, "split"] = TRAIN
     if choice.folds:
         rest = table[table["split"].isin([TRAIN, VAL])]
         table["fold"] = fold_rows(rest, folds=choice.folds, seed=choice.seed or 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BrokenImage, InputError, StorageError
+from ..errors import BrokenImage, InputError, StorageError, reason_of
 from ..texts import say
 from .archives import open_archive
 
@@ -176,8 +176,12 @@ class Packed:
         """Return the content of a file."""
         if name not in self._sizes:
             raise BrokenImage(say("error.unreadable_file", name=name, reason="not in the archive"))
-        with self._lock:
-            return self._read_member(name)
+        try:
+            with self._lock:
+                return self._read_member(name)
+        except (ValueError, OSError) as error:  # closed meanwhile, or gone
+            reason = reason_of(error)
+            raise BrokenImage(say("error.unreadable_file", name=name, reason=reason)) from error
 
     def file_of(self, name: str) -> Path | None:  # noqa: ARG002
         """Return None: nothing in an archive is a file of its own."""

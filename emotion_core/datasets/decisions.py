@@ -25,6 +25,7 @@ class Decision:
         reason: Why, in words.
         label: The new label of a relabelling; empty otherwise.
         at_s: When, in seconds since 1970.
+        by: Id of the model that a relabelling follows; empty where a person chose.
 
     Raises:
         BadTable: The action is none of these, or a relabelling names no label.
@@ -35,6 +36,7 @@ class Decision:
     reason: str = ""
     label: str = ""
     at_s: float = 0.0
+    by: str = ""
 
     def __post_init__(self) -> None:
         if self.action not in _ACTIONS or bool(self.label) != (self.action == RELABEL):
@@ -146,6 +148,5 @@ def as_rows(decisions: Mapping[str, Decision]) -> list[dict[str, str]]:
     rows = []
     for path in sorted(decisions):
         one = decisions[path]
-        row = {"path": one.path, "action": one.action, "label": one.label, "reason": one.reason}
-        rows.append({key: value for key, value in row.items() if value})
+        rows.append({key: value for key, value in asdict(one).items() if value and key != "at_s"})
     return rows

@@ -65,13 +65,13 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
         singles=("exact", lambda numbers: int(numbers.isna().sum())),
         labels=("label", _listed),
         splits=("split", _listed),
+        is_conflict=("label", _differs),
+        is_leak=("split", _differs),
     )
     is_exact = (found["exact"] == 1) & (found["singles"] == 0)
     found["kind"] = np.where(is_exact, EXACT, NEAR)
-    found["is_conflict"] = found["labels"].str.contains(",")
-    found["is_leak"] = found["splits"].str.contains(",")
     columns = ["kind", "n", "labels", "splits", "is_conflict", "is_leak"]
-    return found[columns].reset_index()
+    return found[columns].astype({"is_conflict": bool, "is_leak": bool}).reset_index()
 
 
 def _near_components(unique: pd.DataFrame, bits: int, correlation: float) -> NDArray[np.int64]:
@@ -134,6 +134,10 @@ def _shared(numbers: NDArray[np.int64]) -> pd.array:  # type: ignore[valid-type]
     found = pd.array([pd.NA] * len(numbers), dtype="Int64")
     found[is_shared] = pd.factorize(series[is_shared])[0]
     return found
+
+
+def _differs(words: pd.Series) -> bool:
+    return words[words.astype(bool)].nunique() > 1
 
 
 def _listed(words: pd.Series) -> str:

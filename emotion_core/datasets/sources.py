@@ -3,6 +3,7 @@ in `SOURCES`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadTable, BrokenImage, InputError
-from ..labels import FER2013, FERPLUS
+from ..labels import FER2013, FERPLUS, canonical_name
 from ..texts import say
 from . import fer2013
 from .archives import PICTURES
@@ -163,7 +164,7 @@ class PictureTable(_InContainer):
             {
                 "path": [place_in(base, text, self.name) for text in rows[path_column]],
                 "raw_label": rows[label_column].str.strip().where(lambda words: words != ""),
-                "split": [_SPLITS.get(str(word).lower(), "") for word in splits],
+                "split": [_split_of(str(word), self.name) for word in splits],
             }
         )
         files = self._container.files()
@@ -182,10 +183,17 @@ class VotedRows:
     """
 
     def __init__(
-        self, load: Callable[[], fer2013.VotedFaces], *, name: str, kind: str, by_votes: bool
+        self,
+        load: Callable[[], fer2013.VotedFaces],
+        *files: Path,
+        kind: str,
+        by_votes: bool,
     ) -> None:
-        self.name, self.kind = name, kind
+        self.name, self.kind = files[0].name, kind
         self._faces, self._by_votes = load(), by_votes
+        self._changed_ns = max(file.stat().st_mtime_ns for file in files)
+        if by_votes and not self._faces.votes.any():
+            raise BadTable(say("error.no_votes", name=self.name))
 
     def items(self) -> pd.DataFrame:
         """Return a row per face."""
@@ -198,7 +206,7 @@ class VotedRows:
             raw[best < 0] = pd.NA
         table = _item_table(
             [
-                (f"row-{row:05d}", label, split, faces.images[row].nbytes, 0)
+                (f"row-{row:05d}", label, split, faces.images[row].nbytes, self._changed_ns)
                 for row, (label, split) in enumerate(zip(raw, words[faces.usage], strict=True))
             ],
             self.name,
@@ -245,19 +253,15 @@ def _open_table(spec: SourceSpec) -> Source:
 
 
 def _open_pixels(spec: SourceSpec) -> Source:
-    def load() -> fer2013.VotedFaces:
-        return fer2013.read_csv(Path(spec.path), Path(spec.votes) if spec.votes else None)
-
-    name = Path(spec.path).name
-    return VotedRows(load, name=name, kind="fer2013", by_votes=spec.by_votes)
+    files = [Path(one) for one in (spec.path, spec.votes) if one]
+    load = partial(fer2013.read_csv, *files)
+    return VotedRows(load, *files, kind="fer2013", by_votes=spec.by_votes)
 
 
 def _open_arrays(spec: SourceSpec) -> Source:
-    def load() -> fer2013.VotedFaces:
-        return fer2013.load_arrays(Path(spec.path))
-
-    name = Path(spec.path).name
-    return VotedRows(load, name=name, kind="arrays", by_votes=spec.by_votes)
+    path = Path(spec.path)
+    load = partial(fer2013.load_arrays, path)
+    return VotedRows(load, path, kind="arrays", by_votes=spec.by_votes)
 
 
 SOURCES: dict[str, Callable[[SourceSpec], Source]] = {
@@ -340,13 +344,24 @@ def _place(path: str) -> tuple[str | None, str]:
     return label, split
 
 
+def _split_of(word: str, name: str) -> str:
+    """Return which split a cell of a table names; empty where it is empty."""
+    word = word.strip()
+    if word and word.lower() not in _SPLITS:
+        known = ", ".join(_SPLITS)
+        raise BadTable(say("error.no_split_word", name=name, word=word, known=known))
+    return _SPLITS.get(word.lower(), "")
+
+
 def _opinions(told: pd.DataFrame) -> pd.DataFrame:
     """Turn several rows of one picture into votes, and take the label that leads."""
     one = told.drop_duplicates("path")
     if len(one) == len(told) or told["raw_label"].isna().all():
         return one
     one = one.set_index("path")
-    votes = pd.crosstab(told["path"], told["raw_label"]).reindex(one.index, fill_value=0)
+    # two spellings of a label are one opinion
+    words = told["raw_label"].map(lambda word: canonical_name(word) or word, na_action="ignore")
+    votes = pd.crosstab(told["path"], words).reindex(one.index, fill_value=0)
     most = votes.max(axis=1)
     is_tie = (votes.eq(most, axis=0).sum(axis=1) > 1) | (most == 0)
     one["raw_label"] = votes.idxmax(axis=1).astype(object).mask(is_tie, pd.NA)

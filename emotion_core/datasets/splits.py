@@ -4,6 +4,7 @@ Every rule takes a table with the columns `label` and, where copies are known, `
 one word per row. A new rule is a function and a row in `RULES`.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,7 +49,8 @@ def split_rows(
 
     Args:
         table: Columns `label` and, for the default, `group` (rows of one group stay together;
-            without the column every row is a group of its own).
+            without the column every row is a group of its own) and `path`, by which the split
+            stays the same when other rows come or go.
         rule: A key of `RULES`.
         share: Share of the validation rows; None takes the rule's own.
         seed: Of the random choice; None takes the rule's own.
@@ -116,36 +118,55 @@ def _default(table: pd.DataFrame, share: float, seed: int) -> Words:
 def _deal(table: pd.DataFrame, shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     """Deal groups out to parts of given shares; returns the part of every row, int64 (rows,).
 
-    The largest groups come first, each goes to where its labels are missing most.
-
-    Like scikit-learn's `StratifiedGroupKFold`, whose running time grows with groups times folds
-    times labels in Python; here the counts of all folds are compared at once.
+    The groups of a label, by far most often one picture each, stand in an order that a hash of
+    their names gives, and are cut into parts by their rows. So every part has its share of each
+    label and of the copies, and what is added, dropped or relabelled moves hardly any other row.
+    A part that would have none of a label gets its smallest group, where there are enough.
     """
-    groups = table["group"] if "group" in table else pd.Series(np.arange(len(table)))
-    groups = groups.astype(object).fillna(pd.Series(np.arange(len(table))).map("row-{}".format))
+    numbers = pd.Series(np.arange(len(table)))
+    groups = table["group"] if "group" in table else pd.Series(np.nan, table.index)
+    groups = groups.astype(object).fillna(numbers.map("row-{}".format))
     labels, names = pd.factorize(table["label"], sort=True)
     codes, _ = pd.factorize(groups.astype(str), sort=True)
     counts = np.zeros((codes.max(initial=-1) + 1, len(names)), np.int64)
     np.add.at(counts, (codes, labels), 1)
-    wanted = shares[:, np.newaxis] * counts.sum(axis=0)
     if len(names) and (np.count_nonzero(counts, axis=0) < 2).any():
         few = names[int(np.argmin(np.count_nonzero(counts, axis=0)))]
         raise BadTable(
             f"The label {few!r} stands in one group only, so it cannot be on both sides. "
             "Add pictures or leave the label out."
         )
-    order = np.random.default_rng(seed).permutation(len(counts))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    have = np.zeros((len(shares), len(names)))
+    paths = table.get("path", numbers).astype(str)
+    place = np.array([_hashed(path, seed) for path in paths.groupby(codes).min()], np.float64)
     part_of = np.zeros(len(counts), np.int64)
-    scale = 1 / np.maximum(wanted, 1e-9)
-    for group in order:
-        # the part that, with this group, stays furthest below what it should have
-        excess = ((have + counts[group] - wanted) * scale * (counts[group] > 0)).max(axis=1)
-        part = int(excess.argmin())
-        have[part] += counts[group]
-        part_of[group] = part
+    main, ends = counts.argmax(axis=1), np.cumsum(shares)[:-1]
+    for label in range(len(names)):
+        members = np.flatnonzero(main == label)
+        members = members[np.argsort(place[members], kind="stable")]
+        rows = counts[members, label]
+        middles = (np.cumsum(rows) - rows / 2) / max(1, rows.sum())
+        part_of[members] = np.searchsorted(ends, middles, side="right")
+        _fill(part_of, members, rows, len(shares))
     return part_of[codes]
+
+
+def _fill(
+    part_of: NDArray[np.int64], members: NDArray[np.int64], rows: NDArray[np.int64], parts: int
+) -> None:
+    """Give each part one of the groups of a label at least, where there are so many."""
+    if len(members) < parts:
+        return
+    for part in range(parts):
+        held = np.bincount(part_of[members], minlength=parts)
+        if not held[part]:
+            donor = np.flatnonzero(part_of[members] == held.argmax())
+            part_of[members[donor[rows[donor].argmin()]]] = part
+
+
+def _hashed(text: str, seed: int) -> float:
+    """Return a number from 0 to 1 that follows from a text and a seed, on every machine alike."""
+    digest = hashlib.blake2b(f"{seed}:{text}".encode(errors="surrogatepass"), digest_size=6)
+    return int.from_bytes(digest.digest(), "big") / 2**48
 
 
 def _seed_000(table: pd.DataFrame, share: float, seed: int) -> Words:

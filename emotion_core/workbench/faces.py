@@ -1,6 +1,6 @@
 """The faces of a data set as arrays: what networks judge and train on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import cv2
@@ -17,7 +17,6 @@ from ..labels import LabelSet
 from ..media.photo import encode_jpeg
 from ..types import CropRule, Image, Scores
 from .index import OnProgress, face_or_whole, read_picture_of
-from .store import Dataset
 
 _AT_ONCE = 32
 _MEAN_OF, _MEAN_PX = 60, 96
@@ -60,29 +59,23 @@ def load_faces(
     return crops
 
 
-def mean_faces(dataset: Dataset, paths: Mapping[str, pd.Series]) -> dict[str, bytes]:
-    """Return the mean picture of each label as JPEG.
+def mean_sample(paths: pd.Series) -> list[str]:
+    """Return the pictures whose mean stands for all of a label: a seeded sample."""
+    return list(paths.sample(min(_MEAN_OF, len(paths)), random_state=0))
 
-    Args:
-        dataset: Whose pictures.
-        paths: The pictures of each label; a seeded sample of `_MEAN_OF` stands for the rest.
-            Those that have gone or broken since they were measured are passed over.
+
+def mean_face(source: Source, paths: Sequence[str]) -> bytes | None:
+    """Return the mean of some pictures as JPEG; None where none of them can be read.
+
+    Those that have gone or broken since they were measured are passed over.
     """
-    source = dataset.open()
-    found: dict[str, bytes] = {}
-    try:
-        for label, names in paths.items():
-            chosen = names.sample(min(_MEAN_OF, len(names)), random_state=0)
-            squares: list[NDArray[np.uint8]] = []
-            for path in chosen:
-                with suppress(InputError):
-                    squares.append(_square(read_picture_of(source, path)))
-            if squares:
-                mean = np.mean(squares, axis=0).round().astype(np.uint8)
-                found[label] = encode_jpeg(mean, max_side_px=_MEAN_PX)
-    finally:
-        source.close()
-    return found
+    squares: list[NDArray[np.uint8]] = []
+    for path in paths:
+        with suppress(InputError):
+            squares.append(_square(read_picture_of(source, path)))
+    if not squares:
+        return None
+    return encode_jpeg(np.mean(squares, axis=0).round().astype(np.uint8), max_side_px=_MEAN_PX)
 
 
 def _square(image: Image) -> NDArray[np.uint8]:

@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from .. import limits
 from ..analysis import find_faces
@@ -74,6 +76,27 @@ def build_index(
         InputError: The source cannot be read.
         StorageError: The index cannot be written.
     """
+    with _alone(dataset, on_progress):
+        return _build(dataset, with_faces, on_progress, workers or os.cpu_count() or 1)
+
+
+@contextmanager
+def _alone(dataset: Dataset, on_progress: OnProgress | None) -> Iterator[None]:
+    """Wait until nobody else measures the data set; who comes second finds it done."""
+    lock = FileLock(dataset.folder / "index.lock")
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            if on_progress:
+                on_progress(0, 1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, workers: int) -> int:
     if dataset.drawn and not Path(dataset.spec.path).exists():
         _draw(dataset, on_progress)
     source = dataset.open()
@@ -95,7 +118,7 @@ def build_index(
             parts,
             with_faces=with_faces,
             on_progress=tell,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers,
         )
     finally:
         source.close()
@@ -179,12 +202,13 @@ def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.Dat
 def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
     """Whether each row was measured as it would be now."""
     has_faces = (table["face_count"] >= 0) | ~table["is_readable"]
-    return (table["version"] == _VERSION) & (has_faces | (not with_faces))
+    was_read = table["sha256"] != ""  # what could not be read may be readable now
+    return (table["version"] == _VERSION) & was_read & (has_faces | (not with_faces))
 
 
 def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> bool:
     """Whether the index is that of the items: paths, stamps, labels, splits, votes and order."""
-    columns = [*items.columns, "version", "face_count", "is_readable"]
+    columns = [*items.columns, "version", "face_count", "is_readable", "sha256"]
     try:
         index = dataset.table("index", columns)
     except StorageError:  # damaged, or of other columns

@@ -184,6 +184,7 @@ def accept_labels(suggested: pd.DataFrame, *, at_s: float) -> list[Decision]:
             reason=f"{row['model_id']} reads {row['read']} with {row['confidence']:.0%}",
             label=row["read"],
             at_s=at_s,
+            by=row["model_id"],
         )
         for row in suggested.to_dict("records")
     ]

@@ -15,7 +15,8 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,8 @@ def new_dataset(
             target = folder / "source" / f"upload{ending.group().lower() if ending else ''}"
             atomic_write(target, source)
             spec = SourceSpec(str(target))
-            with said_of(target.name, name):
-                open_source(spec).close()
+            with said_of(target.name, name), closing(open_source(spec)) as opened:
+                spec = replace(spec, kind=opened.kind)
         return _write(folder, name, spec, owner=owner, drawn=drawn or {})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

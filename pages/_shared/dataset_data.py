@@ -19,6 +19,9 @@ from . import visitor
 from .drawer import show_progress
 from .errors import error_box, plain
 
+#: So many data sets are held open at once, for everybody.
+_HELD = 8
+
 
 def labelled(dataset: Dataset) -> pd.DataFrame:
     """Return the index with `label`, as decisions have it, and `given`, as the source has it."""
@@ -51,8 +54,12 @@ def thumbnail(dataset: Dataset, path: str) -> bytes | None:
 
 def large_picture(dataset: Dataset, path: str) -> bytes | None:
     """Return a picture as JPEG of at most 640 px; None where it cannot be read."""
-    source = _source(dataset.id, dataset.stamp("index"))
-    return thumbnails(source, [path], side_px=640).get(path)
+    return thumbnails(source_of(dataset), [path], side_px=640).get(path)
+
+
+def source_of(dataset: Dataset) -> Source:
+    """Return the pictures of a data set, opened once; nobody closes it."""
+    return _source(dataset.id, dataset.stamp("index"))
 
 
 def task_button(dataset: Dataset, kind: str, label: str, **settings: Any) -> jobs.Job | None:
@@ -101,7 +108,7 @@ def _recipe_stamp(dataset: Dataset) -> int:
 # Stamps only tell one state of a data set from another, for the cache.
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=_HELD, show_spinner=False)
 def _labelled(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
     dataset = load_dataset(dataset_id)
     index = load_index(dataset)
@@ -109,7 +116,7 @@ def _labelled(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa
     return index.assign(label=label, given=label)
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=_HELD, show_spinner=False)
 def _cleaned(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
     dataset = load_dataset(dataset_id)
     return apply_recipe(dataset.recipe(), load_index(dataset))
@@ -121,7 +128,7 @@ def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:
 
 
 @st.cache_resource(
-    max_entries=3, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
+    max_entries=_HELD, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
 )
 def _source(dataset_id: str, stamp: int) -> Source:  # noqa: ARG001
     return load_dataset(dataset_id).open()

@@ -6,14 +6,14 @@ import streamlit as st
 from emotion_core.datasets.duplicates import summarise_groups
 from emotion_core.datasets.naming import in_label_order
 from emotion_core.texts import say
-from emotion_core.workbench.faces import mean_faces
+from emotion_core.workbench.faces import mean_face, mean_sample
 from emotion_core.workbench.store import Dataset, load_dataset
 from emotion_core.workbench.tasks import start_task
 
 from . import dataset_meanings, gallery, visitor
 from .choice import keyed
 from .dataset_charts import balance, chosen_points, strip
-from .dataset_data import labelled
+from .dataset_data import labelled, source_of
 from .errors import plain
 from .gallery import label_text
 
@@ -90,9 +90,14 @@ def _show_measures(dataset: Dataset, table: pd.DataFrame) -> None:
 def _show_means(dataset: Dataset) -> None:
     st.subheader(say("dataset.means"))
     st.caption(say("dataset.means_help"))
-    means = _means(dataset.id, (dataset.stamp("index"), dataset.decisions.stamp()))
+    table = labelled(dataset)
+    rows = table[table["is_readable"] & table["label"].notna()]
     with st.container(horizontal=True):
-        for label, jpeg in means.items():
+        for label in in_label_order(rows["label"]):
+            paths = mean_sample(rows["path"][rows["label"] == label])
+            jpeg = _mean(dataset.id, dataset.stamp("index"), tuple(paths))
+            if jpeg is None:
+                continue
             with st.container(width=_MEAN_PX + 12, gap="xsmall"):
                 text = label_text(label)
                 st.image(jpeg, width=_MEAN_PX, alt=say("dataset.mean_alt", label=text))
@@ -122,10 +127,6 @@ def _show_formats(dataset: Dataset, table: pd.DataFrame) -> None:
             gallery.show(dataset, picked["path"].tolist(), key=key, reason=column)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _means(dataset_id: str, stamps: tuple[int, ...]) -> dict[str, bytes]:  # noqa: ARG001
-    dataset = load_dataset(dataset_id)
-    table = labelled(dataset)
-    rows = table[table["is_readable"] & table["label"].notna()]
-    names = in_label_order(rows["label"])
-    return mean_faces(dataset, {name: rows["path"][rows["label"] == name] for name in names})
+@st.cache_data(max_entries=200, show_spinner=False)
+def _mean(dataset_id: str, stamp: int, paths: tuple[str, ...]) -> bytes | None:  # noqa: ARG001
+    return mean_face(source_of(load_dataset(dataset_id)), paths)

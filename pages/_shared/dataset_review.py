@@ -54,11 +54,12 @@ def _show_next(dataset: Dataset, one: Waiting, waiting: int) -> None:
         if one.suggested:
             st.markdown(say("dataset.review_suggested", label=plain(label_text(one.suggested))))
         with st.container(horizontal=True):
-            if st.button(say("dataset.keep"), shortcut="k", key="review_keep"):
+            # by name, so that a late click decides about no other picture
+            if st.button(say("dataset.keep"), shortcut="k", key=f"review-keep-{one.path}"):
                 _settle(dataset, one, KEEP)
-            if st.button(say("dataset.drop"), shortcut="d", key="review_drop"):
+            if st.button(say("dataset.drop"), shortcut="d", key=f"review-drop-{one.path}"):
                 _settle(dataset, one, DROP)
-            if st.button(say("dataset.skip"), shortcut="s", key="review_skip"):
+            if st.button(say("dataset.skip"), shortcut="s", key=f"review-skip-{one.path}"):
                 st.session_state[f"skipped-{dataset.id}"].append(one.path)
                 st.rerun()
             _undo_button(dataset)
@@ -70,7 +71,7 @@ def _show_next(dataset: Dataset, one: Waiting, waiting: int) -> None:
                 if st.button(
                     plain(label_text(name)),
                     shortcut=key,
-                    key=f"review-as-{number}",
+                    key=f"review-as-{number}-{one.path}",
                     type="primary" if is_suggested else "secondary",
                     disabled=name == label,
                 ):

@@ -68,8 +68,31 @@ def test_every_rule_finds_its_pictures(name: str, odd: dict, even: dict) -> None
 def test_people_outrank_rules() -> None:
     rules = {"blank": 3.0}
     blank = {"contrast": 1.0}
-    recipe = DatasetRecipe(rules=rules, decisions=decided(p0="keep", p2="drop"), split=UNSPLIT)
-    assert removed(recipe, blank, blank, {}) == ["", "blank (3)", "dropped: seen"]
+    recipe = DatasetRecipe(
+        rules=rules, decisions=decided(p0="keep", p2="drop", p3="sad"), split=UNSPLIT
+    )
+    assert removed(recipe, blank, blank, {}, blank) == ["", "blank (3)", "dropped: seen", ""]
+
+
+def test_what_cannot_be_read_goes_whatever_was_decided() -> None:
+    broken = {"is_readable": False}
+    recipe = DatasetRecipe(rules={}, decisions=decided(p0="keep", p1="sad"), split=UNSPLIT)
+    assert removed(recipe, broken, broken, broken, {}) == ["unreadable"] * 3 + [""]
+
+
+def test_what_a_model_relabelled_judges_none() -> None:
+    rows = [{"raw_label": label} for label in ("happy", "sad") for _ in range(200)]
+    rows[0], rows[200] = {**rows[0], "group": 0}, {**rows[200], "group": 0}
+    index = make_index(rows)
+    taught = {f"{i}.png": Decision(f"{i}.png", "relabel", label="sad", by="m") for i in range(90)}
+    for choice in (SplitChoice(), SplitChoice("seed-002")):
+        found = apply_recipe(
+            DatasetRecipe(decisions=taught, conflicts="leave", split=choice), index
+        )
+        assert set(found["split"][found["path"].isin(taught)]) == {"train"}
+        assert (found["split"] == "val").sum() > 20
+    text = DatasetRecipe(decisions=taught).to_yaml()
+    assert parse_recipe(text).decisions["0.png"].by == "m"
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,33 @@ def test_a_table_in_a_folder_without_label_folders_is_found(tmp_path: Path) -> N
     assert (source.kind, len(source.items())) == ("table", 2)
 
 
+def test_the_words_of_a_table_are_trimmed_and_known(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"images": 2})
+    table = tmp_path / "labels.csv"
+    table.write_text("image, label, usage\nimages/0.png, sad, PrivateTest\nimages/1.png,happy,\n")
+    items = open_source(SourceSpec(str(table))).items()
+    assert items["split"].tolist() == ["test", ""]
+    table.write_text("image,label,split\nimages/0.png,sad,holdout\n")
+    with pytest.raises(BadTable, match="'holdout', which is no split"):
+        open_source(SourceSpec(str(table))).items()
+
+
+def test_spellings_of_a_label_are_one_opinion(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"images": 1})
+    rows = "".join(f"images/0.png,{word}\n" for word in ("Happy", "happy", "sad"))
+    (tmp_path / "labels.csv").write_text("image,label\n" + rows)
+    (item,) = open_source(SourceSpec(str(tmp_path))).items().to_dict("records")
+    assert (item["raw_label"], item["vote_happy"], item["vote_sad"]) == ("happy", 2, 1)
+
+
+def test_faces_without_votes_have_no_majority(tmp_path: Path) -> None:
+    faces = make_voted_faces(12)
+    faces.votes[:] = 0
+    save_arrays(faces, tmp_path / "faces.npz")
+    with pytest.raises(BadTable, match="no votes of several people"):
+        open_source(SourceSpec(str(tmp_path / "faces.npz"), by_votes=True))
+
+
 def test_a_table_beside_one_folder_of_pictures_names_the_labels(tmp_path: Path) -> None:
     make_class_folders(tmp_path, {"images": 2})
     assert set(open_source(SourceSpec(str(tmp_path))).items()["raw_label"]) == {"images"}

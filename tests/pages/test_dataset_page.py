@@ -133,13 +133,23 @@ def test_an_applied_recipe_is_not_overwritten_by_the_page(dataset: Dataset) -> N
     assert held.fingerprint == "", "the source may change later"
 
 
+def test_a_late_click_decides_about_no_other_picture(dataset: Dataset) -> None:
+    queue_pictures(dataset, ["happy/0.png", "sad/1.png"], reason="seen")
+    app = view(opened(), dataset, "review")
+    late = app.button(key="review-drop-happy/0.png").click()
+    decide(dataset, ["happy/0.png"], "keep", reason="by somebody else")
+    late.run()
+    assert not app.exception
+    assert {one.action for one in dataset.decisions.current().values()} == {"keep"}
+
+
 def test_review_decides_and_undoes(dataset: Dataset) -> None:
     paths = ["happy/0.png", "sad/1.png", "happy/2.png"]
     queue_pictures(dataset, paths, reason="seen", suggested={"sad/1.png": "happy"})
     app = view(opened(), dataset, "review")
-    app.button(key="review_drop").click().run()
-    app.button(key="review-as-0").click().run()
-    app.button(key="review_keep").click().run()
+    app.button(key="review-drop-happy/0.png").click().run()
+    app.button(key="review-as-0-sad/1.png").click().run()
+    app.button(key="review-keep-happy/2.png").click().run()
     assert not app.exception
     held = {path: (one.action, one.label) for path, one in dataset.decisions.current().items()}
     assert held == {

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from emotion_core.analysis.picture import find_faces
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
+from emotion_core.datasets.fer2013 import save_arrays
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
@@ -26,7 +29,7 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.types import CropRule, Image
 from emotion_core.workbench import judging
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
-from emotion_core.workbench.faces import load_faces, mean_faces
+from emotion_core.workbench.faces import load_faces, mean_face, mean_sample
 from emotion_core.workbench.index import build_index, load_cleaned, load_index
 from emotion_core.workbench.judging import (
     accept_labels,
@@ -45,8 +48,8 @@ from emotion_core.workbench.store import (
     new_dataset,
 )
 from emotion_core.workbench.tasks import start_task, tasks_of
-from tests.builders import encode, make_class_folders, make_picture, tiny
-from tests.steps import over
+from tests.builders import encode, make_class_folders, make_picture, make_voted_faces, tiny
+from tests.steps import over, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -98,14 +101,59 @@ def test_a_change_costs_only_itself(measured: Dataset, folder: Path) -> None:
     assert "sad/new.png" not in set(load_index(measured)["path"])
 
 
-def test_the_mean_faces_do_without_pictures_that_are_gone(measured: Dataset, folder: Path) -> None:
-    (folder / "happy" / "0.png").unlink()
+def test_a_mean_face_does_without_pictures_that_are_gone(measured: Dataset, folder: Path) -> None:
+    (folder / "sad" / "0.png").unlink()
     (folder / "sad" / "1.png").write_bytes(b"no picture")
-    paths = {label: rows["path"] for label, rows in load_index(measured).groupby("raw_label")}
-    assert set(mean_faces(measured, paths)) == {"happy", "sad"}
-    for path in paths["sad"]:
-        (folder / path).unlink()
-    assert set(mean_faces(measured, paths)) == {"happy"}
+    rows = load_index(measured)
+    paths = mean_sample(rows["path"][rows["raw_label"] == "sad"])
+    assert len(paths) == 12
+    with closing(measured.open()) as source:
+        assert mean_face(source, paths)
+        for path in paths:
+            (folder / path).unlink(missing_ok=True)
+        assert mean_face(source, paths) is None
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 2, "sad": 2})
+    (folder / "labels.csv").write_text("image,label\nhappy/0.png,happy\nlate.png,sad\n")
+    dataset = new_dataset("set", SourceSpec(str(folder / "labels.csv")), owner="me")
+    assert build_index(dataset, with_faces=False) == 2
+    assert build_index(dataset, with_faces=False) == 1
+    (folder / "late.png").write_bytes(encode(make_picture(), "PNG"))
+    assert build_index(dataset, with_faces=False) == 1
+    assert load_index(dataset)["is_readable"].all()
+    assert build_index(dataset, with_faces=False) == 0
+
+
+def test_two_who_measure_at_once_do_not_disturb_each_other(dataset: Dataset) -> None:
+    waited: list[tuple[int, int]] = []
+    with ThreadPoolExecutor() as pool, FileLock(dataset.folder / "index.lock"):
+        second = pool.submit(
+            build_index, dataset, with_faces=False, on_progress=lambda *now: waited.append(now)
+        )
+        until(lambda: waited)
+        assert not dataset.has_index
+        assert not second.done()
+        lock = FileLock(dataset.folder / "index.lock")
+        assert not lock.is_locked
+    assert second.result() == 24
+    assert waited[0] == (0, 1)
+
+
+def test_faces_in_a_table_that_was_replaced_are_measured_anew(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npz"
+    save_arrays(make_voted_faces(12), path)
+    dataset = new_dataset("faces", SourceSpec(str(path)), owner="me")
+    assert build_index(dataset, with_faces=False) == 12
+    before = load_index(dataset)["sha256"]
+    assert build_index(dataset, with_faces=False) == 0
+    faces = make_voted_faces(12)
+    faces.images[:] = 255 - faces.images
+    save_arrays(faces, path)
+    os.utime(path, ns=(1, 1))
+    assert build_index(dataset, with_faces=False) == 12
+    assert (load_index(dataset)["sha256"] != before).all()
 
 
 def test_faces_are_searched_when_asked(tmp_path: Path, portrait: np.ndarray) -> None:
@@ -236,8 +284,14 @@ def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
     assert [one.path for one in read_queue(measured)] == ["sad/2.png", "happy/0.png"]
 
 
-def test_page_and_command_line_export_the_same_bytes(measured: Dataset, tmp_path: Path) -> None:
-    measured.save_recipe(DatasetRecipe(rules={"unreadable": 1.0, "blank": 9.0}, near="one"))
+def test_page_and_command_line_export_the_same_bytes(
+    measured: Dataset, tmp_path: Path, portrait: Image
+) -> None:
+    two = np.concatenate([portrait, portrait], axis=1)
+    (Path(measured.spec.path) / "sad" / "two.png").write_bytes(encode(two, "PNG"))
+    build_index(measured)  # with faces, as the page does
+    rules = {"unreadable": 1.0, "blank": 9.0, "crowded": 1.0}
+    measured.save_recipe(DatasetRecipe(rules=rules, near="one"))
     decide(measured, ["happy/3.png"], "drop", reason="=1+1")
     from_page = export_dataset(measured, tmp_path / "page")
     recipe = tmp_path / "page" / "recipe.yaml"
@@ -245,6 +299,7 @@ def test_page_and_command_line_export_the_same_bytes(measured: Dataset, tmp_path
                "--recipe", recipe, "--out", tmp_path / "cli"]  # fmt: skip
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, timeout=120)
     assert {"cleaned.csv", "removed.csv", "recipe.yaml", "CARD.md"} <= set(from_page)
+    assert "sad/two.png,sad,crowded (1)" in from_page["removed.csv"].read_text()
     for name, path in from_page.items():
         assert (tmp_path / "cli" / name).read_bytes() == path.read_bytes(), name
     (Path(measured.spec.path) / "sad" / "new.png").write_bytes(encode(make_picture(), "PNG"))
