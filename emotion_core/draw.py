@@ -1,8 +1,11 @@
 """Drawing a reading on its picture. Boxes are drawn after every crop has been read."""
 
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +65,7 @@ def draw_reading(
         _draw_box(canvas, box, colour, width=2 if text_px < 20 else 3)
         _draw_chip(canvas, box, _chip_text(reading, row, options, names), colour, text_px)
         if options.show_bars:
-            _draw_bars(canvas, box, reading, row, text_px)
+            _draw_bars(canvas, box, reading, row, text_px, names)
     return canvas
 
 
@@ -133,7 +136,7 @@ def _draw_chip(
 @lru_cache(maxsize=512)
 def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     """Render a label once; a video draws the same few thousands of times."""
-    font = ImageFont.load_default(text_px)
+    text, font = _written(text, text_px)
     left, _, right, _ = font.getbbox(text)
     pad = max(3, text_px // 4)
     size = int(right - left) + 2 * pad, text_px + pad
@@ -144,12 +147,31 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     return np.array(chip, np.uint8)
 
 
+#: Fonts of the systems that hold most letters; Pillow's own holds those of English.
+_WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
+
+
+def _written(text: str, px: int) -> tuple[str, Any]:
+    """Return a text and a font that has its letters; where none is here, the nearest plain ones."""
+    if not text.isascii():
+        for name in _WIDE_FONTS:
+            with suppress(OSError):
+                return text, ImageFont.truetype(name, px)
+        text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or "?"
+    return text, ImageFont.load_default(px)
+
+
 #: Bars at least so high bear the name of their label.
 _NAME_FROM_PX = 10
 
 
 def _draw_bars(
-    canvas: Image, box: NDArray[np.int64], reading: Reading, row: int, text_px: int
+    canvas: Image,
+    box: NDArray[np.int64],
+    reading: Reading,
+    row: int,
+    text_px: int,
+    names: Mapping[str, str],
 ) -> None:
     """Bars to the right of the box, or to the left where there is more room."""
     labels = list(reading.scores.labels)
@@ -169,7 +191,7 @@ def _draw_bars(
             COLOURS.get(label, COLOURS[UNCERTAIN])
         )
         if step >= _NAME_FROM_PX:
-            ink, edge = _name(label, step - 1)
+            ink, edge = _name(names.get(label, label), step - 1)
             width = min(ink.shape[1], ground.shape[1])
             for mask, value in ((edge, 0), (ink, 255)):
                 ground[:, :width][mask[:, :width]] = value
@@ -178,7 +200,7 @@ def _draw_bars(
 @lru_cache(maxsize=128)
 def _name(text: str, height: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return where the letters of a bar's name are, and where their edge is."""
-    font = ImageFont.load_default(height - 2)
+    text, font = _written(text, height - 2)
     size = round(font.getlength(text)) + 4, height
     masks = []
     for edge_px in (0, 1):

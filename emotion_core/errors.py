@@ -12,6 +12,10 @@ class InputError(EmotionError):
     """What was handed in cannot be used."""
 
 
+class BadArgument(InputError, ValueError):
+    """An argument of the library out of its range, or of a wrong shape or type."""
+
+
 class UnsupportedFormat(InputError):
     """The content is of a kind that is not read here."""
 

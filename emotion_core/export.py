@@ -42,13 +42,14 @@ PHOTO_COLUMNS = {
     "label": "the expression the face looks like, or 'uncertain' where the model abstains",
     "top_label": "the leading label, whether or not the model abstains",
     "confidence": "calibrated probability of the leading label; of a committee the mean over its "
-    "members, or in a hard vote the share of votes",
+    "members, calibrated again where the provenance has its vote_temperature, or in a hard vote "
+    "the share of votes",
     "abstained": "whether the confidence is under the threshold",
     "whole_picture": "whether the whole photo was read as one face, since none was found",
     "valence": "estimate, -1 unpleasant to 1 pleasant",
     "arousal": "estimate, -1 calm to 1 excited",
-    "prob_*": "calibrated probability of each label (soft vote: mean over the members, hard vote: "
-    "share of votes); they sum to 1",
+    "prob_*": "calibrated probability of each label (soft vote: as confidence, hard vote: share "
+    "of votes); they sum to 1",
     "model_id": "the model or committee that answered",
 }
 #: A cell that begins with one of these would be run as a formula (CWE-1236).

@@ -30,7 +30,8 @@ def work_path() -> Path:
 def work_folder() -> Path:
     """Return the folder for everything that is made while working (jobs, runs, fetched files).
 
-    It lies at `work_path` and is made with mode 0700, since results can show faces.
+    It lies at `work_path` and is made with mode 0700, since results can show faces; a folder that
+    was there before keeps its own.
 
     Raises:
         StorageError: The folder cannot be made.
@@ -38,7 +39,6 @@ def work_folder() -> Path:
     folder = work_path()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
     except OSError as error:
         raise StorageError(
             f"The work folder {folder} cannot be made ({error.strerror}). "

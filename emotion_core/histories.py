@@ -51,7 +51,10 @@ def _from_csv(name: str, content: bytes) -> pd.DataFrame:
     sep = b";" if b";" in head else b","
     _check_amount(name, content.count(b"\n"), head.count(sep) + 1)
     try:
-        table = pd.read_csv(io.BytesIO(content), sep=sep.decode())
+        # where a semicolon parts the cells, a comma may part a number
+        table = pd.read_csv(io.BytesIO(content), sep=sep.decode(), dtype=str)
+        if sep == b";":
+            table = table.apply(lambda cells: cells.str.replace(",", ".", regex=False))
     except (ValueError, UnicodeError, pd.errors.ParserError) as error:
         raise BadTable(say("error.history_none", name=name)) from error
     named = {str(column).strip().lower(): column for column in table}

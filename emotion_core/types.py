@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import BadArgument
 from .labels import LabelSet
 
 #: An upright picture: uint8 RGB, shape (height, width, 3).
@@ -18,11 +19,11 @@ def check_image(image: Image) -> Image:
     """Return `image` when it is an upright RGB picture.
 
     Raises:
-        ValueError: It is not uint8 of shape (height, width, 3) with at least one pixel.
+        BadArgument: It is not uint8 of shape (height, width, 3) with at least one pixel.
     """
     is_picture = image.ndim == 3 and image.shape[2] == 3 and image.size > 0
     if not is_picture or image.dtype != np.uint8:
-        raise ValueError(
+        raise BadArgument(
             f"A picture is uint8 RGB (height, width, 3); this is {image.dtype} {image.shape}."
         )
     return image
@@ -86,16 +87,16 @@ class Faces:
     def __post_init__(self) -> None:
         n = len(self.xyxy)
         if self.xyxy.shape != (n, 4) or self.confidence.shape != (n,):
-            raise ValueError(
+            raise BadArgument(
                 f"Faces need xyxy (n, 4) and confidence (n,), got {self.xyxy.shape} "
                 f"and {self.confidence.shape}."
             )
         if self.landmarks is not None and (
             self.landmarks.ndim != 3 or self.landmarks.shape[::2] != (n, 2)
         ):
-            raise ValueError(f"Landmarks need shape ({n}, m, 2), got {self.landmarks.shape}.")
+            raise BadArgument(f"Landmarks need shape ({n}, m, 2), got {self.landmarks.shape}.")
         if self.tracker_id is not None and self.tracker_id.shape != (n,):
-            raise ValueError(f"Tracker ids need shape ({n},), got {self.tracker_id.shape}.")
+            raise BadArgument(f"Tracker ids need shape ({n},), got {self.tracker_id.shape}.")
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -144,11 +145,11 @@ class Scores:
 
     def __post_init__(self) -> None:
         if self.probs.ndim != 2 or self.probs.shape[1] != len(self.labels):
-            raise ValueError(f"Scores need probs (n, {len(self.labels)}), got {self.probs.shape}.")
+            raise BadArgument(f"Scores need probs (n, {len(self.labels)}), got {self.probs.shape}.")
         if self.affect is not None and len(self.affect) != len(self.probs):
-            raise ValueError("Scores need a point of valence and arousal for each face, or none.")
+            raise BadArgument("Scores need a point of valence and arousal for each face, or none.")
         if len(self.probs) and not np.allclose(self.probs.sum(axis=1), 1, atol=1e-4):
-            raise ValueError("The probabilities of a face do not sum to 1.")
+            raise BadArgument("The probabilities of a face do not sum to 1.")
 
     def __len__(self) -> int:
         return len(self.probs)
@@ -173,7 +174,7 @@ class Affect:
 
     def __post_init__(self) -> None:
         if self.valence.ndim != 1 or self.valence.shape != self.arousal.shape:
-            raise ValueError(
+            raise BadArgument(
                 f"Valence {self.valence.shape} and arousal {self.arousal.shape} differ."
             )
 
@@ -220,7 +221,7 @@ class Reading:
             self.abstained,
         )
         if any(len(part) != len(self.faces) for part in parts):
-            raise ValueError("Every part of a reading needs one entry per face.")
+            raise BadArgument("Every part of a reading needs one entry per face.")
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -245,7 +246,7 @@ class Quality:
     def __post_init__(self) -> None:
         n = len(self.size_px)
         if {self.sharpness.shape, self.brightness.shape} != {(n,)} or self.pose_deg.shape != (n, 3):
-            raise ValueError("Every part of a quality needs one entry per face.")
+            raise BadArgument("Every part of a quality needs one entry per face.")
 
     def __len__(self) -> int:
         return len(self.size_px)

@@ -298,13 +298,18 @@ def load_timeline(path: Path) -> pd.DataFrame:
 
 
 def frame_at(path: Path, time_s: float) -> Image | None:
-    """Return the picture that a video shows at a time, uint8 RGB; None behind its end."""
-    shown = None
-    for frame in iter_frames(path, start_s=max(0.0, time_s - _LOOK_BACK_S)):
-        if shown is not None and frame.time_s > time_s + 1e-3:
-            break
-        shown = frame.image
-    return shown
+    """Return the picture that a video shows at a time, uint8 RGB, the last one also behind its
+    end; None where it begins later."""
+    look_back_s = _LOOK_BACK_S
+    while True:
+        start_s, shown = max(0.0, time_s - look_back_s), None
+        for frame in iter_frames(path, start_s=start_s):
+            if frame.time_s > time_s + 1e-3:
+                break
+            shown = frame.image
+        if shown is not None or start_s == 0:
+            return shown
+        look_back_s *= 4  # a screen that stands still has seconds between its frames
 
 
 def _read(

@@ -43,16 +43,28 @@ def main() -> None:
 
 
 def make_venv() -> Path:
-    """Return the interpreter of .venv, which is made when missing."""
+    """Return the interpreter of .venv, which is made when missing, dead or of another version."""
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
+    if version_of(python) not in SUPPORTED:
         chosen = find_python()
         print(f"Making .venv with {chosen} …", flush=True)
-        result = subprocess.run([chosen, "-m", "venv", str(VENV)], check=False)
+        # what is in it, and the note that it is ready, belonged to another Python
+        result = subprocess.run([chosen, "-m", "venv", "--clear", str(VENV)], check=False)
         if result.returncode:
             shutil.rmtree(VENV, ignore_errors=True)
             stop("The environment could not be made. On Debian: apt-get install python3-venv")
     return python
+
+
+def version_of(python: Path) -> tuple[int, int] | None:
+    """Return the version of an interpreter; None where it is missing or does not run."""
+    asked = "import sys; print(*sys.version_info[:2])"
+    try:
+        told = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
+        major, minor = told.stdout.split()
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None
+    return int(major), int(minor)
 
 
 def find_python() -> str:

@@ -164,10 +164,14 @@ def _copy_sound(source: Path, container: av.container.OutputContainer, *, step: 
 
 
 def make_sound(
-    path: Path, *, codec: str = "aac", onset_s: float = 0.5, seconds: float = 2.4
+    path: Path,
+    *,
+    codec: str = "aac",
+    onset_s: float = 0.5,
+    seconds: float = 2.4,
+    rate: int = 44_100,
 ) -> Path:
     """Silence, and a loud tone from `onset_s` on."""
-    rate = 44_100
     wave = np.sin(np.arange(round(seconds * rate)) * 2 * np.pi * 440 / rate) * 0.8
     wave[: round(onset_s * rate)] = 0
     with av.open(str(path), "w", format="matroska") as container:

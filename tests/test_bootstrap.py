@@ -1,5 +1,6 @@
 """The set-up script: which Python it takes, and what it does where libGL is absent."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,25 @@ def test_exactly_one_opencv_is_installed(
     assert removed == ([headless if has_libgl else plain] if other_is_there else [])
     assert not any(line.startswith(bootstrap.CARRIERS) for line in lean.splitlines())
     assert "--no-deps" in done[-1]
+
+
+@pytest.mark.parametrize("told", ["", "print('3 14')", "raise SystemExit(1)"])
+def test_an_environment_that_does_not_run_is_made_anew(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    python = bootstrap.VENV / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    (bootstrap.VENV / "ready").write_text("of before")
+    if told:
+        python.write_text(f"#!{sys.executable}\n{told}\n")
+        python.chmod(0o755)
+    else:
+        python.symlink_to("/gone/python3")
+    monkeypatch.setattr(bootstrap, "find_python", lambda: sys.executable)
+    if os.name == "nt":
+        pytest.skip("its environments have no such links")
+    assert bootstrap.version_of(bootstrap.make_venv()) == sys.version_info[:2]
+    assert not (bootstrap.VENV / "ready").exists(), "nothing is installed in it yet"
 
 
 def test_a_user_without_sudo_still_gets_a_browser(

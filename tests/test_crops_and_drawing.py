@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotion_core.crops import crop_faces, rule_for, shrink_to
-from emotion_core.draw import DrawOptions, draw_reading, text_size
+from emotion_core.draw import DrawOptions, _written, draw_reading, text_size
 from emotion_core.palette import COLOURS, VALENCE_COLOURS, ink_on, rgb
 from emotion_core.types import CropRule, Faces
 from tests.builders import make_faces, make_picture, make_reading
@@ -117,6 +117,30 @@ def test_drawing_never_leaves_the_picture(
     drawn = draw_reading(image, make_reading(*boxes, prob=prob), options=options)
     assert drawn.shape == image.shape
     assert np.array_equal(image, kept)
+
+
+def test_drawing_touches_nothing_far_from_the_face() -> None:
+    image = make_picture(600, 500)
+    options = DrawOptions(show_affect=True, show_bars=True)
+    drawn = draw_reading(image, make_reading((250, 200, 330, 280)), options=options)
+    changed = np.argwhere((drawn != image).any(axis=2))
+    (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
+    assert (top, left) == pytest.approx((180, 249), abs=6)
+    assert bottom <= 281, "nothing stands below the box"
+    assert right < 500, "chip and bars stand above and beside it"
+
+
+def test_names_in_other_languages_stand_on_chip_and_bars() -> None:
+    image = np.full((300, 400, 3), 127, np.uint8)
+    reading = make_reading((100, 100, 220, 220), label="happy")
+    options = DrawOptions(show_bars=True)
+    plain = draw_reading(image, reading, options=options)
+    bars = slice(100, 220), slice(224, 400)
+    named = draw_reading(image, reading, options=options, names={"anger": "W", "happy": "fröhlich"})
+    assert not np.array_equal(plain[bars], named[bars])
+    text, _ = _written("fröhlich", 20)
+    assert text in ("fröhlich", "frohlich"), "never a box"
+    assert _written("怒", 20)[0] in ("怒", "?")
 
 
 def test_the_box_has_the_colour_of_its_label_between_a_dark_and_a_light_line() -> None:

@@ -21,6 +21,8 @@ def test_the_work_folder_is_private(work_home: Path) -> None:
     folder = work_folder()
     assert folder == work_home.resolve()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o755)
+    assert stat.S_IMODE(work_folder().stat().st_mode) == 0o755, "it belongs to others, too"
 
 
 def test_a_work_folder_that_cannot_be_made_is_named(

@@ -42,6 +42,12 @@ def test_semicolons_and_epochs_from_one() -> None:
     assert table["loss"].tolist() == [1.5, 1.0]
 
 
+def test_commas_part_numbers_where_semicolons_part_cells() -> None:
+    table = read_history("h.csv", b"epoch;loss;val_loss\n0;0,5;1.25\n1;1,5e-1;\n")
+    assert table["loss"].tolist() == [0.5, 0.15]
+    assert table["val_loss"].fillna(-1).tolist() == [1.25, -1]
+
+
 @pytest.mark.parametrize("kind", ["keras", "tensorflow-1"])
 def test_events_of_tensorboard_are_read(kind: str, tmp_path: Path) -> None:
     import tensorflow as tf

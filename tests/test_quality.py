@@ -31,14 +31,20 @@ def test_the_turn_of_a_head_is_found(points: int, pose: tuple[int, int, int]) ->
     assert head_pose(turned(points, *pose))[0] == pytest.approx(pose, abs=0.5)
 
 
-def test_the_nose_points_where_the_head_turns() -> None:
-    straight, right = turned(6, 0, 0, 0), turned(6, 30, 0, 0)
-    assert straight.landmarks is not None
-    assert right.landmarks is not None
-    assert right.landmarks[0, 2, 0] > straight.landmarks[0, 2, 0]
-    down = turned(6, 0, 20, 0)
-    assert down.landmarks is not None
-    assert down.landmarks[0, 2, 1] > straight.landmarks[0, 2, 1]
+@pytest.mark.parametrize(
+    ("nose", "axis", "sign"),
+    [((318, 300), 0, 1), ((282, 300), 0, -1), ((300, 318), 1, 1), ((300, 282), 1, -1)],
+)
+def test_a_head_turns_where_its_nose_points(nose: tuple[int, int], axis: int, sign: int) -> None:
+    # by hand: eyes, nose and the corners of the mouth of a face that looks straight ahead
+    points = np.array([[[270, 270], [330, 270], nose, [275, 335], [325, 335]]], np.float32)
+    box = np.array([[220, 200, 380, 380]], np.float32)
+    straight = points.copy()
+    straight[0, 2] = (300, 300)
+    ahead, turned_to = (
+        head_pose(Faces(box, np.ones(1, np.float32), held))[0] for held in (straight, points)
+    )
+    assert sign * (turned_to[axis] - ahead[axis]) > 5
 
 
 def test_no_landmarks_no_pose() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,13 @@ from emotion_core.analysis import (
     read_frames,
     read_picture,
 )
+from emotion_core.errors import BadArgument
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos
 from emotion_core.timeline import SCHEMA
-from emotion_core.types import Image, Provenance
+from emotion_core.types import Image, Provenance, check_image
 from tests.builders import encode, make_picture, make_reading, make_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,3 +170,19 @@ def test_photos_with_alpha_and_other_modes_are_read(tools: tuple, portrait: Imag
         (result,) = read_photos([("a", content)], *tools)
         assert isinstance(result, PhotoResult)
         assert result.reading.label == ("happy",)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: ReadOptions(threshold=70),
+        lambda: ReadOptions(system="square"),
+        lambda: VideoOptions(every=0),
+        lambda: load_detector(min_confidence=60),
+        lambda: check_image(np.zeros((9, 9), np.uint8)),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(BadArgument):
+        wrong()
+    assert issubclass(BadArgument, ValueError)

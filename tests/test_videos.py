@@ -17,6 +17,7 @@ from emotion_core.errors import InputError, JobCancelled, StorageError, TooLarge
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
+from tests.builders import make_video
 
 RAW = VideoOptions(smooth_s=0, hysteresis=0)
 
@@ -36,6 +37,15 @@ class Counting:
     def detect(self, image: Image) -> Faces:
         self.shapes.append(image.shape[:2])
         return self.detector.detect(image)
+
+
+def test_a_screen_that_stands_still_shows_what_it_showed(tmp_path: Path) -> None:
+    shades = [np.full((48, 64, 3), shade, np.uint8) for shade in (20, 80, 140, 200, 250)]
+    path = make_video(tmp_path / "a.mp4", shades, pts=[0, 3000, 6000, 9000, 9040])
+    for time_s, shade in ((0, 20), (1.5, 20), (4.5, 80), (8.9, 140), (9.01, 200), (60, 250)):
+        shown = frame_at(path, time_s)
+        assert shown is not None
+        assert shown.mean() == pytest.approx(shade, abs=3), time_s
 
 
 def test_without_smoothing_every_frame_reads_like_a_photo(tools: tuple, clip: Path) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
-from ..affect import affect_from_scores
+from ..affect import COORDINATES, affect_from_scores
 from ..classify import Recognizer
 from ..committee import Vote
 from ..crops import crop_faces, rule_for, scale_faces, shrink_to
+from ..errors import BadArgument
 from ..faces import Detector
 from ..labels import UNCERTAIN
 from ..types import Faces, Image, Reading, Scores, check_image
@@ -26,12 +27,23 @@ class ReadOptions:
         whole_if_none: Read the whole picture as one face when none is found.
         system: Coordinates of the affect estimate, a key of `affect.COORDINATES`; it has no
             meaning for a network that answers valence and arousal itself.
+
+    Raises:
+        BadArgument: The threshold or the system is none.
     """
 
     flip: bool = False
     threshold: float | None = None
     whole_if_none: bool = False
     system: str = "rays"
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise BadArgument(f"The threshold {self.threshold} does not lie between 0 and 1.")
+        if self.system not in COORDINATES:
+            raise BadArgument(
+                f"The coordinates {self.system!r} are none of {', '.join(COORDINATES)}."
+            )
 
 
 def read_picture(
@@ -48,6 +60,9 @@ def read_picture(
         detector: Finds the faces.
         recognizer: A model or a committee.
         options: How to read; None takes the defaults.
+
+    Raises:
+        BadArgument: The picture is not uint8 RGB.
     """
     return next(read_batches([[image]], detector, recognizer, options=options))[0]
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..classify import Recognizer
+from ..errors import BadArgument
 from ..faces import Detector
 from ..quality import face_quality
 from ..tracking import Smoother, Tracker
@@ -31,11 +32,16 @@ class VideoOptions:
         every: Read every n-th frame only; the others show the last reading.
         detect_every: Search for faces in every n-th of those; between, faces move on as they moved.
         smooth_s: Probabilities are the median over so many last seconds; 0 = raw.
-        hysteresis: A new label has to lead the old one by so much; 0 = raw.
+        hysteresis: A new label has to lead the old one by so much, and a person's confidence to
+            pass the threshold by as much, at most half of what is left to either side, before the
+            model abstains or answers again; 0 = raw.
         gap_s: How long a person may be unseen and keep the number.
         region: The part of the picture that is searched: left, top, right, bottom as shares of
             width and height; None is all of it.
         batch: Frames that go through a stage together, at most; fewer of large pictures.
+
+    Raises:
+        BadArgument: A number is out of its range.
     """
 
     reading: ReadOptions = field(default_factory=ReadOptions)
@@ -49,13 +55,13 @@ class VideoOptions:
 
     def __post_init__(self) -> None:
         if min(self.every, self.detect_every, self.batch) < 1:
-            raise ValueError("every, detect_every and batch count from 1.")
+            raise BadArgument("every, detect_every and batch count from 1.")
         if min(self.smooth_s, self.hysteresis, self.gap_s) < 0:
-            raise ValueError("smooth_s, hysteresis and gap_s cannot be negative.")
+            raise BadArgument("smooth_s, hysteresis and gap_s cannot be negative.")
         if self.region is not None:
             left, top, right, bottom = self.region
             if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-                raise ValueError(f"The region {self.region} is not a part of the picture.")
+                raise BadArgument(f"The region {self.region} is not a part of the picture.")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,12 @@ def votes_of(
                 yield row, recognizer.at_prior(prior).fuse(scores)
 
 
+def answers_among(vote: Vote, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return which of some labels leads, int64 (n,); -1 where the answer is none of them."""
+    probs = among(vote, labels)
+    return np.where(probs.any(axis=1), probs.argmax(axis=1), -1)
+
+
 def among(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:
     """Return probabilities of some labels alone, float32 (n, k), each row summing to 1.
 

@@ -19,7 +19,7 @@ from ..labels import FER2013, LabelSet, canonical_name
 from ..media.photo import decode_photo, load_bytes
 from ..texts import say
 from ..types import Scores
-from .contract import Benchmark, OnProgress, among, networks_of, share, votes_of
+from .contract import Benchmark, OnProgress, answers_among, networks_of, share, votes_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def _measured(
     on_progress: OnProgress | None,
 ) -> Benchmark:
     pictures = [
-        Named(folder / str(path), tuple(canonical_name(one) or one for one in text.split("/")))
+        Named(
+            folder / str(path),
+            tuple(canonical_name(one) or one for one in text.split("/") if one.strip()),
+        )
         for path, text in emotions.items()
     ]
     networks = networks_of(recognizers)
@@ -113,7 +116,7 @@ def _measured(
     rows: list[dict[str, Any]] = []
     for row, vote in votes_of(recognizers, held):
         answers = np.full(len(pictures), -1)
-        answers[is_found] = among(vote, FER2013).argmax(axis=1)
+        answers[is_found] = answers_among(vote, FER2013)
         rows.append({**row, **_figures(pictures, answers, labels)})
     n = {"faces": len(pictures), "found": int(is_found.sum()), "refused": refused}
     return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows))
@@ -122,9 +125,14 @@ def _measured(
 def _figures(
     pictures: Sequence[Named], answers: NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, float]:
-    """Return accuracy and, over the labels, mean recall; -1 is a face that was not found."""
-    named = [FER2013[answer] if answer >= 0 else "" for answer in answers]
-    hit = np.array([name in one.accepted for name, one in zip(named, pictures, strict=True)])
+    """Return accuracy and, over the labels, mean recall; -1 is a face that was not found, or an
+    answer that is none of the seven."""
+    hit = np.array(
+        [
+            answer >= 0 and FER2013[answer] in one.accepted
+            for answer, one in zip(answers, pictures, strict=True)
+        ]
+    )
     recall = []
     for label in labels:
         rows = [n for n, one in enumerate(pictures) if label in one.accepted]

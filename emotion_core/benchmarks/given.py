@@ -25,7 +25,15 @@ from ..errors import CardMismatch, InputError
 from ..labels import FER2013, LabelSet
 from ..texts import say
 from ..types import Scores
-from .contract import Benchmark, OnProgress, among, networks_of, share, votes_of
+from .contract import (
+    Benchmark,
+    OnProgress,
+    among,
+    answers_among,
+    networks_of,
+    share,
+    votes_of,
+)
 
 #: Faces that are read between two steps of the progress.
 _PART = 512
@@ -113,7 +121,7 @@ def fer2013(
         rows.append(
             {
                 **row,
-                **share(probs.argmax(axis=1) == truth, "accuracy"),
+                **share(answers_among(vote, FER2013) == truth, "accuracy"),
                 "mean_recall": metrics.mean_recall(probs, truth),
                 "ece": metrics.expected_calibration_error(probs, truth),
             }

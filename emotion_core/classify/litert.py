@@ -45,11 +45,12 @@ class LiteRTClassifier(NetworkClassifier):
         from ai_edge_litert.interpreter import Interpreter
 
         super().__init__(card)
-        self._path, self._threads = path, threads
+        # by its bytes, which all interpreters share: not every path can be opened by native code
+        self._content, self._threads = path.read_bytes(), threads
         self._lock = threading.Lock()
         self._nets: dict[int, Any] = {}
         try:
-            probe = Interpreter(model_path=str(path), num_threads=1)
+            probe = Interpreter(model_content=self._content, num_threads=1)
         except (ValueError, RuntimeError) as error:
             raise ModelNotTrusted(
                 f"{path.name} of the model {card.id!r} is not a LiteRT network: {error}. "
@@ -79,7 +80,7 @@ class LiteRTClassifier(NetworkClassifier):
     def _interpreter(self, batch: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        net = Interpreter(model_path=str(self._path), num_threads=self._threads)
+        net = Interpreter(model_content=self._content, num_threads=self._threads)
         rule = self._card.crop
         shape = [batch, rule.side_px, rule.side_px, rule.channels]
         net.resize_tensor_input(net.get_input_details()[0]["index"], shape)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..affect import scores_from_affect
 from ..cards import PRIORS, Card
 from ..committee import Vote, soft_vote
-from ..errors import CardMismatch
+from ..errors import BadArgument, CardMismatch
 from ..labels import LabelSet
 from ..metrics import balance, scale_temperature
 from ..types import Affect, Scores
@@ -100,11 +100,11 @@ class NetworkClassifier(ABC):
         With `flip`, all is the mean over each crop and its mirror image.
 
         Raises:
-            ValueError: The crops are not of the card's side and channels.
+            BadArgument: The crops are not of the card's side and channels.
         """
         rule = self._card.crop
         if crops.shape[1:] != (rule.side_px, rule.side_px, rule.channels):
-            raise ValueError(
+            raise BadArgument(
                 f"{self.id} takes crops (n, {rule.side_px}, {rule.side_px}, {rule.channels}), "
                 f"got {crops.shape}."
             )

@@ -8,7 +8,6 @@ import typer
 from ..analysis import ReadOptions, VideoOptions
 from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
-from ..errors import InputError
 from ..faces import DEFAULT_DETECTOR
 from ..registry import DEFAULT_MODEL
 from ..videos import Progress, VideoTask, analyse_video
@@ -51,17 +50,14 @@ def video(
     stays.
     """
     with refusals():
-        try:
-            options = VideoOptions(
-                reading=ReadOptions(flip=tta, threshold=threshold),
-                every=every,
-                detect_every=detect_every,
-                smooth_s=smooth,
-                hysteresis=hysteresis,
-                region=region,
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        options = VideoOptions(
+            reading=ReadOptions(flip=tta, threshold=threshold),
+            every=every,
+            detect_every=detect_every,
+            smooth_s=smooth,
+            hysteresis=hysteresis,
+            region=region,
+        )
         task = VideoTask(
             model_ids=tuple(model or [DEFAULT_MODEL]),
             vote=vote,

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..download import FetchedFile, OnBytes, fetch_file, place_file
-from ..errors import ModelError
+from ..errors import BadArgument, ModelError
 from ..texts import say
 from .contract import Detector, OneAtATime
 
@@ -107,11 +107,14 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None 
 
     Raises:
         ModelError: There is no such detector, or its net is not there.
+        BadArgument: The confidence is none.
     """
     if name not in DETECTORS:
         raise ModelError(say("error.no_detector", name=name, names=", ".join(DETECTORS)))
     entry = DETECTORS[name]
     options: dict[str, object] = dict(entry.options)
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise BadArgument(f"The confidence {min_confidence} does not lie between 0 and 1.")
     if min_confidence is not None:
         options["min_confidence"] = min_confidence
     return OneAtATime(entry.kind_of()(**options))

@@ -70,7 +70,7 @@ class BlazeNet:
         self._side = _NETS[net].side_px
         self._anchors = _anchor_centres(_NETS[net])
         self.min_confidence = min_confidence
-        self._net: Any = Interpreter(model_path=str(path), num_threads=NET_THREADS)
+        self._net: Any = Interpreter(model_content=path.read_bytes(), num_threads=NET_THREADS)
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]
         outputs = self._net.get_output_details()

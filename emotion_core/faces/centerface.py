@@ -46,7 +46,7 @@ class CenterFace:
         self.name = "centerface"
         self.min_confidence = min_confidence
         self._max_side = max_side_px
-        self._path = str(path)
+        self._net_bytes = np.frombuffer(path.read_bytes(), np.uint8)
         self._net_wh: list[int] = []
 
     def detect(self, image: Image) -> Faces:
@@ -56,7 +56,7 @@ class CenterFace:
         net_wh = [max(32, int(np.ceil(side * shrink / 32)) * 32) for side in (width, height)]
         if net_wh != self._net_wh:
             # OpenCV 4.14 answers wrongly after a change of input size, so the net is read anew
-            self._net, self._net_wh = cv2.dnn.readNetFromONNX(self._path), net_wh
+            self._net, self._net_wh = cv2.dnn.readNetFromONNX(self._net_bytes), net_wh
         self._net.setInput(cv2.dnn.blobFromImage(image, 1.0, net_wh))
         heat, size, offset, points = self._net.forward(_OUTPUTS)
         scale = np.array([width / net_wh[0], height / net_wh[1]], np.float32)

@@ -1,6 +1,7 @@
 """Haar cascades (Viola and Jones 2001), as the older student systems use them."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,14 @@ _CASCADES = {
     "alt": ("haarcascade_frontalface_alt.xml", 1.1, 3),
     "alt_tree": ("haarcascade_frontalface_alt_tree.xml", 1.1, 3),
 }
+
+
+def _read(path: Path) -> Any:
+    # OpenCV itself opens no path with other letters than English ones on Windows
+    held = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_MEMORY)
+    cascade = cv2.CascadeClassifier()
+    cascade.read(held.getFirstTopLevelNode())
+    return cascade
 
 
 class Haar:
@@ -32,7 +41,7 @@ class Haar:
         self.min_confidence = min_confidence
         file, self._scale, self._neighbours = _CASCADES[cascade]
         self.name = "haar" if cascade == "alt2" else f"haar-{cascade}"
-        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / file))
+        self._cascade = _read(Path(cv2.__file__).parent / "data" / file)
 
     def detect(self, image: Image) -> Faces:
         """Return the faces of `image`."""

@@ -41,7 +41,9 @@ class Ssd:
         weights, network = require_file("ssd", WEIGHTS), require_file("ssd", NETWORK)
         self.name = "ssd"
         self.min_confidence = min_confidence
-        self._net = cv2.dnn.readNetFromCaffe(str(network), str(weights))
+        # by their bytes: OpenCV opens no path with other letters than English ones on Windows
+        held = [np.frombuffer(path.read_bytes(), np.uint8) for path in (network, weights)]
+        self._net = cv2.dnn.readNetFromCaffe(*held)
 
     def detect(self, image: Image) -> Faces:
         """Return the faces of `image`."""

@@ -36,7 +36,10 @@ class YuNet:
         self.name = "yunet"
         self.min_confidence = min_confidence
         self._max_side = max_side_px
-        self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_confidence, 0.3, 5000)
+        held, none = np.frombuffer(path.read_bytes(), np.uint8), np.empty(0, np.uint8)
+        self._net = cv2.FaceDetectorYN.create(
+            "onnx", held, none, (320, 320), min_confidence, 0.3, 5000
+        )
 
     def detect(self, image: Image) -> Faces:
         """Return the faces of `image`."""

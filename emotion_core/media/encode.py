@@ -118,13 +118,19 @@ def write_video(
             raise StorageError(f"{target.name} could not be encoded: {error}.") from error
 
 
+def _is_copied(codec: Any) -> bool:
+    """Return whether an MP4 takes sound as it is."""
+    is_slow_mp3 = codec.name.startswith("mp3") and codec.sample_rate < _SOUND_RATES[-1]
+    return codec.name in _COPIED_SOUND and not is_slow_mp3
+
+
 class _Sound:
     """The sound of a source, written along with the picture."""
 
     def __init__(self, source: Any, source_stream: Any, target: Any, origin_s: float) -> None:
         self._source, self._from, self._target = source, source_stream, target
         self._origin_s = origin_s
-        self._is_copy = source_stream.codec_context.name in _COPIED_SOUND
+        self._is_copy = _is_copied(source_stream.codec_context)
         self._packets = source.demux(source_stream)
         self._held: Any = None
         self._last_pts: int | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from .. import limits
 from ..errors import BrokenImage, InputError, TooLarge, UnsupportedFormat
@@ -33,10 +33,22 @@ _DECODER_ERRORS = (
     ZeroDivisionError,
     struct.error,
 )
-#: The tag of EXIF that says which way is up.
+#: The tag of EXIF that says which way is up, and what brings it there (CIPA DC-008).
 _ORIENTATION = 0x0112
+_TURNS: dict[object, PillowImage.Transpose] = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+#: A camera may put several pictures into one JPEG.
+_KINDS = {"MPO": "JPEG"}
 # a damaged EXIF block is no reason to refuse or to complain: it is not read further
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+warnings.filterwarnings("ignore", message="Tag (data|offset)", category=UserWarning)
 warnings.filterwarnings("ignore", message="Invalid APNG", category=UserWarning)
 warnings.filterwarnings("ignore", message="Palette images with Transparency", category=UserWarning)
 # the limit of pixels here is lower than the one at which Pillow begins to warn
@@ -125,9 +137,9 @@ def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
             _check_size(opened.size, name)
             kind, mode = str(opened.format), opened.mode
             opened.load()
-            if _says_how_it_stands(opened):
-                ImageOps.exif_transpose(opened, in_place=True)
-            return DecodedPhoto(_to_rgb(opened), kind, mode)
+            turn = _TURNS.get(_orientation(opened))
+            upright = opened if turn is None else opened.transpose(turn)
+            return DecodedPhoto(_to_rgb(upright), _KINDS.get(kind, kind), mode)
     except UnidentifiedImageError as error:
         raise UnsupportedFormat(say("error.not_a_photo", name=name)) from error
     except _BOMBS as error:
@@ -136,11 +148,12 @@ def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
         raise BrokenImage(say("error.broken_photo", name=name, reason=_short(error))) from error
 
 
-def _says_how_it_stands(opened: PillowImage.Image) -> bool:
+def _orientation(opened: PillowImage.Image) -> object:
+    """Return what EXIF says of how a picture stands, 1 to 8; None where it says nothing."""
     try:
-        return _ORIENTATION in opened.getexif()
+        return opened.getexif().get(_ORIENTATION)
     except _DECODER_ERRORS:  # a damaged block is not read further
-        return False
+        return None
 
 
 def encode_png(image: Image) -> bytes:
@@ -190,8 +203,10 @@ def _short(error: BaseException) -> str:
 def _to_rgb(picture: PillowImage.Image) -> Image:
     if picture.mode.startswith("I"):
         # convert("RGB") would clip 16 bits to white
-        grey = np.asarray(picture).astype(np.float64) / 257.0
-        clipped = np.clip(grey, 0, 255).astype(np.uint8)
+        grey = np.asarray(picture).astype(np.float64)
+        if isinstance(clear := picture.info.get("transparency"), int):
+            grey[grey == clear] = 65_535
+        clipped = np.clip(np.rint(grey / 257.0), 0, 255).astype(np.uint8)
         return np.repeat(clipped[..., None], 3, axis=2)
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")

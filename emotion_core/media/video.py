@@ -10,7 +10,15 @@ import numpy as np
 from av.error import FFmpegError
 
 from .. import limits
-from ..errors import BrokenVideo, InputError, NoVideoStream, TooLarge, UnsupportedFormat
+from ..errors import (
+    BadArgument,
+    BrokenVideo,
+    InputError,
+    NoVideoStream,
+    TooLarge,
+    UnsupportedFormat,
+    reason_of,
+)
 from ..texts import say
 from ..types import Frame, Image, VideoInfo
 
@@ -78,17 +86,24 @@ def iter_frames(
         knows no such times: where its frames are not stored in their order, they are counted.
 
     Raises:
+        BadArgument: `every` is under 1.
         InputError: The file is missing.
         UnsupportedFormat, NoVideoStream, TooLarge: As `probe_video`.
         BrokenVideo: Not one frame decodes, or more than `limits.VIDEO_DECODE_FAILURES` packets
             fail.
     """
+    if every < 1:
+        raise BadArgument("every counts from 1.")
     name = Path(path).name
     with _open(Path(path)) as container:
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
         bears_times, stretch = _bears_times(container, stream), _stretch(stream)
-        begin, first_pts = _seek(container, stream, start_s) if bears_times else (0, None)
+        try:
+            begin, first_pts = _seek(container, stream, start_s) if bears_times else (0, None)
+        except _ERRORS as error:
+            reason = reason_of(error)
+            raise BrokenVideo(say("error.broken_video", name=name, reason=reason)) from error
         is_empty, number = True, 0
         for index, frame in enumerate(_decode(container, stream, name), start=begin):
             _check_frame(frame, name)

@@ -16,9 +16,10 @@ from emotion_core.benchmarks import (
     keep_figures,
     run_benchmark,
 )
+from emotion_core.benchmarks.contract import answers_among
 from emotion_core.cards import read_card
 from emotion_core.classify import Recognizer
-from emotion_core.committee import soft_vote
+from emotion_core.committee import Vote, soft_vote
 from emotion_core.datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -29,7 +30,7 @@ from emotion_core.datasets.fer2013 import (
     subtle_labels,
 )
 from emotion_core.errors import BadTable, CardMismatch, InputError, ModelError
-from emotion_core.labels import FER2013
+from emotion_core.labels import FER2013, LabelSet
 from emotion_core.media.sample import sample_photo
 from emotion_core.metrics import concordance
 from emotion_core.registry import (
@@ -40,6 +41,7 @@ from emotion_core.registry import (
     load_model,
     models_folder,
 )
+from emotion_core.types import Scores
 from tests.builders import encode, make_voted_faces
 from tests.steps import ROOT, mien
 
@@ -125,6 +127,23 @@ def test_ferplus_counts_as_its_rule_says(voted: Path, recognizers: list[Recogniz
             assert plain[f"{name}_ccc_{system}"] == pytest.approx(
                 concordance(said, meant), rel=1e-4
             )
+
+
+def test_an_answer_that_is_none_of_the_labels_is_none() -> None:
+    labels = LabelSet(["happy", "contempt"])
+    vote = Vote(
+        Scores(np.array([[0, 1], [1, 0]], np.float32), labels), np.array([1, 0]), np.ones(2)
+    )
+    assert answers_among(vote, ["anger", "happy"]).tolist() == [-1, 1]
+
+
+def test_a_label_that_is_empty_makes_no_miss_right(
+    films: Path, recognizers: list[Recognizer]
+) -> None:
+    table = films / "labels.csv"
+    table.write_text(table.read_text().replace("nobody.png,happy", "nobody.png,happy/"))
+    found = run_benchmark("film", films, recognizers[:1])
+    assert set(found.table["accuracy"]) == {0.5}
 
 
 def test_fer2013_leaves_contempt_out(voted: Path, recognizers: list[Recognizer]) -> None:

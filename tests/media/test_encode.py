@@ -156,6 +156,16 @@ def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
     assert all(np.abs(picture - pictures[0]).mean() < 8 for picture in pictures)
 
 
+@pytest.mark.parametrize(("rate", "kept"), [(8_000, "aac"), (16_000, "mp3float")])
+def test_slow_mp3_of_old_clips_becomes_aac(tmp_path: Path, rate: int, kept: str) -> None:
+    sound = make_sound(tmp_path / "a.mka", codec="mp3", rate=rate)
+    source = make_video(tmp_path / "a.mkv", PICTURES * 5, sound=sound)
+    written = copy(source, tmp_path / "b.mp4")
+    with av.open(str(written)) as container:
+        assert container.streams.audio[0].codec_context.name == kept
+    assert sum(size for _, size in sound_of(written)) > 1000
+
+
 def test_sound_that_stands_still_does_not_end_the_picture(tmp_path: Path) -> None:
     sound = make_sound(tmp_path / "a.mka")
     source = make_video(tmp_path / "a.mkv", PICTURES * 5, sound=sound, sound_step=0)

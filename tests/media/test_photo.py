@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from emotion_core.errors import BrokenImage, EmotionError, InputError, TooLarge, UnsupportedFormat
-from emotion_core.media.photo import decode_photo, encode_png, read_photo
+from emotion_core.media.photo import decode_photo, encode_png, inspect_photo, read_photo
 from tests.builders import encode, make_picture
 
 PICTURE = make_picture(60, 40)
@@ -69,6 +69,36 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     read = decode_photo(encode(np.array(stored), "PNG", exif=exif))
     assert np.array_equal(read, PICTURE)
+
+
+def test_a_bad_tag_of_exif_is_no_reason_to_refuse() -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    whole = encode(PICTURE, "JPEG", exif=exif)
+    begin = whole.index(b"Exif")
+    upright = decode_photo(whole)
+    assert upright.shape[:2] == PICTURE.shape[1::-1]
+    random = np.random.default_rng(0)
+    for _ in range(600):
+        content = bytearray(whole)
+        for place in random.integers(begin + 6, begin + 70, random.integers(1, 6)):
+            content[place] = random.integers(0, 256)
+        read = decode_photo(bytes(content))
+        assert sorted(read.shape) == sorted(PICTURE.shape)
+
+
+def test_clear_places_of_sixteen_bits_are_white() -> None:
+    grey = np.array([[0, 40_000], [40_000, 65_535]], np.uint16)
+    buffer = io.BytesIO()
+    PillowImage.fromarray(grey).save(buffer, "PNG", transparency=0)
+    assert decode_photo(buffer.getvalue())[..., 0].tolist() == [[255, 156], [156, 255]]
+
+
+def test_several_pictures_in_a_jpeg_are_a_jpeg() -> None:
+    buffer = io.BytesIO()
+    first, second = PillowImage.fromarray(PICTURE), PillowImage.fromarray(255 - PICTURE)
+    first.save(buffer, "MPO", save_all=True, append_images=[second])
+    assert inspect_photo(buffer.getvalue()).format == "JPEG"
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:

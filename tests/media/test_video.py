@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import (
+    BadArgument,
     BrokenVideo,
     EmotionError,
     InputError,
@@ -105,12 +106,33 @@ def test_no_description_of_a_stream_leads_elsewhere(tmp_path: Path) -> None:
             list(iter_frames(tmp_path / name))
 
 
-def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path) -> None:
-    whole = make_video(tmp_path / "a.mkv", PICTURES).read_bytes()
-    for percent in range(0, 100, 5):
-        cut = tmp_path / f"{percent}.mkv"
-        cut.write_bytes(whole[: len(whole) * percent // 100])
-        try:
-            list(iter_frames(cut))
-        except EmotionError as error:
-            assert cut.name in str(error)
+def in_fragments(source: Path) -> Path:
+    """The video as an MP4 in pieces, as cameras on a network and browsers write it."""
+    target = source.with_suffix(".mp4")
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(source)) as held, av.open(str(target), "w", options=options) as container:
+        stream = container.add_stream_from_template(held.streams.video[0])
+        for packet in held.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.1, 5.0])
+def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path, start_s: float) -> None:
+    plain = make_video(tmp_path / "a.mkv", PICTURES)
+    for source in (plain, in_fragments(plain)):
+        whole = source.read_bytes()
+        for size in (*range(0, 1600, 100), *range(1600, len(whole), len(whole) // 20)):
+            cut = tmp_path / f"{size}{source.suffix}"
+            cut.write_bytes(whole[:size])
+            try:
+                list(iter_frames(cut, start_s=start_s))
+            except EmotionError as error:
+                assert cut.name in str(error)
+
+
+def test_a_step_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="counts from 1"):
+        next(iter_frames(make_video(tmp_path / "a.mkv", PICTURES), every=0))
