@@ -47,8 +47,7 @@ _TURNS: dict[object, PillowImage.Transpose] = {
 #: A camera may put several pictures into one JPEG.
 _KINDS = {"MPO": "JPEG"}
 # a damaged EXIF block is no reason to refuse or to complain: it is not read further
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
-warnings.filterwarnings("ignore", message="Tag (data|offset)", category=UserWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 warnings.filterwarnings("ignore", message="Invalid APNG", category=UserWarning)
 warnings.filterwarnings("ignore", message="Palette images with Transparency", category=UserWarning)
 # the limit of pixels here is lower than the one at which Pillow begins to warn
