@@ -147,6 +147,8 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     return np.array(chip, np.uint8)
 
 
+#: No font has it: how it is drawn is how what is missing is drawn.
+_NO_LETTER = "\uffff"
 #: Fonts of the systems that hold most letters; Pillow's own holds those of English.
 _WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 
@@ -156,7 +158,10 @@ def _written(text: str, px: int) -> tuple[str, Any]:
     if not text.isascii():
         for name in _WIDE_FONTS:
             with suppress(OSError):
-                return text, ImageFont.truetype(name, px)
+                font = ImageFont.truetype(name, px)
+                missing = bytes(font.getmask(_NO_LETTER))
+                if all(bytes(font.getmask(one)) != missing for one in text):
+                    return text, font
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or "?"
     return text, ImageFont.load_default(px)
 

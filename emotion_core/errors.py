@@ -91,7 +91,8 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
     try:
         yield
     except EmotionError as error:
-        error.args = (str(error).replace(held_as, name), *error.args[1:])
+        if name not in str(error):  # whoever wrote it knew the name
+            error.args = (str(error).replace(held_as, name), *error.args[1:])
         raise
 
 

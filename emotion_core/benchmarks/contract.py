@@ -91,10 +91,11 @@ def votes_of(
                 yield row, recognizer.at_prior(prior).fuse(scores)
 
 
-def answers_among(vote: Vote, labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return which of some labels leads, int64 (n,); -1 where the answer is none of them."""
+def among_or_none(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return what `among` does, and a last column, float32 (n, k + 1): 1 where the answer is none
+    of the labels, else 0."""
     probs = among(vote, labels)
-    return np.where(probs.any(axis=1), probs.argmax(axis=1), -1)
+    return np.column_stack([probs, ~probs.any(axis=1)]).astype(np.float32)
 
 
 def among(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from ..labels import FER2013, LabelSet, canonical_name
 from ..media.photo import decode_photo, load_bytes
 from ..texts import say
 from ..types import Scores
-from .contract import Benchmark, OnProgress, answers_among, networks_of, share, votes_of
+from .contract import Benchmark, OnProgress, among_or_none, networks_of, share, votes_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _measured(
     rows: list[dict[str, Any]] = []
     for row, vote in votes_of(recognizers, held):
         answers = np.full(len(pictures), -1)
-        answers[is_found] = answers_among(vote, FER2013)
+        answers[is_found] = among_or_none(vote, FER2013).argmax(axis=1)
         rows.append({**row, **_figures(pictures, answers, labels)})
     n = {"faces": len(pictures), "found": int(is_found.sum()), "refused": refused}
     return Benchmark(name, say(f"benchmark.{name}"), n, pd.DataFrame(rows))
@@ -125,11 +125,11 @@ def _measured(
 def _figures(
     pictures: Sequence[Named], answers: NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, float]:
-    """Return accuracy and, over the labels, mean recall; -1 is a face that was not found, or an
+    """Return accuracy and, over the labels, mean recall; -1 is a face that was not found, 7 an
     answer that is none of the seven."""
     hit = np.array(
         [
-            answer >= 0 and FER2013[answer] in one.accepted
+            0 <= answer < len(FER2013) and FER2013[answer] in one.accepted
             for answer, one in zip(answers, pictures, strict=True)
         ]
     )

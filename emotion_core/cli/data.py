@@ -10,7 +10,6 @@ from ..datasets.cleaning import DatasetRecipe, SplitChoice, load_recipe
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.fer2013 import clean_training_faces, read_csv, save_arrays
 from ..datasets.kaggle import DATASETS, fetch_dataset
-from ..datasets.outliers import RULES as OUTLIER_RULES
 from ..datasets.splits import RULES
 from ..export import to_csv
 from ..files import atomic_write, work_folder
@@ -67,7 +66,7 @@ def report(
 ) -> None:
     """Write report.html, which opens offline, and report.json with all counts."""
     with refusals(), cancellable():
-        dataset, _ = measured(source, kind, votes, by_votes)
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
         keep_labels(dataset, label)
         for path in report_dataset(dataset, out).values():
             print(path)
@@ -118,7 +117,9 @@ def split(
     with refusals(), cancellable():
         chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
         held = chosen.split
-        if rule:  # a share and a seed belong to the rule that they were chosen for
+        if (
+            rule and rule != held.rule
+        ):  # a share and a seed belong to the rule that they were chosen for
             held = SplitChoice(rule, folds=held.folds)
         held = SplitChoice(
             held.rule,
@@ -127,7 +128,7 @@ def split(
             held.folds if folds is None else folds,
         )
         chosen = replace(chosen, split=held)
-        dataset, _ = measured(source, kind, votes, by_votes, with_faces=_needs_faces(chosen))
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
         for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
             if name in written:
@@ -149,7 +150,7 @@ def crop(
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable():
         chosen = _recipe(recipe, label)
-        dataset, _ = measured(source, kind, votes, by_votes, with_faces=_needs_faces(chosen))
+        dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         with counting("faces") as tell:
             n, skipped = crop_dataset(
                 dataset,
@@ -231,7 +232,3 @@ def _recipe(
 ) -> DatasetRecipe:
     held = load_recipe(path) if path else otherwise or DatasetRecipe()
     return replace(held, labels={**held.labels, **answers(labels)})
-
-
-def _needs_faces(recipe: DatasetRecipe) -> bool:
-    return any(OUTLIER_RULES[name].needs_faces for name in recipe.rules)

@@ -83,7 +83,8 @@ class DatasetRecipe:
         near: What is done with near copies, `leave` or `one`.
         conflicts: What is done with exact copies whose labels differ, and with near ones where
             they are not left: `leave`, `majority` or `drop`.
-        decisions: What people decided, by path. They outrank all rules.
+        decisions: What people decided, by path. They outrank all rules; what cannot be read is out
+            in any case.
         split: How the rest is split.
         origin: Where the data set comes from, in words, for its card.
         terms: On which terms it may be used, in words, for its card.
@@ -109,6 +110,11 @@ class DatasetRecipe:
                 raise BadTable(text)
         if self.split.rule != GIVEN:
             check_split(self.split.rule)
+
+    @property
+    def needs_faces(self) -> bool:
+        """Whether a rule looks at faces, so that they have to be searched."""
+        return any(RULES[name].needs_faces for name in self.rules)
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML; the same recipe is the same text."""

@@ -359,14 +359,19 @@ def _opinions(told: pd.DataFrame) -> pd.DataFrame:
     if len(one) == len(told) or told["raw_label"].isna().all():
         return one
     one = one.set_index("path")
-    # two spellings of a label are one opinion
-    words = told["raw_label"].map(lambda word: canonical_name(word) or word, na_action="ignore")
+    # two spellings of a label are one opinion, and go by the first
+    told = told.assign(key=told["raw_label"].map(_same_word, na_action="ignore"))
+    words = told["key"].map(told.groupby("key")["raw_label"].first())
     votes = pd.crosstab(told["path"], words).reindex(one.index, fill_value=0)
     most = votes.max(axis=1)
     is_tie = (votes.eq(most, axis=0).sum(axis=1) > 1) | (most == 0)
     one["raw_label"] = votes.idxmax(axis=1).astype(object).mask(is_tie, pd.NA)
     votes.columns = [VOTE + str(name) for name in votes.columns]
     return one.join(votes).reset_index()
+
+
+def _same_word(word: str) -> str:
+    return canonical_name(word) or word.casefold()
 
 
 def _item_table(rows: Iterable[tuple[Any, ...]], name: str) -> pd.DataFrame:

@@ -49,8 +49,8 @@ def split_rows(
 
     Args:
         table: Columns `label` and, for the default, `group` (rows of one group stay together;
-            without the column every row is a group of its own) and `path`, by which the split
-            stays the same when other rows come or go.
+            without the column every row is a group of its own), `path`, by which the split stays
+            the same when other rows come or go, and `by_model`, whose rows train where they can.
         rule: A key of `RULES`.
         share: Share of the validation rows; None takes the rule's own.
         seed: Of the random choice; None takes the rule's own.
@@ -112,16 +112,23 @@ def _check(table: pd.DataFrame, share: float) -> None:
 
 
 def _default(table: pd.DataFrame, share: float, seed: int) -> Words:
-    return np.where(_deal(table, np.array([share, 1 - share]), seed) == 0, VAL, TRAIN)
+    last = table["by_model"].to_numpy(bool) if "by_model" in table else None
+    return np.where(_deal(table, np.array([share, 1 - share]), seed, last) == 0, VAL, TRAIN)
 
 
-def _deal(table: pd.DataFrame, shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+def _deal(
+    table: pd.DataFrame,
+    shares: NDArray[np.float64],
+    seed: int,
+    last: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
     """Deal groups out to parts of given shares; returns the part of every row, int64 (rows,).
 
     The groups of a label, by far most often one picture each, stand in an order that a hash of
     their names gives, and are cut into parts by their rows. So every part has its share of each
     label and of the copies, and what is added, dropped or relabelled moves hardly any other row.
-    A part that would have none of a label gets its smallest group, where there are enough.
+    A group of several labels goes by the rarest. A part that would have none of a label gets its
+    smallest group, where there are enough. The groups with rows of `last` come last.
     """
     numbers = pd.Series(np.arange(len(table)))
     groups = table["group"] if "group" in table else pd.Series(np.nan, table.index)
@@ -137,9 +144,13 @@ def _deal(table: pd.DataFrame, shares: NDArray[np.float64], seed: int) -> NDArra
             "Add pictures or leave the label out."
         )
     paths = table.get("path", numbers).astype(str)
-    place = np.array([_hashed(path, seed) for path in paths.groupby(codes).min()], np.float64)
-    part_of = np.zeros(len(counts), np.int64)
-    main, ends = counts.argmax(axis=1), np.cumsum(shares)[:-1]
+    # a split and folds of the same seed have nothing to do with each other
+    salt = f"{seed}/{len(shares)}"
+    place = np.array([_hashed(path, salt) for path in paths.groupby(codes).min()], np.float64)
+    if last is not None:
+        place[np.unique(codes[last])] += 1
+    part_of, ends = np.zeros(len(counts), np.int64), np.cumsum(shares)[:-1]
+    main = np.where(counts > 0, counts.sum(axis=0), len(table) + 1).argmin(axis=1)
     for label in range(len(names)):
         members = np.flatnonzero(main == label)
         members = members[np.argsort(place[members], kind="stable")]
@@ -163,9 +174,9 @@ def _fill(
             part_of[members[donor[rows[donor].argmin()]]] = part
 
 
-def _hashed(text: str, seed: int) -> float:
-    """Return a number from 0 to 1 that follows from a text and a seed, on every machine alike."""
-    digest = hashlib.blake2b(f"{seed}:{text}".encode(errors="surrogatepass"), digest_size=6)
+def _hashed(text: str, salt: str) -> float:
+    """Return a number from 0 to 1 that follows from a text and a salt, on every machine alike."""
+    digest = hashlib.blake2b(f"{salt}:{text}".encode(errors="surrogatepass"), digest_size=6)
     return int.from_bytes(digest.digest(), "big") / 2**48
 
 

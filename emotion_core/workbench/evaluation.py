@@ -40,7 +40,7 @@ class Evaluation:
         members: Accuracy of each member by its id; of a committee.
         weights: How much each member counts, where they were fitted or given.
         learned_here: Ids of those that were trained on the data set as it is now, one of the
-            studio's or a FER2013 table.
+            studio's or FER2013 with the votes of FER+.
         latency_ms: Median time for one face, by the id of each network that is asked.
         table: A row per picture: `path`, `truth`, `label`, `confidence` and `prob_<label>`.
     """

@@ -29,12 +29,12 @@ ENDINGS = (".weights.h5", ".keras", ".h5", ".hdf5")
 _LOOK_S = 0.2
 
 
+_PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
 def id_of(file: str) -> str:
     """Return the id that a model gets from its file's name, without all that ends it."""
     return Path(file).name.split(".")[0]
-
-
-_PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, w
         )
     finally:
         source.close()
+    if _is_as_before(dataset, items, measured):
+        return 0
     measures = pd.concat([known, measured], ignore_index=True).drop_duplicates("path")
     columns = [c for c in items.columns if c not in _KEY]
     table = items[["path", *columns]].merge(measures, on="path", validate="one_to_one")
@@ -202,7 +204,8 @@ def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.Dat
 def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
     """Whether each row was measured as it would be now."""
     has_faces = (table["face_count"] >= 0) | ~table["is_readable"]
-    was_read = table["sha256"] != ""  # what could not be read may be readable now
+    # what could not be read may be readable now; what is too large cannot
+    was_read = (table["sha256"] != "") | (table["bytes"] > limits.PHOTO_MAX_BYTES)
     return (table["version"] == _VERSION) & was_read & (has_faces | (not with_faces))
 
 
@@ -216,6 +219,24 @@ def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> b
     if index is None or not items.equals(index[list(items.columns)]):
         return False
     return bool(_holds(index, with_faces=with_faces).all())
+
+
+def _is_as_before(dataset: Dataset, items: pd.DataFrame, measured: pd.DataFrame) -> bool:
+    """Whether what was tried again can still not be read, and nothing else is new."""
+    if measured["is_readable"].any():
+        return False
+    columns = [*items.columns, "version", "error"]
+    try:
+        index = dataset.table("index", columns)
+    except StorageError:
+        return False
+    if index is None or not items.equals(index[list(items.columns)]):
+        return False
+    held = index.set_index("path").loc[measured["path"]]
+    before = held["error"].to_numpy(object), held["version"].to_numpy()
+    return bool((before[0] == measured["error"].to_numpy(object)).all()) and bool(
+        (before[1] == _VERSION).all()
+    )
 
 
 def _measure_all(

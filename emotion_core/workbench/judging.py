@@ -44,7 +44,7 @@ def judge_labels(
 
     Args:
         dataset: Whose labels; the pictures that its recipe removes are left out.
-        recipe_name: How the networks are trained: a name of `training.recipe`, or a file.
+        recipe_name: How the networks are trained: a name of `training.recipes`, or a file.
         folds: How many networks.
         on_progress: Called with (pictures done, pictures in all), where a picture counts once
             when it is read and once for every epoch that takes it.
@@ -91,7 +91,7 @@ def judge_labels(
     finally:
         source.close()
     identity = "\n".join([*rows["path"] + rows["sha256"] + rows["label"], str(recipe), str(folds)])
-    work = dataset.folder / "noise-work" / content_hash(identity.encode())[:16]
+    work = dataset.folder / "noise-work" / content_hash(identity.encode() + fold.tobytes())[:16]
     for other in work.parent.glob("*"):  # of labels that have changed meanwhile
         if other != work:
             shutil.rmtree(other, ignore_errors=True)

@@ -19,8 +19,8 @@ from . import visitor
 from .drawer import show_progress
 from .errors import error_box, plain
 
-#: So many data sets are held open at once, for everybody.
-_HELD = 8
+#: So many sources are held open at once, for everybody.
+_OPEN = 8
 
 
 def labelled(dataset: Dataset) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _recipe_stamp(dataset: Dataset) -> int:
 # Stamps only tell one state of a data set from another, for the cache.
 
 
-@st.cache_resource(max_entries=_HELD, show_spinner=False)
+@st.cache_resource(max_entries=3, show_spinner=False)
 def _labelled(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
     dataset = load_dataset(dataset_id)
     index = load_index(dataset)
@@ -116,7 +116,7 @@ def _labelled(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa
     return index.assign(label=label, given=label)
 
 
-@st.cache_resource(max_entries=_HELD, show_spinner=False)
+@st.cache_resource(max_entries=3, show_spinner=False)
 def _cleaned(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001
     dataset = load_dataset(dataset_id)
     return apply_recipe(dataset.recipe(), load_index(dataset))
@@ -128,7 +128,7 @@ def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:
 
 
 @st.cache_resource(
-    max_entries=_HELD, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
+    max_entries=_OPEN, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
 )
 def _source(dataset_id: str, stamp: int) -> Source:  # noqa: ARG001
     return load_dataset(dataset_id).open()

@@ -43,8 +43,9 @@ def show(dataset: Dataset) -> None:
         if rule.low < rule.high:
             ends = float(rule.low), float(rule.high)
             st.slider(say("dataset.threshold"), *ends, step=0.5, key=threshold_key, **keep)
-        help_text = say("dataset.rule_on_help")
-        st.toggle(say("dataset.rule_on"), help=help_text, key=on_key, **keep)
+        if name != "unreadable":  # they are out in any case
+            help_text = say("dataset.rule_on_help")
+            st.toggle(say("dataset.rule_on"), help=help_text, key=on_key, **keep)
     found = find_outliers(table, name, threshold)
     with right:
         st.metric(say("dataset.takes"), f"{int(found.sum()):,}")

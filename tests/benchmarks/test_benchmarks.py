@@ -16,7 +16,7 @@ from emotion_core.benchmarks import (
     keep_figures,
     run_benchmark,
 )
-from emotion_core.benchmarks.contract import answers_among
+from emotion_core.benchmarks.contract import among_or_none
 from emotion_core.cards import read_card
 from emotion_core.classify import Recognizer
 from emotion_core.committee import Vote, soft_vote
@@ -134,7 +134,7 @@ def test_an_answer_that_is_none_of_the_labels_is_none() -> None:
     vote = Vote(
         Scores(np.array([[0, 1], [1, 0]], np.float32), labels), np.array([1, 0]), np.ones(2)
     )
-    assert answers_among(vote, ["anger", "happy"]).tolist() == [-1, 1]
+    assert among_or_none(vote, ["anger", "happy"]).tolist() == [[0, 0, 1], [0, 1, 0]]
 
 
 def test_a_label_that_is_empty_makes_no_miss_right(

@@ -123,6 +123,22 @@ def test_what_comes_or_goes_moves_hardly_any_other_row() -> None:
         assert (after != before[other.index]).mean() < 0.01
 
 
+def test_folds_do_not_follow_the_split() -> None:
+    table = copied()
+    counts = fold_rows(table, folds=5)[split_rows(table) == "val"].value_counts()
+    assert len(counts) == 5
+    assert counts.max() < 2 * counts.min()
+
+
+def test_a_rare_label_beside_another_is_dealt_by_itself() -> None:
+    rare = pd.DataFrame({"label": ["disgust"] * 12, "group": [f"g{i}" for i in range(12)]})
+    beside = rare.assign(label="anger")
+    table = pd.concat([rare, beside, pd.DataFrame({"label": ["anger"] * 300})], ignore_index=True)
+    for seed in range(10):
+        words = split_rows(table, seed=seed)
+        assert (words[table["label"] == "disgust"] == "val").sum() == 1
+
+
 def test_a_rare_label_is_on_both_sides() -> None:
     for rare in (2, 3, 6):
         table = pd.DataFrame({"label": ["a"] * 500 + ["b"] * rare})
