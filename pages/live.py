@@ -134,7 +134,8 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     """Begin a recording, which My jobs lists."""
     title = say("live.recording_title", time=time.strftime("%H:%M"))
     ids = [member.card.id for member in tools.recognizer.members]
-    settings = {"task": {"model_ids": ids}, "stem": "camera"}
+    task = {"model_ids": ids, "prior": tools.recognizer.prior}
+    settings = {"task": task, "stem": "camera"}
     job = new_job(RECORDING, title, owner=visitor.owner(), settings=settings)
     session.record(job)
     st.session_state["live_recorded"] = job.id

@@ -26,6 +26,8 @@ def ask() -> None:
     typed = ""
     if readable_roots():
         typed = st.text_input(say("video.path"), help=say("video.path_help"), key="video_path")
+    else:
+        st.caption(say("video.no_roots"))
     with st.container(horizontal=True):
         is_start = st.button(
             say("video.start"),
@@ -63,6 +65,8 @@ def chosen_job() -> jobs.Job | None:
     """Return the job to show: the one that was opened, else the newest video."""
     mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in ("video", RECORDING)]
     wanted = st.session_state.get("job")
+    if wanted and wanted not in [job.id for job in mine]:
+        st.warning(say("video.no_result"))
     return next((job for job in mine if job.id == wanted), mine[0] if mine else None)
 
 

@@ -41,6 +41,10 @@ _SAME_START = 1.0
 #: also one in the 3 MB of a codec: the peak of a video is 50 MB lower and grows little with time.
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 _OWN_LINES = ("train",)
+#: What a session of its own is on Windows: Ctrl-C and the end of the console do not reach it.
+_ON_ITS_OWN = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
+    subprocess, "CREATE_NO_WINDOW", 0
+)
 #: A worker needs a moment to write its first status.
 _START_GRACE_S = 20.0
 
@@ -185,6 +189,7 @@ def start_job(job: Job) -> None:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                creationflags=_ON_ITS_OWN,
             )
     except OSError as error:
         delete_job(job)

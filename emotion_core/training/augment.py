@@ -180,7 +180,7 @@ def _gaussian(face: Face, random: np.random.Generator) -> Face:
 
 def _salt_and_pepper(face: Face, random: np.random.Generator) -> Face:
     spotted = face.copy()
-    spots = int(np.ceil(0.02 * 0.5 * face.size))
+    spots = int(np.ceil(0.02 * 0.5 * face.shape[0] * face.shape[1]))
     for low, high in ((0.6, 1.0), (0.0, 0.4)):
         rows, columns = random.integers(0, face.shape[0], (2, spots))
         spotted[rows, columns] = random.uniform(low, high) * 255

@@ -78,9 +78,10 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(takes, tuple) and len(takes) == 4:
         wanted = (side, side, channels)
         if any(one not in (None, other) for one, other in zip(takes[1:], wanted, strict=True)):
+            taken = "×".join(str(one or "any") for one in takes[1:])
             raise ModelError(
-                f"The network in {name} does not take {side}×{side}×{channels} but "
-                f"{'×'.join(str(one or 'any') for one in takes[1:])}. Say so with --input."
+                f"The network in {name} does not take {side}×{side}×{channels} but {taken}. "
+                "Set its side and colour, or give --input."
             )
     pixels = keras.Input((side, side, channels), name="pixels")
     try:
@@ -88,7 +89,7 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     except Exception as error:
         raise ModelError(
             f"The network in {name} does not take {side}×{side}×{channels}: "
-            f"{_one_line(error)}. Say what it takes with --input."
+            f"{_one_line(error)}. Set its side and colour, or give --input."
         ) from error
     if isinstance(answers, dict):
         answers = [answers[name] for name in sorted(answers)]
@@ -139,8 +140,8 @@ def _hdf5(path: Path, request: dict[str, Any]) -> Any:
         return keras.models.load_model(path, compile=False)
     if not request["recipe"]:
         raise ModelError(
-            f"{name} holds weights alone. Say whose they are with --recipe: a training "
-            "recipe that builds the same network."
+            f"{name} holds weights alone. Choose the recipe that builds the same network, or "
+            "give --recipe."
         )
     recipe = changed_recipe(load_recipe(request["recipe"]), ["weights=none"])
     network = build_network(
@@ -211,7 +212,7 @@ def _check_widths(shapes: list[tuple[Any, ...]], request: dict[str, Any]) -> Non
         raise ModelError(
             f"{name} answers {[list(shape[1:]) for shape in shapes]}; "
             f"{' and '.join(request['outputs'])} over {n} labels would be "
-            f"{[list(shape[1:]) for shape in wanted]}. Name its labels in order with --labels."
+            f"{[list(shape[1:]) for shape in wanted]}. Name its labels in order (--labels)."
         )
 
 

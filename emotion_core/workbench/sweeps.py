@@ -51,7 +51,7 @@ def surveyed(
     recipe: Recipe, backbones: Sequence[str], *, head_epochs: int, unfreeze: int, tune_epochs: int
 ) -> list[Recipe]:
     """Return a training per backbone as seed 003 compared them: a head on the frozen backbone, then
-    its last layers with small steps.
+    its last layers with small steps; without weights the whole network at once.
 
     Args:
         recipe: Input, augmentation, weights, batch and loss are taken from it.
@@ -63,10 +63,14 @@ def surveyed(
     Raises:
         TrainingError: A setting is impossible.
     """
-    stages = [
-        Stage(head_epochs, _HEAD_RATE, "head", "adam", early_stop=EarlyStop(recipe.monitor, 3)),
-        *([Stage(tune_epochs, _TUNE_RATE, unfreeze, "adam")] if tune_epochs else []),
-    ]
+    if recipe.weights == "none":  # a head on a random backbone would rank chance
+        epochs, stop = head_epochs + tune_epochs, EarlyStop(recipe.monitor, 3)
+        stages = [Stage(epochs, _HEAD_RATE, "all", "adam", early_stop=stop)]
+    else:
+        stages = [
+            Stage(head_epochs, _HEAD_RATE, "head", "adam", early_stop=EarlyStop(recipe.monitor, 3)),
+            *([Stage(tune_epochs, _TUNE_RATE, unfreeze, "adam")] if tune_epochs else []),
+        ]
     return [
         replace(
             recipe,

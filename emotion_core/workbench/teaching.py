@@ -1,6 +1,6 @@
 """What a recipe takes from other models: teachers, and weights to start from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,21 @@ from ..serving import open_network
 from ..texts import say
 from ..training.recipe import EMOTION, MODEL_WEIGHTS, Recipe
 from ..training.weights import Start
+
+
+def suits_datasets(recipe: Recipe, here: Collection[str]) -> bool:
+    """Return whether a recipe can be trained on a data set of one's own.
+
+    Those that cannot learn FER2013's labels beside the votes, or take from a model that is not
+    here.
+
+    Args:
+        recipe: Which one.
+        here: Ids of the models that are here.
+    """
+    start = recipe.weights.removeprefix(MODEL_WEIGHTS)
+    starts_here = start == recipe.weights or start in here
+    return not recipe.loss.given_weight and starts_here and set(recipe.teachers) <= set(here)
 
 
 def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from emotion_core.datasets.sources import VOTE
+from emotion_core.errors import BadTable
 from emotion_core.texts import say
 from emotion_core.workbench.judging import accept_labels, suggest_labels, vote_entropy
 from emotion_core.workbench.review import queue_pictures
@@ -14,6 +15,7 @@ from emotion_core.workbench.store import Dataset
 from . import gallery
 from .dataset_charts import histogram
 from .dataset_data import cleaned, labelled, task_button
+from .errors import plain
 from .gallery import label_text
 
 
@@ -76,7 +78,12 @@ def _show_suggestions(dataset: Dataset) -> None:
     percent = st.slider(
         say("dataset.suggest_threshold"), 50, 100, 90, format="%d %%", key=f"sure-{dataset.id}"
     )
-    found = suggest_labels(cleaned(dataset), readings, threshold=percent / 100)
+    try:
+        table = cleaned(dataset)
+    except BadTable as error:  # it cannot be split, so nobody knows what judges models
+        st.warning(plain(str(error)))
+        return
+    found = suggest_labels(table, readings, threshold=percent / 100)
     decided = dataset.decisions.current()
     found = found[~found["path"].isin(decided)]
     text = say("dataset.suggest_accept", n=f"{len(found):,}")

@@ -27,14 +27,18 @@ def choose() -> Dataset | None:
         return None
     ids = [one.id for one in mine]
     wanted = st.session_state.get("dataset")
-    named = {one.id: _title(one, mine) for one in mine}
+    if wanted and wanted not in ids:
+        st.warning(say("error.no_dataset_here"))
+    st.session_state["dataset_choice"] = wanted if wanted in ids else ids[0]
+    named = {one.id: title_of(one, mine) for one in mine}
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         chosen = st.selectbox(
             say("dataset.choose"),
             ids,
-            index=ids.index(wanted) if wanted in ids else 0,
             format_func=lambda one: named[one],
+            key="dataset_choice",
+            on_change=_keep_choice,
         )
     st.session_state["dataset"] = chosen
     dataset = next(one for one in mine if one.id == chosen)
@@ -44,8 +48,13 @@ def choose() -> Dataset | None:
             for job in tasks_of(dataset, visitor.owner()):
                 delete_job(job)
             delete_dataset(dataset)
+            del st.session_state["dataset"]
             st.rerun()
     return dataset
+
+
+def _keep_choice() -> None:
+    st.session_state["dataset"] = st.session_state["dataset_choice"]
 
 
 def _open_new() -> None:
@@ -88,7 +97,8 @@ def _begin(dataset: Dataset, with_faces: bool) -> None:
     st.rerun()
 
 
-def _title(dataset: Dataset, everyone: list[Dataset]) -> str:
+def title_of(dataset: Dataset, everyone: list[Dataset]) -> str:
+    """Return the name of a data set, with a number where several of somebody's bear it."""
     name = dataset.name[:NAME_SHOWN_CHARS]
     same = [one for one in everyone if one.name == dataset.name]
     if len(same) == 1:

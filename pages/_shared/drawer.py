@@ -208,9 +208,15 @@ def _show_job(job: jobs.Job) -> None:
             _offer_deletion(job)
 
 
+def _delete(job: jobs.Job) -> None:
+    jobs.delete_job(job)
+    if st.session_state.get("job") == job.id:  # nobody waits to see it again
+        del st.session_state["job"]
+
+
 def _offer_deletion(job: jobs.Job) -> None:
     """Delete at once what does no harm; what was kept is asked about."""
-    press = partial(st.button, key=f"delete-{job.id}", on_click=jobs.delete_job, args=(job,))
+    press = partial(st.button, key=f"delete-{job.id}", on_click=_delete, args=(job,))
     if job.is_kept:
         with st.popover(say("jobs.delete")):
             st.caption(say("jobs.delete_kept"))

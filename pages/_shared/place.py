@@ -20,7 +20,9 @@ def kept(*names: str) -> Iterator[None]:
     written = st.session_state.get(key, dict.fromkeys(names, ""))
     # who comes from another page comes with an empty address, and goes on where they were
     is_asked = any(told.values()) or not st.session_state.get("has_arrived", True)
-    if told != written and is_asked:
+    # a way within the visit, such as a job that was opened, goes before the old address
+    has_moved = {name: str(st.session_state.get(name) or "") for name in names} != written
+    if told != written and is_asked and not has_moved:
         for name in names:
             st.session_state.pop(name, None)
         st.session_state.update({name: value for name, value in told.items() if value})

@@ -10,9 +10,11 @@ from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.training.weights import published_weights
 from emotion_core.workbench.store import Dataset, list_datasets
+from emotion_core.workbench.teaching import suits_datasets
 from emotion_core.workbench.trainings import begin_run, start_run
 
-from . import recipe_form, visitor
+from . import recipe_form, resources, visitor
+from .dataset_open import title_of
 from .errors import plain
 from .options import KEPT
 
@@ -62,7 +64,8 @@ def open_run(run: Run) -> None:
 
 def choose_dataset(*, key: str) -> Dataset | None:
     """Let people choose one of their measured data sets; None, and a way to one, without any."""
-    mine = [one for one in list_datasets(*visitor.owners()) if one.has_index]
+    everyone = list_datasets(*visitor.owners())
+    mine = [one for one in everyone if one.has_index]
     if not mine:
         st.info(say("training.no_dataset"))
         with st.container(horizontal=True):
@@ -74,16 +77,11 @@ def choose_dataset(*, key: str) -> Dataset | None:
         return None
     opened = [one.id for one in mine].index
     wanted = st.session_state.get("dataset")
-    names = [one.name for one in mine]
     return st.selectbox(
         say("training.dataset"),
         mine,
         index=opened(wanted) if wanted in [one.id for one in mine] else 0,
-        format_func=lambda one: (
-            one.name
-            if names.count(one.name) == 1
-            else say("dataset.numbered", name=one.name, number=len(mine) - mine.index(one))
-        ),
+        format_func=lambda one: title_of(one, everyone),
         help=say("training.dataset_help"),
         key=key,
     )
@@ -100,7 +98,8 @@ def _choose_recipe() -> Recipe:
                 st.session_state.pop("training_again")
                 st.rerun()
         return _edited(recipe, key=f"recipe-again-{st.session_state['training_round']}")
-    recipes = _recipes()
+    here = {entry.id for entry in resources.models() if entry.card}
+    recipes = {name: one for name, one in _recipes().items() if suits_datasets(one, here)}
     name = st.selectbox(
         say("training.recipe"),
         list(recipes),
@@ -112,14 +111,16 @@ def _choose_recipe() -> Recipe:
     recipe = recipes[str(name)]
     if recipe.source:
         st.caption(say("training.source", source=plain(recipe.source)))
-    if recipe.weights == "pretrained":
-        file = published_weights(recipe)
-        if file is not None and not file.is_ready():
-            st.warning(say("training.weights_missing", file=file.name, recipe=recipe.name))
-    st.caption(_summary(recipe))
-    if not st.toggle(say("training.settings"), key="training_settings", **KEPT):
-        return recipe
-    return _edited(recipe, key=f"recipe-{recipe.name}")
+    told = st.container()
+    if st.toggle(say("training.settings"), key="training_settings", **KEPT):
+        recipe = _edited(recipe, key=f"recipe-{recipe.name}")
+    with told:
+        if recipe.weights == "pretrained":
+            file = published_weights(recipe)
+            if file is not None and not file.is_ready():
+                st.warning(say("training.weights_missing", file=file.name, recipe=recipe.name))
+        st.caption(_summary(recipe))
+    return recipe
 
 
 def _edited(recipe: Recipe, *, key: str) -> Recipe:

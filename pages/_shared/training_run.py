@@ -13,8 +13,10 @@ from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.jobs import Job, list_jobs
 from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
+from emotion_core.training.export import LARGE
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.looking import can_look, start_looking_back
 from emotion_core.workbench.store import load_dataset
@@ -306,9 +308,12 @@ def _show_promotion(run: Run) -> None:
             resources.models.clear()
             st.session_state[f"promoted-{run.id}"] = card.id
     promoted = st.session_state.get(f"promoted-{run.id}")
-    if promoted in {entry.id for entry in resources.models()}:
+    card = next((entry.card for entry in resources.models() if entry.id == promoted), None)
+    if card is not None:
         st.success(plain(say("training.promoted", name=promoted)))
-        if st.button(say("training.try_it"), key=f"try-{run.id}"):
+        if not reads_faces(card):
+            st.caption(LARGE)
+        elif st.button(say("training.try_it"), key=f"try-{run.id}"):
             st.session_state["model"] = (promoted,)
             st.switch_page("pages/photo.py")
 

@@ -133,6 +133,23 @@ def test_an_applied_recipe_is_not_overwritten_by_the_page(dataset: Dataset) -> N
     assert held.fingerprint == "", "the source may change later"
 
 
+def test_every_choice_of_a_data_set_holds(dataset: Dataset, tmp_path: Path) -> None:
+    others = [
+        new_dataset("other", SourceSpec(str(make_class_folders(tmp_path / name, {"sad": 2}))),
+                    owner="tester")
+        for name in "ab"
+    ]  # fmt: skip
+    app = opened()
+    for chosen in (others[0], others[1], dataset, others[0]):
+        app.selectbox(key="dataset_choice").select(chosen.id).run()
+        assert not app.exception
+        assert app.selectbox(key="dataset_choice").value == chosen.id
+        assert app.session_state["dataset"] == chosen.id
+    app.session_state["dataset"] = "gone"
+    app.run()
+    assert [one.value for one in app.warning] == [say("error.no_dataset_here")]
+
+
 def test_a_late_click_decides_about_no_other_picture(dataset: Dataset) -> None:
     queue_pictures(dataset, ["happy/0.png", "sad/1.png"], reason="seen")
     app = view(opened(), dataset, "review")

@@ -212,3 +212,24 @@ def test_photos_and_options_stay_while_another_page_is_looked_at(photo_page: App
     again.button(key="clear").click().run()
     assert "photo_results" not in again.session_state
     assert say("photo.empty") in [info.value for info in again.info]
+
+
+def _placed() -> None:
+    import streamlit as st
+
+    from pages._shared import place
+
+    with place.kept("job"):
+        st.text(st.session_state.get("job", "none"))
+
+
+def test_a_job_that_is_opened_goes_before_the_old_address() -> None:
+    app = AppTest.from_function(_placed)
+    app.query_params["job"] = "a"
+    assert app.run().text[0].value == "a"
+    app.session_state["has_arrived"] = False
+    app.session_state["job"] = "b"  # Open in My jobs, on the page that shows another one
+    app.query_params.clear()
+    assert app.run().text[0].value == "b"
+    app.query_params["job"] = "a"  # Back
+    assert app.run().text[0].value == "a"

@@ -13,8 +13,10 @@ from emotion_core.registry import committees, list_models, model_folder
 from emotion_core.runs import Run, alone_in, list_runs, load_run
 from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
+from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
+from emotion_core.workbench.teaching import suits_datasets
 from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, work_on
 from pages._shared.errors import plain
 from tests.builders import tiny, write_faces
@@ -377,3 +379,10 @@ def test_a_model_of_labels_of_its_own_reads_photos(done: Run) -> None:
     assert not app.exception
     assert not app.error
     assert any("blank" in text.value or "grinning" in text.value for text in app.markdown)
+
+
+def test_only_recipes_that_can_start_here_are_offered() -> None:
+    here = {entry.id for entry in list_models()}
+    offered = {name for name in recipe_names() if suits_datasets(load_recipe(name), here)}
+    assert {"quick", "fine-tune", "vgg-plain", "se-resnet-s"} <= offered
+    assert not offered & {"vgg-s", "vgg-xs", "fer2013-s", "se-resnet-l"}

@@ -38,7 +38,7 @@ from emotion_core.workbench.learning import (
     validation_again,
 )
 from emotion_core.workbench.store import Dataset, new_dataset
-from emotion_core.workbench.sweeps import run_all, varied
+from emotion_core.workbench.sweeps import run_all, surveyed, varied
 from emotion_core.workbench.trainings import (
     begin_run,
     compare_runs,
@@ -165,6 +165,14 @@ def test_what_goes_wrong_in_one_trial_ends_no_other(
     )
     assert failed == ["batch=64: no room for 64 faces"]
     assert table["name"].tolist() == ["batch=8"]
+
+
+def test_a_survey_without_weights_trains_whole_networks() -> None:
+    kwargs = {"head_epochs": 2, "unfreeze": 3, "tune_epochs": 4}
+    (frozen,) = surveyed(changed_recipe(TINY, ["weights=pretrained"]), ["VGG16"], **kwargs)
+    assert [stage.train for stage in frozen.stages] == ["head", 3]
+    (whole,) = surveyed(TINY, ["VGG16"], **kwargs)
+    assert [(stage.train, stage.epochs) for stage in whole.stages] == [("all", 6)]
 
 
 def test_a_value_of_a_sweep_is_taken_whole() -> None:
