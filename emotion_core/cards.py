@@ -34,6 +34,8 @@ LIMITS = (
     "read as neutral.",
     "Faces turned away, covered, blurred or under 24 px are read worse, without a warning.",
 )
+#: A limit of networks that no page loads.
+LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
 
 
 @dataclass(frozen=True)

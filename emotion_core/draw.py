@@ -162,7 +162,8 @@ def _written(text: str, px: int) -> tuple[str, Any]:
                 missing = bytes(font.getmask(_NO_LETTER))
                 if all(bytes(font.getmask(one)) != missing for one in text):
                     return text, font
-        text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or "?"
+        letters = (unicodedata.normalize("NFKD", one) for one in unicodedata.normalize("NFC", text))
+        text = "".join(one.encode("ascii", "ignore").decode() or "?" for one in letters)
     return text, ImageFont.load_default(px)
 
 

@@ -1,5 +1,6 @@
 """The error tree. A message says what happened, with what, and what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -91,8 +92,9 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
     try:
         yield
     except EmotionError as error:
-        if name not in str(error):  # whoever wrote it knew the name
-            error.args = (str(error).replace(held_as, name), *error.args[1:])
+        # whoever knew the name has written it, and either name may be part of the other
+        either = "|".join(map(re.escape, sorted((held_as, name), key=len, reverse=True)))
+        error.args = (re.sub(either, lambda _: name, str(error)), *error.args[1:])
         raise
 
 

@@ -117,9 +117,8 @@ def split(
     with refusals(), cancellable():
         chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
         held = chosen.split
-        if (
-            rule and rule != held.rule
-        ):  # a share and a seed belong to the rule that they were chosen for
+        # share and seed were chosen for the recipe's rule
+        if rule and rule != held.rule:
             held = SplitChoice(rule, folds=held.folds)
         held = SplitChoice(
             held.rule,

@@ -36,15 +36,15 @@ Labels = Annotated[
 
 
 def measured(
-    source: Path, kind: str, votes: Path | None, by_votes: bool, *, with_faces: bool = False
+    source: Path, kind: str, votes: Path | None, by_votes: bool, *, with_faces: bool | None = None
 ) -> tuple[Dataset, int]:
     """Return the data set of a source with its index, and how many pictures were measured now.
 
-    Faces are searched where that is asked for, or a rule of the data set's own recipe needs them.
+    None searches for faces where a rule of the data set's own recipe needs them.
     """
     dataset = dataset_at(SourceSpec(str(source), kind, str(votes) if votes else "", by_votes))
     with quiet_natives() as terminal, counting("pictures", terminal) as tell:
-        with_faces = with_faces or dataset.recipe().needs_faces
+        with_faces = dataset.recipe().needs_faces if with_faces is None else with_faces
         return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
 
 

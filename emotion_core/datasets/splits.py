@@ -50,7 +50,8 @@ def split_rows(
     Args:
         table: Columns `label` and, for the default, `group` (rows of one group stay together;
             without the column every row is a group of its own), `path`, by which the split stays
-            the same when other rows come or go, and `by_model`, whose rows train where they can.
+            the same when other rows come or go, and `by_model`, whose rows and groups train; the
+            share is of the others.
         rule: A key of `RULES`.
         share: Share of the validation rows; None takes the rule's own.
         seed: Of the random choice; None takes the rule's own.
@@ -89,7 +90,7 @@ def fold_rows(table: pd.DataFrame, *, folds: int, seed: int = 0) -> pd.Series:
     if folds < 2:
         raise BadTable(f"{folds} folds are too few; take two or more.")
     _check(table, 0.5)
-    numbers = _deal(table.reset_index(drop=True), np.full(folds, 1 / folds), seed)
+    numbers = _deal(table.reset_index(drop=True), np.full(folds, 1 / folds), f"folds {seed}")
     return pd.Series(numbers, index=table.index, name="fold", dtype="int64")
 
 
@@ -112,15 +113,16 @@ def _check(table: pd.DataFrame, share: float) -> None:
 
 
 def _default(table: pd.DataFrame, share: float, seed: int) -> Words:
-    last = table["by_model"].to_numpy(bool) if "by_model" in table else None
-    return np.where(_deal(table, np.array([share, 1 - share]), seed, last) == 0, VAL, TRAIN)
+    out = table["by_model"].to_numpy(bool) if "by_model" in table else None
+    parts = _deal(table, np.array([share, 1 - share]), f"split {seed}", out)
+    return np.where(parts == 0, VAL, TRAIN)
 
 
 def _deal(
     table: pd.DataFrame,
     shares: NDArray[np.float64],
-    seed: int,
-    last: NDArray[np.bool_] | None = None,
+    salt: str,
+    out: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Deal groups out to parts of given shares; returns the part of every row, int64 (rows,).
 
@@ -128,7 +130,8 @@ def _deal(
     their names gives, and are cut into parts by their rows. So every part has its share of each
     label and of the copies, and what is added, dropped or relabelled moves hardly any other row.
     A group of several labels goes by the rarest. A part that would have none of a label gets its
-    smallest group, where there are enough. The groups with rows of `last` come last.
+    smallest group, where that takes nobody's last. Groups with rows of `out` go to the last part,
+    and the others are dealt as if they were alone.
     """
     numbers = pd.Series(np.arange(len(table)))
     groups = table["group"] if "group" in table else pd.Series(np.nan, table.index)
@@ -144,34 +147,40 @@ def _deal(
             "Add pictures or leave the label out."
         )
     paths = table.get("path", numbers).astype(str)
-    # a split and folds of the same seed have nothing to do with each other
-    salt = f"{seed}/{len(shares)}"
     place = np.array([_hashed(path, salt) for path in paths.groupby(codes).min()], np.float64)
-    if last is not None:
-        place[np.unique(codes[last])] += 1
-    part_of, ends = np.zeros(len(counts), np.int64), np.cumsum(shares)[:-1]
-    main = np.where(counts > 0, counts.sum(axis=0), len(table) + 1).argmin(axis=1)
+    part_of = np.full(len(counts), len(shares) - 1, np.int64)
+    dealt = np.ones(len(counts), bool)
+    if out is not None:
+        dealt[codes[out]] = False
+    rarest = np.where(counts > 0, counts[dealt].sum(axis=0), len(table) + 1).argmin(axis=1)
     for label in range(len(names)):
-        members = np.flatnonzero(main == label)
+        members = np.flatnonzero(dealt & (rarest == label))
         members = members[np.argsort(place[members], kind="stable")]
         rows = counts[members, label]
         middles = (np.cumsum(rows) - rows / 2) / max(1, rows.sum())
-        part_of[members] = np.searchsorted(ends, middles, side="right")
-        _fill(part_of, members, rows, len(shares))
+        part_of[members] = np.searchsorted(np.cumsum(shares)[:-1], middles, side="right")
+    _fill(part_of, counts, dealt, len(shares))
     return part_of[codes]
 
 
 def _fill(
-    part_of: NDArray[np.int64], members: NDArray[np.int64], rows: NDArray[np.int64], parts: int
+    part_of: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    dealt: NDArray[np.bool_],
+    parts: int,
 ) -> None:
-    """Give each part one of the groups of a label at least, where there are so many."""
-    if len(members) < parts:
-        return
-    for part in range(parts):
-        held = np.bincount(part_of[members], minlength=parts)
-        if not held[part]:
-            donor = np.flatnonzero(part_of[members] == held.argmax())
-            part_of[members[donor[rows[donor].argmin()]]] = part
+    """Give each part that has none of a label the smallest group with it that can be spared."""
+    has = counts > 0
+    held = np.array([has[dealt & (part_of == part)].sum(axis=0) for part in range(parts)])
+    for part, label in np.argwhere(held == 0):
+        members = np.flatnonzero(dealt & has[:, label])
+        for group in members[np.argsort(counts[members].sum(axis=1), kind="stable")]:
+            donor = part_of[group]
+            if (held[donor][has[group]] > 1).all():
+                held[donor] -= has[group]
+                held[part] += has[group]
+                part_of[group] = part
+                break
 
 
 def _hashed(text: str, salt: str) -> float:

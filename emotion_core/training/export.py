@@ -14,6 +14,7 @@ from ..cards import (
     HISTORY_FILE,
     INTENDED,
     KERAS_FILE,
+    LARGE,
     LIMITS,
     NETWORK_FILE,
     Card,
@@ -29,7 +30,6 @@ from .measure import measure_model
 from .recipe import AFFECT, Recipe
 
 _PROBE = 64
-LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
 
 
 def write_model(

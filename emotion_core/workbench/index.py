@@ -122,7 +122,8 @@ def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, w
         )
     finally:
         source.close()
-    if _is_as_before(dataset, items, measured):
+    if _is_as_before(dataset, items, measured, with_faces=with_faces):
+        shutil.rmtree(parts, ignore_errors=True)
         return 0
     measures = pd.concat([known, measured], ignore_index=True).drop_duplicates("path")
     columns = [c for c in items.columns if c not in _KEY]
@@ -201,6 +202,10 @@ def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.Dat
     return held[_holds(held, with_faces=with_faces)].merge(items[_KEY], on=_KEY)
 
 
+#: What decides whether a row was measured as it would be now, besides its key.
+_JUDGED = ("version", "face_count", "is_readable", "sha256")
+
+
 def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
     """Whether each row was measured as it would be now."""
     has_faces = (table["face_count"] >= 0) | ~table["is_readable"]
@@ -211,9 +216,8 @@ def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
 
 def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> bool:
     """Whether the index is that of the items: paths, stamps, labels, splits, votes and order."""
-    columns = [*items.columns, "version", "face_count", "is_readable", "sha256"]
     try:
-        index = dataset.table("index", columns)
+        index = dataset.table("index", [*items.columns, *_JUDGED])
     except StorageError:  # damaged, or of other columns
         return False
     if index is None or not items.equals(index[list(items.columns)]):
@@ -221,22 +225,23 @@ def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> b
     return bool(_holds(index, with_faces=with_faces).all())
 
 
-def _is_as_before(dataset: Dataset, items: pd.DataFrame, measured: pd.DataFrame) -> bool:
-    """Whether what was tried again can still not be read, and nothing else is new."""
+def _is_as_before(
+    dataset: Dataset, items: pd.DataFrame, measured: pd.DataFrame, *, with_faces: bool
+) -> bool:
+    """Whether what was tried again can still not be read, and the index has all else."""
     if measured["is_readable"].any():
         return False
-    columns = [*items.columns, "version", "error"]
     try:
-        index = dataset.table("index", columns)
-    except StorageError:
+        index = dataset.table("index", [*items.columns, *_JUDGED, "error"])
+    except StorageError:  # damaged, or of other columns
         return False
     if index is None or not items.equals(index[list(items.columns)]):
         return False
-    held = index.set_index("path").loc[measured["path"]]
-    before = held["error"].to_numpy(object), held["version"].to_numpy()
-    return bool((before[0] == measured["error"].to_numpy(object)).all()) and bool(
-        (before[1] == _VERSION).all()
-    )
+    again = index["path"].isin(measured["path"])
+    if not _holds(index[~again], with_faces=with_faces).all():
+        return False
+    held = index[again].set_index("path")["error"]
+    return held.equals(measured.set_index("path")["error"].reindex(held.index).astype(held.dtype))
 
 
 def _measure_all(

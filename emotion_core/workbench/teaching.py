@@ -19,7 +19,7 @@ from ..training.weights import Start
 def suits_datasets(recipe: Recipe, here: Collection[str]) -> bool:
     """Return whether a recipe can be trained on a data set of one's own.
 
-    Those that cannot learn FER2013's labels beside the votes, or take from a model that is not
+    Those cannot that learn FER2013's labels beside the votes, or take from a model that is not
     here.
 
     Args:

@@ -23,12 +23,12 @@ def choose() -> Dataset | None:
     mine = list_datasets(*visitor.owners())
     with st.expander(say("dataset.open"), expanded=not mine):
         _open_new()
-    if not mine:
-        return None
     ids = [one.id for one in mine]
     wanted = st.session_state.get("dataset")
     if wanted and wanted not in ids:
         st.warning(say("error.no_dataset_here"))
+    if not mine:
+        return None
     st.session_state["dataset_choice"] = wanted if wanted in ids else ids[0]
     named = {one.id: title_of(one, mine) for one in mine}
     left, right = st.columns([4, 1], vertical_alignment="bottom")

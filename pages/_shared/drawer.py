@@ -19,9 +19,10 @@ from emotion_core.workbench.trainings import EXPORT, KIND
 from . import visitor
 from .errors import error_box, plain
 
+_VIDEO = "pages/video.py"
 _PAGES = {
-    "video": "pages/video.py",
-    RECORDING: "pages/video.py",
+    "video": _VIDEO,
+    RECORDING: _VIDEO,
     KIND: "pages/training.py",
     EXPORT: "pages/training.py",
     imports.KIND: "pages/training.py",
@@ -59,7 +60,8 @@ def has_page(job: jobs.Job) -> bool:
 
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
-    st.session_state["job"] = job.id
+    if _PAGES[job.kind] == _VIDEO:
+        st.session_state["job"] = job.id
     st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
     if job.kind in _VIEWS:
         view = _VIEWS[job.kind]

@@ -18,11 +18,11 @@ def kept(*names: str) -> Iterator[None]:
     key = f"place-{names[0]}"
     told = {name: st.query_params.get(name, "") for name in names}
     written = st.session_state.get(key, dict.fromkeys(names, ""))
-    # who comes from another page comes with an empty address, and goes on where they were
-    is_asked = any(told.values()) or not st.session_state.get("has_arrived", True)
-    # a way within the visit, such as a job that was opened, goes before the old address
+    # an empty address is that of somebody who comes from another page, or was led here to see
+    # something else, such as a job that was opened; both go on with what the visit holds
     has_moved = {name: str(st.session_state.get(name) or "") for name in names} != written
-    if told != written and is_asked and not has_moved:
+    goes_on = st.session_state.get("has_arrived", True) or has_moved
+    if told != written and (any(told.values()) or not goes_on):
         for name in names:
             st.session_state.pop(name, None)
         st.session_state.update({name: value for name, value in told.items() if value})

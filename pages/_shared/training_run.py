@@ -8,7 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from emotion_core import metrics
-from emotion_core.cards import read_card
+from emotion_core.cards import LARGE, read_card
 from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.jobs import Job, list_jobs
@@ -16,7 +16,6 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
-from emotion_core.training.export import LARGE
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.workbench.looking import can_look, start_looking_back
 from emotion_core.workbench.store import load_dataset

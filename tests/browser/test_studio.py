@@ -170,6 +170,8 @@ def test_the_server_never_loads_tensorflow_and_talks_to_nobody(
     visit(page, studio, "photo")
     upload(page, files / "one.png")
     expect(page.get_by_text("looks happy")).to_be_visible()
+    for name in ("training", "dataset", "models"):
+        visit(page, studio, name)
     maps = Path(f"/proc/{studio.pid}/maps")
     if maps.exists():
         assert "tensorflow" not in maps.read_text().replace("ai_edge_litert", "")

@@ -123,11 +123,33 @@ def test_what_comes_or_goes_moves_hardly_any_other_row() -> None:
         assert (after != before[other.index]).mean() < 0.01
 
 
-def test_folds_do_not_follow_the_split() -> None:
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_do_not_follow_the_split(folds: int) -> None:
     table = copied()
-    counts = fold_rows(table, folds=5)[split_rows(table) == "val"].value_counts()
-    assert len(counts) == 5
+    counts = fold_rows(table, folds=folds)[split_rows(table) == "val"].value_counts()
+    assert len(counts) == folds
     assert counts.max() < 2 * counts.min()
+
+
+def test_what_a_model_labelled_trains_and_people_s_labels_validate() -> None:
+    people = pd.DataFrame({"label": ["neutral"] * 2000 + ["contempt"] * 30, "by_model": False})
+    taught = pd.DataFrame({"label": ["contempt"] * 300, "by_model": True})
+    before, after = split_rows(people), split_rows(pd.concat([people, taught], ignore_index=True))
+    assert (after[: len(people)] == before).all()
+    assert set(after[len(people) :]) == {"train"}
+    assert (before[people["label"] == "contempt"] == "val").sum() == 3
+
+
+def test_a_label_that_stands_beside_rarer_ones_alone_is_on_both_sides() -> None:
+    mixed = pd.DataFrame(
+        {"label": (["happy"] * 50 + ["disgust"]) * 2, "group": ["a"] * 51 + ["b"] * 51}
+    )
+    rest = pd.DataFrame({"label": ["disgust"] * 18 + ["sad"] * 200})
+    table = pd.concat([mixed, rest], ignore_index=True)
+    for seed in range(8):
+        words = split_rows(table, seed=seed)
+        for label in ("happy", "disgust", "sad"):
+            assert set(words[table["label"] == label]) == {"train", "val"}, (seed, label)
 
 
 def test_a_rare_label_beside_another_is_dealt_by_itself() -> None:

@@ -128,6 +128,30 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     assert build_index(dataset, with_faces=False) == 0
 
 
+def test_what_a_cancelled_run_measured_is_kept_though_a_picture_is_missing(
+    tmp_path: Path,
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 2})
+    rows = "happy/0.png,happy\nhappy/1.png,happy\nlate.png,sad\n"
+    (folder / "labels.csv").write_text("image,label\n" + rows)
+    dataset = new_dataset("set", SourceSpec(str(folder / "labels.csv")), owner="me")
+    build_index(dataset, with_faces=False)
+
+    def cancel(done: int, total: int) -> None:
+        if done == total:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        build_index(dataset, on_progress=cancel)
+    build_index(dataset)
+    index = load_index(dataset)
+    assert index["is_readable"].tolist() == [True, True, False]
+    assert (index["face_count"] >= 0).tolist() == [True, True, False]
+    assert not (dataset.folder / "parts").exists()
+    assert build_index(dataset) == 0
+    assert not (dataset.folder / "parts").exists()
+
+
 def test_two_who_measure_at_once_do_not_disturb_each_other(dataset: Dataset) -> None:
     waited: list[tuple[int, int]] = []
     with ThreadPoolExecutor() as pool, FileLock(dataset.folder / "index.lock"):
