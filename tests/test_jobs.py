@@ -155,6 +155,23 @@ def test_without_room_a_dead_job_is_shown_and_can_be_deleted(
     assert jobs.list_jobs(ME) == []
 
 
+def test_a_disk_that_is_full_for_a_moment_ends_no_work(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    job = jobs.new_job("video", "long", owner=ME, settings={})
+    with jobs.JobRun(job.folder) as run:
+        run.wait_for_slot()
+        with monkeypatch.context() as patched:
+            patched.setattr("emotion_core.jobs.run.write_json", full)
+            patched.setattr("emotion_core.jobs.run.atomic_write", full)
+            run.progress(1, 2, preview=b"jpeg")
+        run.progress(2, 2)
+    assert jobs.load_job(job.id, ME).state == "done"
+
+
 @pytest.mark.parametrize("told", ["many", "0", "-1", "1.5"])
 def test_slots_that_are_no_number_are_named(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_JOB_SLOTS", told)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import BrokenImage, InputError, StorageError, reason_of
+from ..files import work_folder
 from ..texts import say
 from .archives import open_archive
 
@@ -192,7 +193,7 @@ class Packed:
         self._stack.close()
 
     def _spool(self) -> None:
-        spool = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        spool = self._stack.enter_context(tempfile.TemporaryFile(dir=work_folder()))  # noqa: SIM115
         places: dict[str, int] = {}
         for name in self._sizes:
             content = self._read_member(name)

@@ -65,7 +65,9 @@ class DecisionLog:
         """Return the last decision about each picture, by path."""
         held: dict[str, Decision] = {}
         for decisions, is_whole in self._steps():
-            held = ({} if is_whole else held) | {one.path: one for one in decisions}
+            if is_whole:
+                held = {}
+            held.update((one.path, one) for one in decisions)
         return held
 
     def add(self, decisions: Sequence[Decision]) -> None:

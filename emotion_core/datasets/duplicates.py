@@ -63,15 +63,15 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
         n=("path", "size"),
         exact=("exact", "nunique"),
         singles=("exact", lambda numbers: int(numbers.isna().sum())),
-        labels=("label", _listed),
-        splits=("split", _listed),
-        is_conflict=("label", _differs),
-        is_leak=("split", _differs),
     )
+    for column, differs in (("label", "is_conflict"), ("split", "is_leak")):
+        words = _words_of(held, column).reindex(found.index)
+        found[f"{column}s"] = words.map(",".join, na_action="ignore").fillna("")
+        found[differs] = words.map(len, na_action="ignore").fillna(0) > 1
     is_exact = (found["exact"] == 1) & (found["singles"] == 0)
     found["kind"] = np.where(is_exact, EXACT, NEAR)
     columns = ["kind", "n", "labels", "splits", "is_conflict", "is_leak"]
-    return found[columns].astype({"is_conflict": bool, "is_leak": bool}).reset_index()
+    return found[columns].reset_index()
 
 
 def _near_components(unique: pd.DataFrame, bits: int, correlation: float) -> NDArray[np.int64]:
@@ -136,9 +136,8 @@ def _shared(numbers: NDArray[np.int64]) -> pd.array:  # type: ignore[valid-type]
     return found
 
 
-def _differs(words: pd.Series) -> bool:
-    return words[words.astype(bool)].nunique() > 1
-
-
-def _listed(words: pd.Series) -> str:
-    return ",".join(sorted({str(word) for word in words.dropna() if word}))
+def _words_of(held: pd.DataFrame, column: str) -> pd.Series:
+    """Return the different words of each group in order; groups without one are left out."""
+    told = held.loc[held[column].fillna("") != "", ["group", column]].drop_duplicates()
+    told = told.sort_values(["group", column])
+    return told.groupby("group", sort=True)[column].agg(list)

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .. import limits
-from ..errors import EmotionError, JobCancelled
+from ..errors import EmotionError, JobCancelled, StorageError
 from ..files import atomic_write, write_json
 from ..texts import say
 from .store import (
@@ -129,11 +130,12 @@ class JobRun:
         passed_s = now_s - self._marks[0][0]
         rate = (done - self._marks[0][1]) / passed_s if passed_s > 0 else 0.0
         self._status.update(done=done, total=total, rate=round(rate, 2))
-        if preview is not None:
-            atomic_write(self._folder / "preview.jpg", preview)
-        if now_s - self._written_s > _WRITE_S:
-            self._written_s = now_s
-            write_json(self._folder / "status.json", self._status)
+        with suppress(StorageError):  # a disk that is full now is no reason to end the work
+            if preview is not None:
+                atomic_write(self._folder / "preview.jpg", preview)
+            if now_s - self._written_s > _WRITE_S:
+                self._written_s = now_s
+                write_json(self._folder / "status.json", self._status)
         self._check()
 
     def _check(self, *, always: bool = False) -> None:

@@ -119,8 +119,14 @@ def decode_photo(data: bytes, *, name: str = "photo") -> Image:
     return inspect_photo(data, name=name).image
 
 
-def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
+def inspect_photo(data: bytes, *, name: str = "photo", least_px: int | None = None) -> DecodedPhoto:
     """Decode a photo as `decode_photo` does, and tell its format and mode.
+
+    Args:
+        data: The whole file.
+        name: How messages call it.
+        least_px: A JPEG may come smaller, but its shorter side no less than this: several times
+            as quick where only a small picture of it is wanted. None decodes all of it.
 
     Raises:
         UnsupportedFormat, TooLarge, BrokenImage: As `decode_photo`.
@@ -135,6 +141,8 @@ def inspect_photo(data: bytes, *, name: str = "photo") -> DecodedPhoto:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as opened:
             _check_size(opened.size, name)
             kind, mode = str(opened.format), opened.mode
+            if least_px is not None:
+                opened.draft(None, (least_px, least_px))
             opened.load()
             turn = _TURNS.get(_orientation(opened))
             upright = opened if turn is None else opened.transpose(turn)

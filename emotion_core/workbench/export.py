@@ -176,7 +176,8 @@ def thumbnails(
     found: dict[str, bytes] = {}
     for path in paths:
         try:
-            found[path] = encode_jpeg(_enlarged(read_picture_of(source, path)), max_side_px=side_px)
+            image = read_picture_of(source, path, least_px=side_px)
+            found[path] = encode_jpeg(_enlarged(image), max_side_px=side_px)
         except InputError:
             continue
     return found

@@ -72,7 +72,7 @@ def mean_face(source: Source, paths: Sequence[str]) -> bytes | None:
     squares: list[NDArray[np.uint8]] = []
     for path in paths:
         with suppress(InputError):
-            squares.append(_square(read_picture_of(source, path)))
+            squares.append(_square(read_picture_of(source, path, least_px=_MEAN_PX)))
     if not squares:
         return None
     return encode_jpeg(np.mean(squares, axis=0).round().astype(np.uint8), max_side_px=_MEAN_PX)

@@ -39,6 +39,8 @@ OnProgress = Callable[[int, int], None]
 #: Changes when measures change their meaning; older ones are taken anew.
 _VERSION = 1
 _AT_ONCE = 32
+#: And no more than this of an archive, whose files wait in memory.
+_BATCH_BYTES = 16_000_000
 #: Processes need two seconds to start; so many pictures are measured meanwhile.
 _PROCESSES_FROM = 1500
 #: After so many pictures what is measured is written, so that a kill costs no more.
@@ -154,13 +156,15 @@ def load_cleaned(dataset: Dataset) -> pd.DataFrame:
     return apply_recipe(dataset.recipe(), load_index(dataset))
 
 
-def read_picture_of(source: Source, path: str) -> Image:
+def read_picture_of(source: Source, path: str, *, least_px: int | None = None) -> Image:
     """Return a picture of a data set, uint8 RGB (height, width, 3), upright.
+
+    With `least_px`, a large one may come smaller, its shorter side no less than that.
 
     Raises:
         InputError: It cannot be read.
     """
-    return inspect_photo(source.read(path), name=path).image
+    return inspect_photo(source.read(path), name=path, least_px=least_px).image
 
 
 def face_or_whole(image: Image, detector: Detector | None) -> tuple[Faces, bool]:
@@ -279,8 +283,8 @@ def _measure_all(
                 rows += last.result()
                 on_progress(len(rows))
         except (EmotionError, KeyboardInterrupt):  # what is measured is kept for the next time
+            write_part()  # first: who asked it to stop does not wait long
             pool.shutdown(cancel_futures=True)
-            write_part()
             raise
     return pd.DataFrame(rows, columns=[*_KEY, "version", *_UNMEASURED])
 
@@ -328,10 +332,16 @@ class _Task:
 
 
 def _batches(source: Source, items: pd.DataFrame) -> Iterator[list[_Task]]:
-    rows = items[_KEY]
-    for start in range(0, len(rows), _AT_ONCE):
-        batch = rows.iloc[start : start + _AT_ONCE].itertuples(index=False, name=None)
-        yield [_read_task(source, *row) for row in batch]
+    batch: list[_Task] = []
+    held_bytes = 0
+    for row in items[_KEY].itertuples(index=False, name=None):
+        batch.append(_read_task(source, *row))
+        held_bytes += len(content) if isinstance(content := batch[-1].content, bytes) else 0
+        if len(batch) == _AT_ONCE or held_bytes > _BATCH_BYTES:
+            yield batch
+            batch, held_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _read_task(source: Source, path: str, size_bytes: int, changed_ns: int) -> _Task:

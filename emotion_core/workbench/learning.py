@@ -174,6 +174,7 @@ def _faces(
         shape = (len(rows), rule.side_px, rule.side_px, rule.channels)
         with atomic_path(kept) as temporary:
             cut = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _reserve(temporary)
             with closing(dataset.open()) as source:
                 load_faces(
                     source,
@@ -187,6 +188,13 @@ def _faces(
         held = np.load(kept, mmap_mode="r")
     _tidy(folder)
     return held
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a mapped file now: a disk that fills under a map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as handle:
+            os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
 
 
 def _kept_faces(kept: Path) -> NDArray[np.uint8] | None:

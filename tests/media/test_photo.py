@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -92,6 +93,20 @@ def test_clear_places_of_sixteen_bits_are_white() -> None:
     buffer = io.BytesIO()
     PillowImage.fromarray(grey).save(buffer, "PNG", transparency=0)
     assert decode_photo(buffer.getvalue())[..., 0].tolist() == [[255, 156], [156, 255]]
+
+
+def test_a_large_jpeg_may_come_smaller() -> None:
+    large = encode(make_picture(1600, 1200), "JPEG")
+    small = inspect_photo(large, least_px=140).image
+    assert small.shape == (150, 200, 3)
+    whole = inspect_photo(large).image
+    wanted = cv2.resize(whole, (200, 150), interpolation=cv2.INTER_AREA)
+    assert np.abs(wanted.astype(int) - small).mean() < 2
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    turned = inspect_photo(encode(make_picture(1600, 1200), "JPEG", exif=exif), least_px=140)
+    assert turned.image.shape == (200, 150, 3)
+    assert inspect_photo(encode(PICTURE, "PNG"), least_px=4).image.shape == PICTURE.shape
 
 
 def test_several_pictures_in_a_jpeg_are_a_jpeg() -> None:

@@ -1,5 +1,6 @@
 """Runs: prepared, worked on by a real worker, paused, stopped, killed, resumed, promoted."""
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import SplitChoice
 from emotion_core.datasets.decisions import RELABEL, Decision
 from emotion_core.datasets.sources import SourceSpec
-from emotion_core.errors import BadTable, InputError, JobCancelled, TrainingError
+from emotion_core.errors import BadTable, InputError, JobCancelled, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job, owner_hash
 from emotion_core.media.photo import decode_photo
@@ -147,6 +148,19 @@ def test_faces_that_others_make_room_for_are_cut_out_anew(dataset: Dataset) -> N
             os.utime(other, (n + 1, n + 1))
     prepare_data(dataset, TINY)
     assert {one.name for one in kept.parent.iterdir()} == {kept.name, "b.npy", ".c.npy"}
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="nothing reserves room here")
+def test_faces_take_their_room_before_they_are_cut(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        prepare_data(dataset, TINY)
+    assert not list((dataset.folder / "faces").iterdir())
 
 
 def test_what_goes_wrong_in_one_trial_ends_no_other(
