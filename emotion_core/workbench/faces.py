@@ -1,7 +1,12 @@
 """The faces of a data set as arrays: what networks judge and train on."""
 
-from collections.abc import Iterator, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,11 +20,16 @@ from ..errors import InputError
 from ..faces import load_detector
 from ..labels import LabelSet
 from ..media.photo import encode_jpeg
-from ..types import CropRule, Image, Scores
+from ..types import CropRule, Faces, Image, Scores
 from .index import OnProgress, face_or_whole, read_picture_of
 
 _AT_ONCE = 32
+#: So many pictures a thread are asked for ahead.
+_AHEAD = 8
 _MEAN_OF, _MEAN_PX = 60, 96
+T = TypeVar("T")
+#: From a picture, its face, and whether that is the whole picture.
+Take = Callable[[Image, Faces, bool], T]
 
 
 def load_faces(
@@ -47,16 +57,41 @@ def load_faces(
     Raises:
         InputError: A picture cannot be read.
     """
-    detector = None if is_whole_wanted else load_detector()
+
+    def cut(image: Image, face: Faces, is_whole: bool) -> NDArray[np.uint8]:
+        crop: NDArray[np.uint8] = crop_faces(image, face, rule_for(rule, is_whole=is_whole))[0]
+        return crop
+
     shape = (len(paths), rule.side_px, rule.side_px, rule.channels)
     crops = np.empty(shape, np.uint8) if into is None else into
-    for row, path in enumerate(paths):
-        image = read_picture_of(source, path)
-        face, is_whole = face_or_whole(image, detector)
-        crops[row] = crop_faces(image, face, rule_for(rule, is_whole=is_whole))[0]
+    for row, crop in enumerate(_looked_at(source, paths, cut, detects=not is_whole_wanted)):
+        crops[row] = crop
         if on_progress:
             on_progress(row + 1, len(paths))
     return crops
+
+
+def _looked_at(
+    source: Source, paths: Sequence[str], take: Take[T], *, detects: bool = True
+) -> Iterator[T]:
+    """Yield what `take` makes of each picture, its largest face and whether that is the whole
+    picture, in their order; a thread per core reads and searches.
+
+    Raises:
+        InputError: A picture cannot be read.
+    """
+    local = threading.local()  # no detector bears two calls at once
+
+    def look(path: str) -> T:
+        if not hasattr(local, "detector"):
+            local.detector = load_detector() if detects else None
+        image = read_picture_of(source, path)
+        return take(image, *face_or_whole(image, local.detector))
+
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="faces") as pool:
+        for start in range(0, len(paths), _AHEAD * workers):  # few, so that it can be cancelled
+            yield from pool.map(look, paths[start : start + _AHEAD * workers])
 
 
 def mean_sample(paths: pd.Series) -> list[str]:
@@ -134,16 +169,16 @@ def _read(
     flips: Sequence[bool],
     on_progress: OnProgress | None,
 ) -> list[list[Scores]]:
-    detector = load_detector()
+
+    def cut(image: Image, face: Faces, is_whole: bool) -> list[NDArray[np.uint8]]:
+        rules = [rule_for(model.card.crop, is_whole=is_whole) for model in models]
+        return [crop_faces(image, face, rule) for rule in rules]
+
+    looked = _looked_at(source, paths, cut)
     found: list[list[list[NDArray[np.float32]]]] = [[[] for _ in flips] for _ in models]
     done = 0
     for batch in _batches(paths):
-        crops: list[list[NDArray[np.uint8]]] = [[] for _ in models]
-        for path in batch:
-            image = read_picture_of(source, path)
-            face, is_whole = face_or_whole(image, detector)
-            for held, model in zip(crops, models, strict=True):
-                held.append(crop_faces(image, face, rule_for(model.card.crop, is_whole=is_whole)))
+        crops = list(zip(*islice(looked, len(batch)), strict=True))
         for parts, held, model in zip(found, crops, models, strict=True):
             for part, flip in zip(parts, flips, strict=True):
                 part.append(model.classify(np.concatenate(held), flip=flip).probs)
