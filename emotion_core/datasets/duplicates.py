@@ -60,15 +60,14 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
     """
     held = index.dropna(subset=["group"])
     found = held.groupby("group", sort=True).agg(
-        n=("path", "size"),
-        exact=("exact", "nunique"),
-        singles=("exact", lambda numbers: int(numbers.isna().sum())),
+        n=("path", "size"), exact=("exact", "nunique"), copied=("exact", "count")
     )
     for column, differs in (("label", "is_conflict"), ("split", "is_leak")):
-        words = _words_of(held, column).reindex(found.index)
-        found[f"{column}s"] = words.map(",".join, na_action="ignore").fillna("")
-        found[differs] = words.map(len, na_action="ignore").fillna(0) > 1
-    is_exact = (found["exact"] == 1) & (found["singles"] == 0)
+        words = _words_of(held, column)
+        told = [words.get(group, []) for group in found.index]
+        found[f"{column}s"] = pd.Series(map(",".join, told), found.index, dtype="str")
+        found[differs] = np.array([len(one) > 1 for one in told], bool)
+    is_exact = (found["exact"] == 1) & (found["copied"] == found["n"])
     found["kind"] = np.where(is_exact, EXACT, NEAR)
     columns = ["kind", "n", "labels", "splits", "is_conflict", "is_leak"]
     return found[columns].reset_index()
@@ -136,8 +135,11 @@ def _shared(numbers: NDArray[np.int64]) -> pd.array:  # type: ignore[valid-type]
     return found
 
 
-def _words_of(held: pd.DataFrame, column: str) -> pd.Series:
+def _words_of(held: pd.DataFrame, column: str) -> dict[int, list[str]]:
     """Return the different words of each group in order; groups without one are left out."""
-    told = held.loc[held[column].fillna("") != "", ["group", column]].drop_duplicates()
-    told = told.sort_values(["group", column])
-    return told.groupby("group", sort=True)[column].agg(list)
+    is_told = held[column].notna() & (held[column] != "")
+    told = held.loc[is_told, ["group", column]].drop_duplicates().sort_values(["group", column])
+    words: dict[int, list[str]] = {}
+    for group, word in zip(told["group"], told[column], strict=True):
+        words.setdefault(int(group), []).append(str(word))
+    return words
