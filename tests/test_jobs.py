@@ -129,7 +129,7 @@ def test_a_video_that_breaks_later_is_called_as_its_owner_does(work_home: Path, 
 
 
 def test_a_worker_works_in_the_same_folder_however_it_is_named(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_HOME", "here")
@@ -139,12 +139,13 @@ def test_a_worker_works_in_the_same_folder_however_it_is_named(
     assert job.folder.is_relative_to(tmp_path / "here")
 
 
+def full(*_: object) -> None:
+    raise StorageError("the disk is full")
+
+
 def test_without_room_a_dead_job_is_shown_and_can_be_deleted(
     work_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise StorageError("the disk is full")
-
     job = jobs.new_job("video", "old", owner=ME, settings={})
     (job.folder / "process.json").write_text('{"pid": 1, "began": -9.0}')
     monkeypatch.setattr(jobs.store, "write_json", full)
@@ -158,9 +159,6 @@ def test_without_room_a_dead_job_is_shown_and_can_be_deleted(
 def test_a_disk_that_is_full_for_a_moment_ends_no_work(
     work_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise StorageError("the disk is full")
-
     job = jobs.new_job("video", "long", owner=ME, settings={})
     with jobs.JobRun(job.folder) as run:
         run.wait_for_slot()

@@ -346,11 +346,7 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
         if len(rest):
             words = split_rows(rest, choice.rule, share=choice.share, seed=choice.seed)
             table.loc[rest.index, "split"] = words
-    taught = table["by_model"] & (table["split"] == VAL)
-    if choice.rule != GIVEN and check_split(choice.rule).keeps_groups:
-        told = set(table["group"][table["by_model"]].dropna())
-        taught |= table["group"].isin(told) & (table["split"] == VAL)
-    table.loc[taught, "split"] = TRAIN
+    table.loc[table["by_model"] & (table["split"] == VAL), "split"] = TRAIN
     if choice.folds:
         rest = table[table["split"].isin([TRAIN, VAL])]
         table["fold"] = fold_rows(rest, folds=choice.folds, seed=choice.seed or 0)

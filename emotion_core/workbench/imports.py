@@ -27,8 +27,6 @@ PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 #: Of model files; `.weights.h5` is how Keras 3 names weights alone.
 ENDINGS = (".weights.h5", ".keras", ".h5", ".hdf5")
 _LOOK_S = 0.2
-
-
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 

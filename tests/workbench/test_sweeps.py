@@ -1,0 +1,49 @@
+"""Many trainings: what is varied, and what goes wrong in one of them."""
+
+import pytest
+import yaml
+
+from emotion_core.runs import Run
+from emotion_core.training.recipe import Recipe, parse_recipe
+from emotion_core.training.recipes import changed_recipe
+from emotion_core.workbench.store import Dataset
+from emotion_core.workbench.sweeps import run_all, surveyed, varied
+from emotion_core.workbench.trainings import (
+    work_on,
+)
+from tests.builders import tiny
+
+TINY: Recipe = parse_recipe(tiny(epochs=2))
+
+
+def test_what_goes_wrong_in_one_trial_ends_no_other(
+    learnable: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(run: Run, **options: object) -> object:
+        if run.recipe["batch"] == 64:
+            raise MemoryError("no room for 64 faces\nand a trace")
+        return work_on(run, **options)
+
+    monkeypatch.setattr("emotion_core.workbench.sweeps.work_on", exhausted)
+    failed: list[str] = []
+    recipes = varied(changed_recipe(TINY, ["stages.0.epochs=1"]), ["batch=64,8"])
+    table = run_all(
+        learnable, recipes, owner="me", on_failure=lambda name, why: failed.append(f"{name}: {why}")
+    )
+    assert failed == ["batch=64: no room for 64 faces"]
+    assert table["name"].tolist() == ["batch=8"]
+
+
+def test_a_survey_without_weights_trains_whole_networks() -> None:
+    kwargs = {"head_epochs": 2, "unfreeze": 3, "tune_epochs": 4}
+    (frozen,) = surveyed(changed_recipe(TINY, ["weights=pretrained"]), ["VGG16"], **kwargs)
+    assert [stage.train for stage in frozen.stages] == ["head", 3]
+    (whole,) = surveyed(TINY, ["VGG16"], **kwargs)
+    assert [(stage.train, stage.epochs) for stage in whole.stages] == [("all", 6)]
+
+
+def test_a_value_of_a_sweep_is_taken_whole() -> None:
+    long = "{widths: [48, 96, 192, 384], depths: [2, 3, 3, 3], dropout: 0.3, trim: 4}"
+    (one, other) = varied(TINY, [f"options={long},{{widths: [4, 8], depths: [1, 1]}}"])
+    assert one.options == yaml.safe_load(long)
+    assert other.options == {"widths": [4, 8], "depths": [1, 1]}
