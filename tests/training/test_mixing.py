@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emotion_core.cards import KERAS_FILE
 from emotion_core.errors import ModelError, TrainingError
 from emotion_core.training.examples import Examples
 from emotion_core.training.mixing import cut_mix, draw_labels, mix_up, order_of
@@ -126,7 +127,8 @@ def test_teachers_have_to_fit(tmp_path: object, monkeypatch: pytest.MonkeyPatch)
 
 def test_teachers_answer_as_their_networks_do() -> None:
     from emotion_core.metrics import scale_temperature
-    from emotion_core.registry import load_model
+    from emotion_core.registry import load_model, model_folder
+    from emotion_core.training.teacher import ask_keras
 
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
     members = [load_model(name, prior="data") for name in ("vgg-s", "vgg-xs")]
@@ -142,6 +144,8 @@ def test_teachers_answer_as_their_networks_do() -> None:
     assert answer.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
     beside_a_gpu = teacher_of(chosen, members[0].labels.names, on_gpu=True)
     assert beside_a_gpu is not None
+    each = [ask_keras([model_folder(m.card.id) / KERAS_FILE], [0])(faces) for m in members]
+    assert beside_a_gpu(faces) == pytest.approx(np.mean(each, axis=0), abs=1e-6)
     # the networks before their weights went into 8 bits
     assert beside_a_gpu(faces) == pytest.approx(answer, abs=0.05)
     assert not np.array_equal(beside_a_gpu(faces), answer)
