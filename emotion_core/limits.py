@@ -28,6 +28,10 @@ NAME_SHOWN_CHARS = 60
 FETCH_TIMEOUT_S = 30.0
 #: Results show people; a day after they are made they are deleted unless somebody keeps them.
 JOB_EXPIRY_S = 86_400.0
+#: A recording that nobody stops ends after so long and is kept, ...
+RECORDING_MAX_S = 3_600.0
+#: ... and so does one that leaves the disk less than this: its end has to be written, too.
+RECORDING_SPARE_BYTES = 300_000_000
 #: A job that moves nothing for so long hangs, and is given up.
 JOB_STALL_S = 30.0
 #: Some steps are long: a huge file before its first frame and after its last one, a batch of large

@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import shutil
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ import av
 import numpy as np
 import pandas as pd
 
+from . import limits
 from .analysis import VideoOptions, provenance_of, read_frames
 from .cards import NETWORK_FILE
 from .classify import Recognizer
@@ -257,11 +259,11 @@ class LiveSession:
                 self._history.append((seen.frame.time_s, probs))
             self._changed.notify_all()
             recording = self._recording
-            if recording and recording.is_cancelled():
-                self._recording = None
-            elif recording:
+            if recording and not recording.is_cancelled():
                 recording.add_reading(seen, tools)
-                return
+                if not recording.limit():
+                    return
+            self._recording = None
         if recording:
             recording.finish()
 
@@ -323,8 +325,19 @@ class Recording:
         """Return whether somebody asked the job to stop."""
         return (self.job.folder / "cancel").exists() or not self.job.folder.exists()
 
+    def limit(self) -> str:
+        """Return what ends the recording by itself: `time`, `disk`, or nothing yet."""
+        if self.seconds > limits.RECORDING_MAX_S:
+            return "time"
+        try:
+            free = shutil.disk_usage(self.job.folder).free
+        except OSError:  # somebody deleted it, which `is_cancelled` says
+            return ""
+        return "disk" if free < limits.RECORDING_SPARE_BYTES else ""
+
     def finish(self) -> None:
         """Write what is still waiting, and the timeline; then the job is over."""
+        ended_by = self.limit()
         self._frames.put(None)
         self._thread.join(timeout=60)
         if not self.job.folder.exists():
@@ -345,6 +358,7 @@ class Recording:
             "people": int(table["tracker_id"].nunique()),
             "seconds": self.seconds,
             "video_start_s": self._first_s,
+            "ended_by": ended_by,
         }
         end_job(self.job.folder, "done", summary=summary)
 

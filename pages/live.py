@@ -125,7 +125,8 @@ def show_recorded(session: LiveSession) -> None:
         return
     if session.recording is None and job.state == "done":
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(say("live.recorded"))
+            ended_by = job.summary.get("ended_by")
+            st.caption(say(f"live.recorded_{ended_by}") if ended_by else say("live.recorded"))
             if st.button(say("jobs.open"), key="open_recorded"):
                 open_job(job)
 
@@ -142,7 +143,9 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
 
 
 @error_box()
-def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool) -> None:
+def show_state(
+    session: LiveSession, context: WebRtcStreamerContext, *, was_running: bool, was_recording: bool
+) -> None:
     """Show what is read now and was in the last minute; runs again every second."""
     if not st.session_state.get("live_on"):
         st.rerun()  # one run that was under way when the camera was stopped
@@ -150,7 +153,7 @@ def show_state(session: LiveSession, context: WebRtcStreamerContext, *, was_runn
         switch(False)  # it was away for so long that another one has the place
         st.rerun()
     state = session.state()
-    if state.is_running != was_running:
+    if (state.is_running, session.recording is not None) != (was_running, was_recording):
         st.rerun()  # what stands under the picture comes or goes
     if state.problem:
         st.error(plain(state.problem))
@@ -219,17 +222,19 @@ def show_live() -> None:
     picture, beside = st.columns([3, 2], gap="medium")
     with picture:
         context = stream(session, plays=is_on and not is_waiting)
-        is_running = session.state().is_running
+        is_running, is_recording = session.state().is_running, session.recording is not None
         if is_waiting:
             st.fragment(wait_in_line, run_every=1.0)()
         elif not is_on:
             st.caption(say("live.empty"))
             show_recorded(session)
-        elif is_running or session.recording is not None:
+        elif is_running or is_recording:
             control_recording(session, tools)
     if is_on and not is_waiting:
         with beside:
-            st.fragment(show_state, run_every=1.0)(session, context, was_running=is_running)
+            st.fragment(show_state, run_every=1.0)(
+                session, context, was_running=is_running, was_recording=is_recording
+            )
 
 
 st.title(say("live.title"))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_core import jobs, load_detector, load_model
+from emotion_core import jobs, limits, load_detector, load_model
 from emotion_core.analysis import VideoOptions
 from emotion_core.draw import DrawOptions
 from emotion_core.errors import StorageError
@@ -244,6 +244,33 @@ def test_a_recording_ends_when_the_camera_goes(
     until(lambda: jobs.load_job(job.id, "me").is_over)
     assert jobs.load_job(job.id, "me").state == "done"
     assert session.recording is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "told"),
+    [("RECORDING_MAX_S", 0.5, "time"), ("RECORDING_SPARE_BYTES", 10**18, "disk")],
+)
+def test_a_recording_that_reaches_a_limit_ends_complete(
+    work_home: object,
+    session: LiveSession,
+    portrait: Image,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: float,
+    told: str,
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    feed(session, portrait, lambda: session.state().shown_fps)
+    assert jobs.load_job(job.id, "me").state == "running"
+    monkeypatch.setattr(limits, limit, value)
+    feed(session, portrait, lambda: jobs.load_job(job.id, "me").is_over)
+    assert session.recording is None
+    done = jobs.load_job(job.id, "me")
+    assert (done.state, done.summary["ended_by"]) == ("done", told)
+    frames = list(iter_frames(done.results()["camera.annotated.mp4"]))
+    assert len(frames) == done.summary["frames"] > 0
+    assert len(pd.read_csv(done.results()["camera.timeline.csv"]))
 
 
 def test_a_recording_whose_end_cannot_be_written_fails_at_once(
