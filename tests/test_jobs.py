@@ -234,6 +234,11 @@ def test_a_rate_is_known_where_steps_are_long(
         run.progress(done * 10, 100)
     shown = jobs.load_job(job.id, ME)
     assert (shown.rate, shown.left_s) == (0.5, 140)
+    for done in range(0, 3_000, 1_000):  # another part, whose steps are quicker
+        now[0] += 5
+        run.progress(done, 10_000)
+    shown = jobs.load_job(job.id, ME)
+    assert (shown.rate, shown.left_s) == (200, 40)
 
 
 def test_results_expire_unless_they_are_kept(work_home: Path) -> None:

@@ -112,6 +112,8 @@ class JobRun:
     ) -> None:
         """Tell how far the work is.
 
+        Where it has parts, each counts from 0, and the time left is that of the part.
+
         Args:
             done: Finished steps.
             total: All steps, or None.
@@ -123,6 +125,8 @@ class JobRun:
         """
         now_s = self._moved_s = time.monotonic()
         self._patience_s = quiet_s
+        if self._marks and done < self._marks[-1][1]:
+            self._marks = []  # another part has begun
         if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
             recent = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
             self._marks = recent or self._marks[-1:]  # a step may take longer

@@ -75,19 +75,14 @@ def judge_labels(
     class_id = pd.Index(names).get_indexer(pd.Index(rows["label"]))
     targets = np.eye(len(names), dtype=np.float32)[class_id]
     per_epoch = len(rows) * (folds - 1) // folds
-    total = len(rows) + folds * recipe.epochs * per_epoch
 
-    def tell_faces(done: int, _: int) -> None:
+    def tell_epochs(done: int, epochs: int) -> None:
         if on_progress:
-            on_progress(done, total)
-
-    def tell_epochs(done: int, _: int) -> None:
-        if on_progress:
-            on_progress(len(rows) + done * per_epoch, total)
+            on_progress(done * per_epoch, epochs * per_epoch)
 
     source = dataset.open()
     try:
-        images = load_faces(source, rows["path"].tolist(), recipe.crop, on_progress=tell_faces)
+        images = load_faces(source, rows["path"].tolist(), recipe.crop, on_progress=on_progress)
     finally:
         source.close()
     identity = "\n".join([*rows["path"] + rows["sha256"] + rows["label"], str(recipe), str(folds)])

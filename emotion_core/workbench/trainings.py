@@ -163,8 +163,8 @@ def work_on(
 
     Args:
         run: The run.
-        on_progress: Called with (faces done, faces in all), where a face counts once when it is
-            cut out and once for every epoch.
+        on_progress: Called with (faces done, faces in all), first of those that are cut out, then
+            of those that are learned, where a face counts once for every epoch.
         on_epoch: Called with the history row of every finished epoch.
 
     Raises:
@@ -206,18 +206,13 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
     if not dataset.has_index or needs_faces:
         build_index(dataset, with_faces=needs_faces, on_progress=on_progress)
     rows = training_rows(dataset, recipe)
-    per_epoch = int((rows["split"] == "train").sum())
-    total = len(rows) + recipe.epochs * per_epoch
-
-    def tell_faces(done: int, _: int) -> None:
-        if on_progress:
-            on_progress(done, total)
+    total = recipe.epochs * int((rows["split"] == "train").sum())
 
     def tell_steps(done: int, steps: int) -> None:
         if on_progress:
-            on_progress(len(rows) + round(done / steps * recipe.epochs * per_epoch), total)
+            on_progress(round(done / steps * total), total)
 
-    data = prepare_data(dataset, recipe, on_progress=tell_faces)
+    data = prepare_data(dataset, recipe, on_progress=on_progress)
     model, state = train(
         recipe,
         data,
