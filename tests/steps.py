@@ -49,7 +49,7 @@ def mien(
         check=False,
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
-        timeout=120,
+        timeout=600,  # for what hangs; a busy machine is no fault
     )
 
 
