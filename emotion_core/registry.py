@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card, read_card
 from .classify import (
@@ -44,6 +47,33 @@ def user_models_folder() -> Path:
     folder = work_folder() / "models"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+@contextmanager
+def model_being_added(model_id: str) -> Iterator[Path]:
+    """Yield an empty folder, which becomes that of a promoted model when the block succeeds.
+
+    Raises:
+        ModelError: Somebody else is adding a model of that name.
+        OSError: It cannot be written, or there is such a model.
+    """
+    target = user_models_folder() / model_id
+    partial = target.with_name(f".{model_id}.partial")
+    locks = work_folder() / "slots"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(locks / f"model-{model_id}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ModelError(say("error.model_being_added", id=model_id)) from error
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
+        partial.mkdir(mode=0o700)
+        yield partial
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 @dataclass(frozen=True)

@@ -233,13 +233,21 @@ def note_end(run: Run, state: str, message: str = "") -> None:
 
 
 def request_stop(run: Run) -> None:
-    """Ask a run to end now with the best epoch so far."""
-    (run.folder / "stop").touch()
+    """Ask a run to end now with the best epoch so far; one that was deleted has ended."""
+    with suppress(FileNotFoundError):
+        (run.folder / "stop").touch()
 
 
 def delete_run(run: Run) -> None:
-    """Delete a run with all that it made, a promoted copy of its model excepted."""
-    shutil.rmtree(run.folder, ignore_errors=True)
+    """Delete a run with all that it made, a promoted copy of its model excepted.
+
+    Raises:
+        TrainingError: A process works on it, and would make its folder anew.
+    """
+    if not run.folder.is_dir():
+        return
+    with alone_in(run.folder):
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _read(folder: Path, owner_hashes: Sequence[str] = ()) -> Run | None:

@@ -27,6 +27,8 @@ _TAR_WORDS_MAX_BYTES = 65_536
 #: Pictures, by the ends of their names.
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif",
             ".tif", ".tiff")  # fmt: skip
+#: A picture of one colour shrinks a thousandfold, and fills no memory.
+_BLANK_MAX_BYTES = 1_000_000
 #: What a data set is made of.
 _WANTED = (*PICTURES, ".csv")
 
@@ -122,7 +124,8 @@ def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
             raise BadArchive(
                 say("error.archive_link", name=path.name, entry=_shown(entry.filename))
             )
-        if entry.file_size > limits.ARCHIVE_MAX_RATIO * max(1, entry.compress_size):
+        is_bomb = entry.file_size > limits.ARCHIVE_MAX_RATIO * max(1, entry.compress_size)
+        if is_bomb and entry.file_size > _BLANK_MAX_BYTES:
             raise _too_much(path)
     files = [entry for entry in entries if not entry.is_dir()]
     members = _named(path, [(entry.orig_filename, entry) for entry in files])

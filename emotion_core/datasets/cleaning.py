@@ -156,8 +156,8 @@ def parse_recipe(text: str) -> DatasetRecipe:
     try:
         decisions = [Decision(**row) for row in held.get("decisions") or []]
         return DatasetRecipe(
-            **{k: str(held.get(k) or "") for k in ("fingerprint", "origin", "terms")},
-            labels={str(k): str(v or LEFT_OUT) for k, v in (held.get("labels") or {}).items()},
+            **{k: _word(held.get(k) or "") for k in ("fingerprint", "origin", "terms")},
+            labels={_word(k): _word(v or LEFT_OUT) for k, v in (held.get("labels") or {}).items()},
             rules=check_rules(held.get("rules") or {}),
             decisions={one.path: one for one in decisions},
             split=SplitChoice(**split),
@@ -165,6 +165,13 @@ def parse_recipe(text: str) -> DatasetRecipe:
         )
     except (TypeError, AttributeError) as error:
         raise BadTable(say("error.bad_recipe", reason=str(error))) from error
+
+
+def _word(value: object) -> str:
+    """Return a value as text; a list of lists that name each other would fill the memory."""
+    if isinstance(value, list | dict | set | tuple):
+        raise TypeError("a list stands where a word belongs")
+    return str(value)
 
 
 def load_recipe(path: Path) -> DatasetRecipe:

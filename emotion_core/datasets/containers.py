@@ -170,7 +170,7 @@ class Packed:
         return {
             name: Stamp(size, self._changed_ns)
             for name, size in sorted(self._sizes.items())
-            if not any(part.startswith(hidden) for part in name.split("/"))
+            if _is_text(name) and not any(part.startswith(hidden) for part in name.split("/"))
         }
 
     def read(self, name: str) -> bytes:

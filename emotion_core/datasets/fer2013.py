@@ -102,7 +102,9 @@ def load_arrays(path: Path) -> VotedFaces:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return VotedFaces(held["images"], held["labels"], held["ferplus_votes"], held["usage"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
         raise BadTable(
             f"{path} is not a FER2013 set: {error}. "
             "Build it with: python -m emotion_core data fer2013 --csv … --votes …"

@@ -1,8 +1,6 @@
 """Models of one's own that were trained elsewhere: read in a confined process, given a card."""
 
 import datetime
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +14,7 @@ from ..errors import ModelError, ModelNotTrusted
 from ..files import atomic_write, read_json, sha256_of, write_json
 from ..jobs import Job, JobRun, delete_job, new_job, start_job
 from ..labels import canonical_name
-from ..registry import list_models, user_models_folder
+from ..registry import list_models, model_being_added
 from ..texts import say
 from ..training.recipe import NAME
 from ..types import CropRule
@@ -109,31 +107,27 @@ def import_model(
 
     Raises:
         ModelNotTrusted: Nobody said so; or the file carries code, or is damaged.
-        ModelError: It does not fit what was said of it, or cannot be read in the bounds.
+        ModelError: It does not fit what was said of it, or cannot be read in the bounds; or
+            another model is being added under that name.
         StorageError: The model cannot be written.
     """
     name = name or Path(request.file).name
     if not is_trusted:
         raise ModelNotTrusted(say("error.import_untrusted", name=name))
     request.check()
-    target = user_models_folder() / request.id
-    partial = target.with_name(f".{request.id}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    file = Path(request.file).resolve()
+    asked = {**asdict(request), "file": str(file), "name": name}
     try:
-        partial.mkdir(mode=0o700)
-        file = Path(request.file).resolve()
-        write_json(partial / "request.json", {**asdict(request), "file": str(file), "name": name})
-        answer = _read_confined(partial, name, on_wait)
-        card = _card(request, name, partial, answer)
-        for leftover in ("request.json", "answer.json"):
-            (partial / leftover).unlink()
-        write_json(partial / "card.json", card.as_dict())
-        atomic_write(partial / "CARD.md", card_text(card))
-        os.replace(partial, target)
+        with model_being_added(request.id) as folder:
+            write_json(folder / "request.json", asked)
+            answer = _read_confined(folder, name, on_wait)
+            card = _card(request, name, folder, answer)
+            for leftover in ("request.json", "answer.json"):
+                (folder / leftover).unlink()
+            write_json(folder / "card.json", card.as_dict())
+            atomic_write(folder / "CARD.md", card_text(card))
     except OSError as error:
         raise ModelError(say("error.not_promoted", name=request.id, reason=error)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return card
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
 from ..datasets.decisions import DecisionLog
@@ -32,6 +33,7 @@ from ..jobs import owner_hash
 from ..texts import say
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_NOTES = "dataset.json"
 _UPLOADS = re.compile(r"(\.tar)?\.(zip|tar|tgz|gz|bz2|xz|csv|npz)$", re.I)
 #: Who works on the command line.
 COMMAND_LINE = "command line"
@@ -152,7 +154,7 @@ def dataset_at(spec: SourceSpec) -> Dataset:
 
     Raises:
         InputError: There is no such source.
-        StorageError: The work folder cannot be written.
+        StorageError: The work folder cannot be written, or what is noted there cannot be read.
     """
     path = Path(spec.path).expanduser().resolve()
     votes = str(Path(spec.votes).expanduser().resolve()) if spec.votes else ""
@@ -161,12 +163,16 @@ def dataset_at(spec: SourceSpec) -> Dataset:
         raise InputError(say("error.unreadable_file", name=path.name, reason="no such file"))
     key = sha256(json.dumps(spec.as_dict()).encode()).hexdigest()[:16]
     folder = _root() / key
-    held = _read(folder)
-    if held is not None:
-        return held
-    shutil.rmtree(folder, ignore_errors=True)
-    _make(folder)
-    return _write(folder, path.name, spec, owner=COMMAND_LINE, drawn={})
+    with FileLock(_root() / f".{key}.lock"):  # two commands may meet a source for the first time
+        held = _read(folder)
+        if held is not None:
+            return held
+        if (folder / _NOTES).exists():  # of a newer version, or damaged: decisions lie beside it
+            told = say("error.dataset_notes_damaged", name=path.name, folder=folder)
+            raise StorageError(told)
+        if not folder.is_dir():
+            _make(folder)
+        return _write(folder, path.name, spec, owner=COMMAND_LINE, drawn={})
 
 
 def list_datasets(*owners: str) -> list[Dataset]:
@@ -223,13 +229,13 @@ def _write(
         "created_s": created_s,
         "drawn": dict(drawn),
     }
-    write_json(folder / "dataset.json", held)
+    write_json(folder / _NOTES, held)
     return Dataset(folder.name, name, folder, spec, created_s, drawn)
 
 
 def _read(folder: Path, owners: Sequence[str] = ()) -> Dataset | None:
     try:
-        held: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        held: dict[str, Any] = json.loads((folder / _NOTES).read_text(encoding="utf-8"))
         if owners and held["owner"] not in map(owner_hash, owners):
             return None
         spec = SourceSpec(**held["source"])

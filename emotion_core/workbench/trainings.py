@@ -1,6 +1,5 @@
 """Runs from beginning to end: started as a job or on the command line, worked on, promoted."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from ..datasets.naming import in_label_order
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
-from ..registry import list_models, user_models_folder
+from ..registry import list_models, model_being_added
 from ..runs import (
     DONE,
     FAILED,
@@ -173,9 +172,10 @@ def work_on(
         JobCancelled: `on_progress` raised it; the run is paused.
         OtherBackend: It is trained, on a backend that cannot write the files.
     """
-    if run.state == DONE:
-        raise TrainingError(say("error.run_is_done", name=run.name))
     with alone_in(run.folder):
+        run = load_run(run.id)  # another worker may have ended it meanwhile
+        if run.state == DONE:
+            raise TrainingError(say("error.run_is_done", name=run.name))
         return _to_its_end(run, on_progress, on_epoch)
 
 
@@ -389,16 +389,12 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
             threshold_rule=say("training.chosen_by_hand"),
             metrics={**card.metrics, "answered_at_threshold": answered},
         )
-    target = user_models_folder() / name
-    partial = target.with_name(f".{name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        shutil.copytree(run.model_folder, partial)
-        write_json(partial / "card.json", card.as_dict())
-        atomic_write(partial / "CARD.md", card_text(card))
-        os.replace(partial, target)
+        with model_being_added(name) as folder:
+            shutil.copytree(run.model_folder, folder, dirs_exist_ok=True)
+            write_json(folder / "card.json", card.as_dict())
+            atomic_write(folder / "CARD.md", card_text(card))
     except (OSError, StorageError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise TrainingError(say("error.not_promoted", name=name, reason=error)) from error
     return card
 

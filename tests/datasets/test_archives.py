@@ -117,6 +117,9 @@ def test_bombs_are_refused_before_they_are_read(
         archive.addfile(entry, io.BytesIO(bytes(entry.size)))
     with pytest.raises(BadArchive, match="over a limit"), open_archive(tmp_path / "a.tgz"):
         pass
+    blank = make_zip(tmp_path / "blank.zip", ["a.bmp"], bytes(150_000))
+    with open_archive(blank) as opened:
+        assert opened.names == ("a.bmp",), "a picture of one colour is no bomb"
     monkeypatch.setattr(limits, "ARCHIVE_MAX_ENTRIES", 3)
     for make in (make_zip, make_tar):
         many = make(tmp_path / "many.bin", [f"{i}.png" for i in range(5)])

@@ -200,6 +200,7 @@ def test_a_recipe_is_its_text_and_back() -> None:
         (("labels:", "colours: {}\nlabels:"), "colours is not known"),
         (("origin", "{"), "cannot be used"),
         (("origin: ", "origin: 2020-13-45 #"), "cannot be used"),
+        (("origin: ", "origin: [a, [b]] #"), "a list stands"),
         (("labels:", "more: " + "[" * 5_000 + "\nlabels:"), "cannot be used"),
         (("share: 0.2", "share: abc"), "it goes from 0.01 to 0.9"),
         (("share: 0.2", "share: 0.95"), "it goes from 0.01 to 0.9"),

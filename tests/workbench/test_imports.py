@@ -15,7 +15,12 @@ import pytest
 from keras import layers
 
 from emotion_core.errors import ModelError, ModelNotTrusted
-from emotion_core.registry import list_models, load_model, user_models_folder
+from emotion_core.registry import (
+    list_models,
+    load_model,
+    model_being_added,
+    user_models_folder,
+)
 from emotion_core.workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from tests.steps import ROOT, mien
 
@@ -72,6 +77,18 @@ def test_a_model_of_ones_own_answers_as_it_did(
         expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
     assert load_model("mine").classify(faces).probs == pytest.approx(expected, abs=1e-4)
     assert [path.name for path in user_models_folder().iterdir()] == ["mine"]
+
+
+def test_two_do_not_add_a_model_under_one_name(tmp_path: Path) -> None:
+    with model_being_added("mine") as folder:
+        with pytest.raises(ModelError, match="Another model is being added"):
+            import_model(asked_for(tmp_path), is_trusted=True)
+        assert folder.is_dir(), "the other one's work is gone"
+        (folder / "card.json").write_text("{}")
+    assert (user_models_folder() / "mine" / "card.json").is_file()
+    with pytest.raises(OSError), model_being_added("mine"):  # noqa: PT011 – the number differs
+        pass
+    assert [one.name for one in user_models_folder().iterdir() if one.is_dir()] == ["mine"]
 
 
 def test_weights_alone_go_into_the_network_of_a_recipe(tmp_path: Path) -> None:

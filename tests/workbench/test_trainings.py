@@ -155,7 +155,15 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     for name, word in [("mine", "already"), ("vgg-s", "already"), ("a/b", "cannot be")]:
         with pytest.raises(TrainingError, match=word):
             promote_run(done, name)
+    with (
+        alone_in(done.folder),
+        pytest.raises(TrainingError, match="Another process"),
+    ):
+        delete_run(done)
     delete_run(done)
+    delete_run(done)
+    request_stop(done)
+    assert not done.folder.exists()
     assert "mine" in [entry.id for entry in list_models()], "a promoted model outlives its run"
     assert run.id not in [one.id for one in list_runs(owner_hash("me"))]
 

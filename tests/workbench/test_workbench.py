@@ -1,8 +1,10 @@
 """The workbench: measured once, resumed, decided on, exported the same from every side."""
 
+import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
-from emotion_core.errors import BadTable, InputError, TrainingError
+from emotion_core.errors import BadTable, InputError, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.media.photo import decode_photo
 from emotion_core.types import CropRule, Image
@@ -101,6 +103,24 @@ def test_the_command_line_finds_its_work_again(folder: Path) -> None:
     assert dataset_at(SourceSpec(str(folder), kind="folders")).id != first.id
     with pytest.raises(InputError):
         dataset_at(SourceSpec(str(folder / "gone")))
+
+
+def test_notes_that_cannot_be_read_cost_no_decision(folder: Path) -> None:
+    held = dataset_at(SourceSpec(str(folder)))
+    held.decisions.add([Decision("a.png", "drop", reason="seen", label="", at_s=1.0)])
+    notes = held.folder / "dataset.json"
+    newer = json.loads(notes.read_text())
+    notes.write_text(json.dumps({**newer, "source": {**newer["source"], "later": 1}}))
+    with pytest.raises(StorageError, match="cannot be read"):
+        dataset_at(SourceSpec(str(folder)))
+    notes.unlink()  # as after a kill before they were written
+    assert len(dataset_at(SourceSpec(str(folder))).decisions.current()) == 1
+
+
+def test_two_may_meet_a_source_for_the_first_time(folder: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: dataset_at(SourceSpec(str(folder))), range(16)))
+    assert {one.created_s for one in found} == {found[0].created_s}
 
 
 def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
