@@ -7,6 +7,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench.store import list_datasets
 from pages._shared import notice, resources, visitor
+from pages._shared.dataset_open import title_of
 from pages._shared.drawer import describe, has_page, open_job
 from pages._shared.errors import error_box, plain
 
@@ -105,7 +106,7 @@ def _show_datasets() -> None:
         st.caption(say("home.datasets_none"))
     for dataset in mine[:_ROWS_SHOWN]:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(plain(dataset.name[:NAME_SHOWN_CHARS]))
+            st.markdown(plain(title_of(dataset, mine)))
             if st.button(say("jobs.open"), key=f"home-{dataset.id}"):
                 st.session_state["dataset"] = dataset.id
                 st.switch_page("pages/dataset.py")

@@ -123,7 +123,11 @@ def show_recorded(session: LiveSession) -> None:
         job = load_job(st.session_state.get("live_recorded", ""), visitor.owner())
     except InputError:
         return
-    if session.recording is None and job.state == "done":
+    if session.recording is not None:
+        return
+    if job.state == "failed":
+        st.error(plain(job.message))
+    if job.state == "done":
         with st.container(horizontal=True, vertical_alignment="center"):
             ended_by = job.summary.get("ended_by")
             st.caption(say(f"live.recorded_{ended_by}") if ended_by else say("live.recorded"))

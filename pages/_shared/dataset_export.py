@@ -99,7 +99,8 @@ def _keep_split(dataset: Dataset, name: str) -> None:
         change_recipe(dataset, split=SplitChoice(value, folds=held.folds))
         return
     if name == "folds":
-        value = 0 if value < 2 else value
+        if value == 1:  # there are none or two; it was stepped up or down to
+            value = 0 if held.folds else 2
     elif value == getattr(RULES[held.rule], name):
         value = None
     change_recipe(dataset, split=replace(held, **{name: value}))

@@ -98,9 +98,9 @@ def _begin(dataset: Dataset, with_faces: bool) -> None:
 
 
 def title_of(dataset: Dataset, everyone: list[Dataset]) -> str:
-    """Return the name of a data set, with a number where several of somebody's bear it."""
+    """Return the name of a data set as it is shown, with a number where several bear it."""
     name = dataset.name[:NAME_SHOWN_CHARS]
-    same = [one for one in everyone if one.name == dataset.name]
+    same = [one for one in everyone if one.name[:NAME_SHOWN_CHARS] == name]
     if len(same) == 1:
         return name
     number = len(same) - same.index(dataset)

@@ -28,7 +28,9 @@ def show() -> None:
         key="bring_file",
     )
     request = _ask(upload.name if upload else "")
-    is_trusted = st.checkbox(say("training.bring_trust"), key="bring_trust")
+    # who trusts one file has said nothing of the next
+    key = f"bring_trust-{upload.file_id if upload else ''}"
+    is_trusted = st.checkbox(say("training.bring_trust"), key=key)
     is_ready = upload is not None and is_trusted
     if st.button(
         say("training.bring_start"), type="primary", key="bring_start", disabled=not is_ready

@@ -28,6 +28,7 @@ def opened() -> Run | None:
         return load_run(str(run_id), *map(owner_hash, visitor.owners()))
     except InputError:
         st.session_state.pop("run")
+        st.warning(say("error.no_run"))
         return None
 
 

@@ -17,6 +17,7 @@ from emotion_core.workbench.judging import draw_map
 from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
 from pages._shared.choice import keyed
+from pages._shared.dataset_open import title_of
 from tests.builders import make_class_folders
 from tests.steps import fresh_app, until
 
@@ -83,7 +84,9 @@ def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
     app.selectbox(key=f"policy-{dataset.id}-conflicts").set_value("majority").run()
     app = view(app, dataset, "export")
     app.selectbox(key=f"split-rule-{dataset.id}").set_value("seed-003").run()
-    app.number_input(key=f"split-folds-{dataset.id}").set_value(3).run()
+    for stepped, kept in [(1, 2), (1, 0), (3, 3)]:  # one fold is none, and leads on to two
+        app.number_input(key=f"split-folds-{dataset.id}").set_value(stepped).run()
+        assert dataset.recipe().split.folds == kept
     assert not app.exception
     recipe = dataset.recipe()
     assert (recipe.conflicts, recipe.split.rule, recipe.split.folds) == ("majority", "seed-003", 3)
@@ -131,6 +134,11 @@ def test_an_applied_recipe_is_not_overwritten_by_the_page(dataset: Dataset) -> N
     assert (held.split, held.origin) == (SplitChoice("seed-003", seed=5), "here")
     assert set(held.decisions) == {"sad/3.png"}
     assert held.fingerprint == "", "the source may change later"
+
+
+def test_names_that_are_shown_alike_bear_a_number(dataset: Dataset) -> None:
+    long = [replace(dataset, id=f"{n}" * 16, name="n" * 60 + end) for n, end in enumerate("ab")]
+    assert len({title_of(one, long) for one in long}) == 2
 
 
 def test_every_choice_of_a_data_set_holds(dataset: Dataset, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Checkbox
 
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.jobs import list_jobs, owner_hash
@@ -243,6 +244,18 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     assert say("training.measure_distribution", n="6") in [text.value for text in app.markdown]
 
 
+def _trust(app: AppTest) -> Checkbox:
+    return next(one for one in app.checkbox if one.label == say("training.bring_trust"))
+
+
+def test_the_address_of_a_training_that_is_gone_says_so() -> None:
+    app = opened()
+    app.session_state["run"] = "0123456789abcdef"
+    app.run()
+    assert [box.value for box in app.warning] == [say("error.no_run")]
+    assert "run" not in app.session_state
+
+
 def test_a_model_is_brought(tmp_path: Path) -> None:
     app = opened()
     app.button(key="training_view-bring").click().run()
@@ -250,7 +263,11 @@ def test_a_model_is_brought(tmp_path: Path) -> None:
     file = keras_file(small(), tmp_path)
     app.get("file_uploader")[0].set_value(("my_[m].keras", file.read_bytes(), "")).run()
     assert app.button(key="bring_start").disabled, "nobody has said that they trust it"
-    app.checkbox(key="bring_trust").set_value(True)
+    _trust(app).set_value(True).run()
+    app.get("file_uploader")[0].set_value(("other.keras", b"another file", "")).run()
+    assert not _trust(app).value, "the trust in one file went over to the next"
+    app.get("file_uploader")[0].set_value(("my_[m].keras", file.read_bytes(), "")).run()
+    _trust(app).set_value(True)
     app.text_input(key="bring_name").set_value("mine")
     app.number_input(key="bring_side").set_value(24)
     app.selectbox(key="bring_pixels").set_value("0..1")
