@@ -38,10 +38,12 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Read:
-    """Faces with votes for emotions, and what a network says of them at the data's prior."""
+    """Faces with votes for emotions, and what a network says of them at the data's prior, before
+    its temperature and after it."""
 
     name: str
     faces: VotedFaces
+    raw: NDArray[np.float32]
     probs: NDArray[np.float32]
     prior: NDArray[np.float64]
 
@@ -51,7 +53,8 @@ def read_validation(faces: VotedFaces, model_id: str) -> Read:
     faces = _voted(validation_faces(faces))
     model = load_model(model_id, prior="data")
     probs = model.classify(faces.images[..., None]).probs
-    return Read(f"{model.id} on validation", faces, probs, np.array(model.card.prior))
+    raw = metrics.scale_temperature(probs, 1 / model.card.temperature)
+    return Read(f"{model.id} on validation", faces, raw, probs, np.array(model.card.prior))
 
 
 def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
@@ -61,9 +64,12 @@ def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
     recipe = changed_recipe(load_recipe(BASE), [*ALONE, f"stages.0.epochs={epochs}"])
     recipe = replace(recipe, name=f"out-of-fold-{epochs}")
     fold = np.empty(len(faces), np.int64)
-    # copies are gone from these faces, so that chance may deal them; every label evenly
+    # dealt by chance, every label evenly; copies of a picture go where its first one goes
     order = np.lexsort((np.random.default_rng(0).random(len(faces)), targets.argmax(axis=1)))
     fold[order] = np.arange(len(faces)) % FOLDS
+    pictures = faces.images.reshape(len(faces), -1)
+    _, first, picture = np.unique(pictures, axis=0, return_index=True, return_inverse=True)
+    fold = fold[first][picture]
     raw = out_of_fold_probs(
         recipe,
         faces.images[..., None],
@@ -75,7 +81,7 @@ def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
     clear = majority_labels(faces.votes) >= 0
     temperature, _, _ = metrics.calibrate(raw, targets.argmax(axis=1), clear)
     probs = metrics.scale_temperature(raw, temperature)
-    return Read(f"{BASE}, {epochs} epochs, out of fold", faces, probs, targets.mean(axis=0))
+    return Read(f"{BASE}, {epochs} epochs, out of fold", faces, raw, probs, targets.mean(axis=0))
 
 
 def _voted(faces: VotedFaces) -> VotedFaces:
@@ -91,7 +97,8 @@ def print_table(read: Read) -> None:
     print(f"{read.name}, n {clear.sum()}, subtle faces n {faint.sum()}; of a label " + ", ".join(
         f"{name} {n}" for name, n in zip(EMOTIONS, counts, strict=True)
     ))  # fmt: skip
-    print(f"{'strength':>8} {'accuracy':>9} {'recall':>7} {'subtle':>7} {'ECE':>6} {'NLL':>6}")
+    names = "accuracy", "recall", "subtle", "ECE", "NLL", "before T"
+    print(f"{'strength':>8}" + "".join(f"{name:>9}" for name in names))
     for strength in STRENGTHS:
         at = metrics.balance(read.probs, read.prior, strength=strength)
         shown = (
@@ -100,9 +107,10 @@ def print_table(read: Read) -> None:
             metrics.accuracy(at[faint], subtle[faint]),
             metrics.expected_calibration_error(at[clear], truth[clear]),
         )
-        accuracy, recall, found, error = (f"{one:.1%}" for one in shown)
-        likelihood = metrics.negative_log_likelihood(at, targets)
-        print(f"{strength:8} {accuracy:>9} {recall:>7} {found:>7} {error:>6} {likelihood:6.3f}")
+        before = metrics.balance(read.raw, read.prior, strength=strength)
+        likelihoods = (metrics.negative_log_likelihood(one, targets) for one in (at, before))
+        told = [f"{one:.1%}" for one in shown] + [f"{one:.3f}" for one in likelihoods]
+        print(f"{strength:8}" + "".join(f"{one:>9}" for one in told))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ OUTPUTS = ("emotion", "affect")
 #: `metrics.balance`.
 PRIORS = ("data", "balanced")
 #: On FER+ validation it costs a point of accuracy and gains four of mean recall and six on subtle
-#: faces; on film faces, photos and FER2013's own labels it gains: evaluate --benchmark.
+#: faces; on FER2013's own labels it gains, too: evaluate --benchmark.
 DEFAULT_PRIOR = "balanced"
 #: The coordinates of `affect.COORDINATES`.
 SYSTEMS = ("rays", "anchors")

@@ -30,8 +30,9 @@ TIMELINE_COLUMNS = {
     "pitch_deg": "estimate: the head looks down (+) or up (-)",
     "roll_deg": "estimate: the head tilts clockwise (+) or counterclockwise (-)",
     "label": "the expression the face looks like, or 'uncertain' where the model abstains",
-    "top_label": "the leading label, whether or not the model abstains",
-    "confidence": "probability of the leading label, smoothed as the options say",
+    "top_label": "the label that is held, whether or not the model abstains; with hysteresis not "
+    "always the one of the highest prob_*",
+    "confidence": "smoothed probability of that label; in a hard vote its share of all members",
     "abstained": "whether the model abstains: the confidence is under the threshold, with the "
     "hysteresis of the options",
     "valence": "estimate, -1 unpleasant to 1 pleasant",

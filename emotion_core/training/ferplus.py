@@ -19,7 +19,8 @@ ABOUT = {
     "labels": "FER+ votes of ten people per picture (Barsoum et al. 2016), MIT licence",
 }
 LIMITS = (
-    "Contempt, disgust and fear are rare in the training data and are missed more often than not.",
+    "Contempt, disgust and fear are rare in the training data: contempt is hardly ever found, and "
+    "how often the others are is known from few faces.",
     "Trained on small grey pictures from a web search; its makers recorded neither age, gender "
     "nor origin, so no error rate by group can be given.",
 )
