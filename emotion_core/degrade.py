@@ -66,9 +66,12 @@ def _turned(degrees: float) -> Callable[[Face, int], Face]:
 
 
 def _jpeg(face: Face, _: int) -> Face:
-    kind = cv2.IMREAD_GRAYSCALE if face.shape[-1] == 1 else cv2.IMREAD_COLOR
-    _, held = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return np.asarray(cv2.imdecode(held, kind), np.uint8)
+    is_grey = face.shape[-1] == 1
+    bgr = face if is_grey else np.ascontiguousarray(face[..., ::-1])
+    _, held = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    kind = cv2.IMREAD_GRAYSCALE if is_grey else cv2.IMREAD_COLOR
+    found = np.asarray(cv2.imdecode(held, kind), np.uint8)
+    return found if is_grey else found[..., ::-1]
 
 
 def _small(face: Face, _: int) -> Face:

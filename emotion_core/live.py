@@ -224,7 +224,17 @@ class LiveSession:
                 logging.exception("a frame could not be read")
                 known = isinstance(error, EmotionError)
                 self._problem = str(error) if known else say("error.live_failed")
+                self._end_recording_when_over()
                 time.sleep(0.5)
+
+    def _end_recording_when_over(self) -> None:
+        """End a recording that was cancelled or reached a limit, though nothing is read."""
+        with self._changed:
+            recording = self._recording
+            if recording is None or not (recording.is_cancelled() or recording.limit()):
+                return
+            self._recording = None
+        recording.finish()
 
     def _frames(self, tools: LiveTools) -> Iterator[Frame]:
         """Give the newest frame, each once, until the tools change or the session closes."""

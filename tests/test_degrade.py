@@ -1,7 +1,10 @@
 """Faces that are made worse: each in its own way, the same at every call."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from emotion_core.degrade import DEGRADATIONS, degrade
 
@@ -43,6 +46,16 @@ def test_a_turned_face_turns_back() -> None:
     middle = (slice(None), slice(16, 32), slice(16, 32))
     assert np.abs(back[middle].astype(int) - faces[middle]).max() <= 4
     assert np.abs(there[middle].astype(int) - faces[middle]).max() > 8
+
+
+def test_jpeg_takes_red_for_red() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    face = colours.repeat(8, axis=0).repeat(8, axis=1)
+    held = io.BytesIO()
+    Image.fromarray(face).save(held, "JPEG", quality=20)
+    expected = np.asarray(Image.open(held), np.int64)
+    (coded,) = degrade(face[None], "jpeg").astype(int)
+    assert np.abs(coded - expected).mean() < 2
 
 
 def test_small_and_blurred_faces_lose_what_is_fine() -> None:

@@ -273,6 +273,18 @@ def test_a_recording_that_reaches_a_limit_ends_complete(
     assert len(pd.read_csv(done.results()["camera.timeline.csv"]))
 
 
+def test_a_recording_ends_though_nothing_can_be_read(
+    work_home: object, session: LiveSession, gate: Gate, portrait: Image
+) -> None:
+    gate.fails = True
+    feed(session, portrait, lambda: session.state().problem)
+    job = record(session)
+    feed(session, portrait, lambda: session.state().shown_fps)
+    jobs.cancel_job(job)
+    feed(session, portrait, lambda: jobs.load_job(job.id, "me").is_over)
+    assert (jobs.load_job(job.id, "me").state, session.recording) == ("cancelled", None)
+
+
 def test_a_recording_whose_end_cannot_be_written_fails_at_once(
     work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

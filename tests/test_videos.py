@@ -111,6 +111,12 @@ def test_only_the_region_is_searched(tools: tuple, clip: Path) -> None:
         assert len(seen.reading) == 1
         assert seen.reading.faces.xyxy[0, 0] > 320
     assert set(counting.shapes) == {(480, 320)}
+    edge = Counting(tools[0])
+    corner = VideoOptions(region=(0.9995, 0.9995, 1.0, 1.0))
+    assert [
+        len(one.reading) for one in read_frames(frames[:1], edge, tools[1], options=corner)
+    ] == [0]
+    assert edge.shapes == [(1, 1)]
 
 
 @pytest.mark.parametrize(

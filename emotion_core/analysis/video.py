@@ -233,6 +233,7 @@ def _search(image: Image, detector: Detector, options: VideoOptions) -> Faces:
     height, width = image.shape[:2]
     shares = np.array(options.region, np.float32)
     left, top, right, bottom = np.round(shares * [width, height, width, height]).astype(int)
+    left, top = min(left, width - 1), min(top, height - 1)
     part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     faces = find_faces(np.ascontiguousarray(part), detector)
     shift = np.array([left, top], np.float32)

@@ -1,6 +1,7 @@
 """`camera --source 0|FILE --out DIR`"""
 
 import contextlib
+import os
 import select
 import signal
 import sys
@@ -160,4 +161,5 @@ def _is_q_pressed() -> bool:
         return msvcrt.kbhit() and msvcrt.getwch().lower() == "q"
     if not sys.stdin.isatty():
         return False
-    return bool(select.select([sys.stdin], [], [], 0)[0]) and sys.stdin.read(1).lower() == "q"
+    keys = sys.stdin.fileno()  # Python's own buffer would swallow what follows the first key
+    return bool(select.select([keys], [], [], 0)[0]) and b"q" in os.read(keys, 64).lower()
