@@ -228,7 +228,7 @@ class LiveSession:
                 time.sleep(0.5)
 
     def _end_recording_when_over(self) -> None:
-        """End a recording that was cancelled or reached a limit, though nothing is read."""
+        """End a recording that was cancelled or has reached a limit."""
         with self._changed:
             recording = self._recording
             if recording is None or not (recording.is_cancelled() or recording.limit()):
@@ -268,14 +268,9 @@ class LiveSession:
             if probs:
                 self._history.append((seen.frame.time_s, probs))
             self._changed.notify_all()
-            recording = self._recording
-            if recording and not recording.is_cancelled():
-                recording.add_reading(seen, tools)
-                if not recording.limit():
-                    return
-            self._recording = None
-        if recording:
-            recording.finish()
+            if self._recording:
+                self._recording.add_reading(seen, tools)
+        self._end_recording_when_over()
 
 
 class Recording:

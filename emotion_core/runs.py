@@ -248,6 +248,7 @@ def delete_run(run: Run) -> None:
         return
     with alone_in(run.folder):
         shutil.rmtree(run.folder, ignore_errors=True)
+    shutil.rmtree(run.folder, ignore_errors=True)  # Windows kept the lock's file till here
 
 
 def _read(folder: Path, owner_hashes: Sequence[str] = ()) -> Run | None:

@@ -124,8 +124,7 @@ def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
             raise BadArchive(
                 say("error.archive_link", name=path.name, entry=_shown(entry.filename))
             )
-        is_bomb = entry.file_size > limits.ARCHIVE_MAX_RATIO * max(1, entry.compress_size)
-        if is_bomb and entry.file_size > _BLANK_MAX_BYTES:
+        if entry.file_size > max(_BLANK_MAX_BYTES, limits.ARCHIVE_MAX_RATIO * entry.compress_size):
             raise _too_much(path)
     files = [entry for entry in entries if not entry.is_dir()]
     members = _named(path, [(entry.orig_filename, entry) for entry in files])

@@ -197,7 +197,7 @@ def end_with_sigint(process: subprocess.Popen, terminal: int) -> None:
 
 
 def end_with_q(process: subprocess.Popen, terminal: int) -> None:
-    os.write(terminal, b"q")
+    os.write(terminal, b"xq")  # whatever was typed before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")

@@ -6,12 +6,14 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from emotion_core import limits
 from emotion_core.datasets.archives import open_archive
+from emotion_core.datasets.containers import Packed
 from emotion_core.errors import BadArchive, InputError
 from tests.builders import encode, make_picture
 
@@ -40,6 +42,12 @@ def test_what_is_inside_is_read(tmp_path: Path, make: object) -> None:
     with open_archive(make(tmp_path / "a.bin", names)) as archive:
         assert list(archive.names) == names[:3]
         assert archive.read("train/happy/0.png") == PICTURE
+
+
+def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "a.tgz", ["sad/a.png", "sad/\udce9.png"])
+    with closing(Packed(path)) as held:
+        assert list(held.files()) == ["sad/a.png"]
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])

@@ -1,4 +1,6 @@
 import csv
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,16 @@ def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
         (tmp_path / "b.npz").write_bytes(content)
         with pytest.raises(BadTable, match="data fer2013"):
             load_arrays(tmp_path / "b.npz")
+
+
+def test_arrays_larger_than_memory_are_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    huge = {"descr": "|u1", "fortran_order": False, "shape": (10**13, 48, 48)}
+    np.lib.format.write_array_header_1_0(header, huge)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue())
+    with pytest.raises(BadTable, match="data fer2013"):
+        load_arrays(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(

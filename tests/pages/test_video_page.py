@@ -184,6 +184,18 @@ def test_live_invites_when_it_is_empty(live_page: AppTest) -> None:
     assert live_page.button(key="live_start")
 
 
+def test_how_the_last_recording_ended_is_said(live_page: AppTest) -> None:
+    job = jobs.new_job("camera", "Camera", owner="tester", settings={"task": {}, "stem": "camera"})
+    live_page.session_state["live_recorded"] = job.id
+    jobs.end_job(job.folder, "failed", message="The disk is full.")
+    assert [box.value for box in live_page.run().error] == ["The disk is full."]
+    for ended_by, key in [("disk", "live.recorded_disk"), ("", "live.recorded")]:
+        jobs.end_job(job.folder, "done", summary={"ended_by": ended_by}, message="")
+        live_page.run()
+        assert not live_page.error
+        assert say(key) in [caption.value for caption in live_page.caption]
+
+
 def test_live_waits_for_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     app.switch_page("pages/live.py").run()
