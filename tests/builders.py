@@ -1,6 +1,7 @@
 """Small things that tests are made of, instead of binary files."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -126,6 +127,7 @@ def make_video(
     sound_step: int = 1,
     b_frames: int = 0,
     pixel_ratio: Fraction | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """An H.264 file with the given presentation times in units of 1/1000 s; AVI counts frames.
 
@@ -138,6 +140,7 @@ def make_video(
         unit = Fraction(1, rate if path.suffix == ".avi" else 1000)
         stream.time_base = stream.codec_context.time_base = unit
         stream.options = {"crf": "12", "preset": "ultrafast", "bf": str(b_frames)}
+        stream.options |= options or {}
         if pixel_ratio:
             stream.codec_context.sample_aspect_ratio = pixel_ratio
         if sound:

@@ -1,5 +1,6 @@
 """Videos: decoded frame by frame, upright, with exact times. Nothing is ever fetched."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -99,15 +100,16 @@ def iter_frames(
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
         bears_times, stretch = _bears_times(container, stream), _stretch(stream)
-        try:
-            begin, first_pts = _seek(container, stream, start_s) if bears_times else (0, None)
-        except _ERRORS as error:
-            reason = reason_of(error)
-            raise BrokenVideo(say("error.broken_video", name=name, reason=reason)) from error
-        is_empty, number = True, 0
-        for index, frame in enumerate(_decode(container, stream, name), start=begin):
+        passed: list[int] = []
+        if bears_times and start_s > _SEEK_FROM_S:
+            passed = _seek(Path(path), container, stream, start_s)
+        first_pts = passed[0] if passed else None
+        begin, number = None, 0
+        for count, frame in enumerate(_decode(container, stream, name)):
             _check_frame(frame, name)
-            is_empty = False
+            if begin is None:
+                begin = bisect_left(passed, frame.pts) if passed and frame.pts is not None else 0
+            index = begin + count
             if bears_times:
                 pts = frame.pts if frame.pts is not None else index
                 first_pts = pts if first_pts is None else first_pts
@@ -121,7 +123,7 @@ def iter_frames(
             if number % every == 0:
                 yield Frame(_upright(frame, stretch), index, time_s)
             number += 1
-        if is_empty:
+        if begin is None:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
 
 
@@ -163,36 +165,45 @@ def _stretch(stream: Any) -> tuple[float, float]:
     return (wider, taller) if is_plausible and is_small else (1.0, 1.0)
 
 
-def _seek(container: Any, stream: Any, start_s: float) -> tuple[int, int | None]:
-    """Go to the last key frame before `start_s`; return its index and the first frame's time.
+def _seek(path: Path, container: Any, stream: Any, start_s: float) -> list[int]:
+    """Go to the last key frame before `start_s`; return the times of the frames up to there.
 
-    The packets before it are counted without decoding them; later ones are not read. Where they
-    bear no times, nothing is skipped.
+    They are in the order in which they are shown, from the first that a whole reading shows: what
+    an edit list cuts away, or what was cut off from the pictures it refers to, does not count.
+    Packets are looked at without decoding them, and later ones are not read. Where they bear no
+    times, nothing is skipped and nothing returned.
     """
-    if start_s <= _SEEK_FROM_S:
-        return 0, None
+    first = _first_pts(path)
+    if first is None:
+        return []
+    wanted = first + start_s / stream.time_base
     times: list[int] = []
-    keys: list[bool] = []
-    first = wanted = None
-    for packet in container.demux(stream):
-        if not packet.size or packet.is_discard:
-            continue
-        if packet.pts is None:
-            times.clear()
-            break
-        times.append(packet.pts)
-        keys.append(packet.is_keyframe)
-        first = packet.pts if first is None else min(first, packet.pts)
-        wanted = first + start_s / stream.time_base
-        if packet.dts is not None and packet.dts > wanted:  # nothing is shown before its dts
-            break
-    if not times or first is None or wanted is None:
-        container.seek(0, stream=stream)
-        return 0, None
-    before = [pts for pts, is_key in zip(times, keys, strict=True) if is_key and pts <= wanted]
-    start = max(before, default=first)
-    container.seek(start, stream=stream, backward=True)
-    return sum(pts < start for pts in times), first
+    key = first
+    try:
+        with _open(path) as scanned:
+            for packet in scanned.demux(_video_stream(scanned, path.name)):
+                if not packet.size:
+                    continue
+                if packet.pts is None:
+                    return []
+                if packet.is_keyframe and key < packet.pts <= wanted:
+                    key = packet.pts
+                if packet.pts >= first and not packet.is_discard:
+                    times.append(packet.pts)
+                if packet.dts is not None and packet.dts > wanted:  # nothing is shown before it
+                    break
+        container.seek(key, stream=stream, backward=True)
+    except _ERRORS as error:
+        reason = reason_of(error)
+        raise BrokenVideo(say("error.broken_video", name=path.name, reason=reason)) from error
+    return sorted(times)
+
+
+def _first_pts(path: Path) -> int | None:
+    """Return the time of the first frame that decodes, in ticks of its stream."""
+    with _open(path) as container:
+        frame = next(_decode(container, _video_stream(container, path.name), path.name), None)
+        return None if frame is None else frame.pts
 
 
 def _open(path: Path) -> Any:

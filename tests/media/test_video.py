@@ -50,6 +50,38 @@ def test_a_late_start_has_the_frames_of_a_whole_reading(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize(
+    ("kept_from_s", "starts_s"), [(0.0, 0.6), (1.9, 1.9), (1.9, 3.0)], ids=["list", "cut", "both"]
+)
+@pytest.mark.parametrize("name", ["trimmed.mp4", "trimmed.mkv"])
+def test_a_late_start_in_a_trimmed_video_counts_what_is_shown(
+    tmp_path: Path, name: str, kept_from_s: float, starts_s: float
+) -> None:
+    """Trimming without encoding leaves pictures that are hidden, or that lack the ones before."""
+    pictures = [np.full((48, 64, 3), i, np.uint8) for i in range(200)]
+    open_gops = {"x264-params": "keyint=50:min-keyint=50:scenecut=0:open-gop=1"}
+    video = make_video(tmp_path / "a.mp4", pictures, b_frames=3, options=open_gops)
+    trimmed = tmp_path / name
+    with (
+        av.open(str(video)) as source,
+        av.open(str(trimmed), "w", options={"avoid_negative_ts": "disabled"}) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size and packet.dts * packet.time_base >= kept_from_s:
+                packet.pts -= int(starts_s / packet.time_base)
+                packet.dts -= int(starts_s / packet.time_base)
+                packet.stream = stream
+                target.mux(packet)
+    whole = list(iter_frames(trimmed))
+    assert len(whole) >= 98
+    for start_s in (2.2, 3.1, 3.9):
+        late = [frame for frame in whole if frame.time_s >= start_s - 1e-4]
+        found = list(iter_frames(trimmed, start_s=start_s))
+        assert [(f.index, f.time_s) for f in found] == [(f.index, f.time_s) for f in late]
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(found, late, strict=True))
+
+
+@pytest.mark.parametrize(
     ("ratio", "shape"),
     [(Fraction(4, 3), (48, 85)), (Fraction(1, 2), (96, 64)), (Fraction(90, 1), (48, 64))],
 )
