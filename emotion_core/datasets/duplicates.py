@@ -17,6 +17,7 @@ NEAR_CORRELATION = 0.95
 _BLANK_CONTRAST = 3.0
 #: Blocks of pairs that stay in the processor's cache.
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 32, 8192
+_BLOCKS_AT_ONCE = 4
 _THUMB_VALUES = 256
 
 
@@ -75,47 +76,54 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
 
 def _near_components(unique: pd.DataFrame, bits: int, correlation: float) -> NDArray[np.int64]:
     """Number pictures so that near copies share a number; a blank one is only its own."""
+    groups = np.arange(len(unique))
+    telling = np.flatnonzero(unique["contrast"].to_numpy(float) >= _BLANK_CONTRAST)
+    hashes = unique["phash"].to_numpy(np.uint64)[telling]
+    thumbs = _normalised(unique["thumb"].iloc[telling])
+    groups[telling] = telling[_close_components(hashes, thumbs, bits, correlation)]
+    return groups
+
+
+def _close_components(
+    hashes: NDArray[np.uint64], thumbs: NDArray[np.float32], bits: int, correlation: float
+) -> NDArray[np.int64]:
+    """Compare everything with everything; return for each row the first of those it goes with.
+
+    50,000 pictures are 1.25 billion pairs of 64 bits: some seconds, and nothing is missed. What
+    goes together already is not compared, so that many pictures of one look take no more memory.
+    """
     # an install for reading photos alone has no SciPy
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    n = len(unique)
-    telling = np.flatnonzero(unique["contrast"].to_numpy(float) >= _BLANK_CONTRAST)
-    hashes = unique["phash"].to_numpy(np.uint64)[telling]
-    thumbs = _normalised(unique["thumb"].iloc[telling])
-    pairs = _close_pairs(hashes, thumbs, bits, correlation)
-    if not pairs:
-        return np.arange(n)
-    left, right = telling[np.concatenate(pairs, axis=1)]
-    links = coo_matrix((np.ones(len(left), bool), (left, right)), (n, n))
-    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+    n = len(hashes)
+    groups = np.arange(n)
 
-
-def _close_pairs(
-    hashes: NDArray[np.uint64], thumbs: NDArray[np.float32], bits: int, correlation: float
-) -> list[NDArray[np.int64]]:
-    """Return the rows of close pairs, int64 (2, m), by comparing everything with everything.
-
-    50,000 pictures are 1.25 billion pairs of 64 bits: some seconds, and nothing is missed.
-    """
-
-    def of_block(start: int) -> NDArray[np.int64]:
+    def close_pairs(start: int) -> NDArray[np.int64]:
         block = hashes[start : start + _ROWS_AT_ONCE, None]
-        found = [np.zeros((2, 0), np.int64)]
-        for first in range(start, len(hashes), _COLUMNS_AT_ONCE):
+        close = [np.zeros((2, 0), np.int64)]
+        for first in range(start, n, _COLUMNS_AT_ONCE):
             others = hashes[None, first : first + _COLUMNS_AT_ONCE]
             near = np.flatnonzero(np.bitwise_count(block ^ others) <= bits)
-            rows, columns = np.divmod(near, others.shape[1])
-            found.append(np.stack([rows + start, columns + first]))
-        left, right = np.concatenate(found, axis=1)
-        later = right > left
-        left, right = left[later], right[later]
-        likeness = np.einsum("ij,ij->i", thumbs[left], thumbs[right])
-        close = likeness >= correlation
-        return np.stack([left[close], right[close]])
+            pairs = np.stack(np.divmod(near, others.shape[1])) + np.array([[start], [first]])
+            left, right = pairs[:, groups[pairs[0]] != groups[pairs[1]]]
+            rows, row_of = np.unique(left, return_inverse=True)
+            columns, column_of = np.unique(right, return_inverse=True)
+            likeness = (thumbs[rows] @ thumbs[columns].T)[row_of, column_of]
+            close.append(np.stack([left, right])[:, likeness >= correlation])
+        return np.concatenate(close, axis=1)
 
+    starts = range(0, n, _ROWS_AT_ONCE)
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(of_block, range(0, len(hashes), _ROWS_AT_ONCE)))
+        for begin in range(0, len(starts), _BLOCKS_AT_ONCE):
+            found = pool.map(close_pairs, starts[begin : begin + _BLOCKS_AT_ONCE])
+            left, right = groups[np.concatenate(list(found), axis=1)]
+            if len(left):
+                links = coo_matrix((np.ones(len(left), bool), (left, right)), (n, n))
+                numbers = connected_components(links, directed=False)[1][groups]
+                _, first_of, number = np.unique(numbers, return_index=True, return_inverse=True)
+                groups = first_of[number]
+    return groups
 
 
 def _normalised(thumbs: pd.Series) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Measures of pictures, copies of them, and labels that are probably wrong."""
 
 import csv
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,42 @@ def test_the_planted_copies_are_found_and_nothing_else(drawn: tuple) -> None:
     assert np.mean(found["near duplicate"]) >= 0.85
     linked = set(copies["file"]) | set(copies["detail"])
     assert {path for path, group in number.items() if group is not None} <= linked
+
+
+def _looks(rng: np.random.Generator, kinds: int, n: int) -> list[dict[str, object]]:
+    """Pictures of so many looks, each a little other than the next."""
+    bases = rng.integers(10, 245, (kinds, 256))
+    hashes = rng.integers(0, 2**62, kinds).astype(np.uint64)
+    rows: list[dict[str, object]] = []
+    for i, kind in enumerate(rng.integers(0, kinds, n)):
+        thumb = bases[kind] + rng.integers(-9, 10, 256)
+        flipped = np.uint64(1) << rng.integers(0, 62, 5).astype(np.uint64)
+        phash = np.bitwise_xor.reduce(np.append(flipped, hashes[kind]))
+        rows.append(
+            {"sha256": str(i), "phash": phash, "thumb": thumb.astype(np.uint8).tobytes()}
+            | {"contrast": 50.0, "is_readable": True, "kind": kind}
+        )
+    return rows
+
+
+def test_groups_are_those_of_all_pairs_however_they_lie() -> None:
+    index = make_index(_looks(np.random.default_rng(3), 60, 700))
+    group, kind = find_groups(index)["group"], index["kind"]
+    told = group.notna()
+    assert told.sum() > 600
+    assert (kind.value_counts()[kind[~told]] == 1).all()
+    assert group[told].groupby(kind[told]).nunique().eq(1).all()
+    assert kind[told].groupby(group[told]).nunique().eq(1).all()
+
+
+def test_many_pictures_of_one_look_take_no_more_memory_than_others() -> None:
+    index = make_index(_looks(np.random.default_rng(4), 1, 4000))
+    tracemalloc.start()
+    groups = find_groups(index)["group"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert groups.eq(0).all()
+    assert peak < 150_000_000  # all pairs of 4,000 with their thumbnails took 1.4 GB
 
 
 def test_blank_and_unreadable_pictures_are_nobodys_near_copy() -> None:
