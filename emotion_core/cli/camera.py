@@ -31,6 +31,8 @@ from . import reading
 from .shared import quiet_natives, refusals
 
 _DEFAULTS = VideoOptions()
+#: Ctrl-C, a machine that shuts down, a terminal that was closed: a recording is kept then, too.
+_ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def camera(
@@ -49,8 +51,9 @@ def camera(
 ) -> None:
     """Record a timeline from a camera, without a browser, until q or Ctrl-C.
 
-    Writes camera.timeline.csv and what follows from it; no picture is kept. Exit status 0 when it
-    was recorded, 2 when the camera or the file cannot be read.
+    Writes camera.timeline.csv and what follows from it; no picture is kept. A wish to end from
+    outside, or a closed terminal, ends it as well. Exit status 0 when it was recorded, 2 when the
+    camera or the file cannot be read.
     """
     with refusals():
         stem, frames, digest = _open(source)
@@ -71,9 +74,8 @@ def camera(
             recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
         )
         files = timeline_files(builder.table(), provenance, about={"source": source})
-        for end, content in files.items():
-            atomic_write(out / f"{stem}.{end}", content)
-            print(out / f"{stem}.{end}")
+        written = [atomic_write(out / f"{stem}.{end}", content) for end, content in files.items()]
+        print(*written, sep="\n")
         if lost:
             raise lost
 
@@ -117,24 +119,26 @@ def _open(source: str) -> tuple[str, Iterator[Frame], str]:
 def _tell(terminal: TextIO, frame: Frame, labels: list[str]) -> None:
     if terminal.isatty():
         text = f"{frame.time_s:7.1f} s  {', '.join(labels) or '-'}  (q ends)"
-        terminal.write(f"\r{text:<78.78}")
-        terminal.flush()
+        with contextlib.suppress(OSError):  # it was closed; the recording is kept all the same
+            terminal.write(f"\r{text:<78.78}")
+            terminal.flush()
 
 
 @contextmanager
 def _stopped_by_keys() -> Iterator[Callable[[], bool]]:
-    """Note Ctrl-C, and q where somebody sits at the keyboard."""
+    """Note Ctrl-C and other wishes to end, and q where somebody sits at the keyboard."""
     stop = threading.Event()
 
     def note(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in _ENDS}
     try:
         with _single_keys():
             yield lambda: stop.is_set() or _is_q_pressed()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

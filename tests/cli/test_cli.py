@@ -196,13 +196,21 @@ def end_with_sigint(process: subprocess.Popen, terminal: int) -> None:
     process.send_signal(signal.SIGINT)
 
 
+def end_with_sigterm(process: subprocess.Popen, terminal: int) -> None:
+    process.terminate()
+
+
+def end_with_sighup(process: subprocess.Popen, terminal: int) -> None:
+    process.send_signal(signal.SIGHUP)
+
+
 def end_with_q(process: subprocess.Popen, terminal: int) -> None:
     os.write(terminal, b"xq")  # whatever was typed before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
-@pytest.mark.parametrize("end", [end_with_sigint, end_with_q])
-def test_a_recording_ends_by_key_and_is_kept(tmp_path: Path, clip: Path, end: Callable) -> None:
+@pytest.mark.parametrize("end", [end_with_sigint, end_with_sigterm, end_with_sighup, end_with_q])
+def test_a_recording_that_is_ended_is_kept(tmp_path: Path, clip: Path, end: Callable) -> None:
     import pty
 
     outside, inside = pty.openpty()
