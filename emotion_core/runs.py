@@ -1,6 +1,6 @@
 """Trainings as folders: what was asked for, how far it is, what came of it.
 
-runs/<id>/run.json       recipe, data set, seed, code, environment; written once
+runs/<id>/run.json       recipe, data set, seed, code, environment
           history.json   a row per finished epoch
           end.json       how it ended, and why
           stop           a flag: end now, with the best epoch so far
@@ -224,6 +224,12 @@ def note_job(run: Run, job_id: str) -> None:
     for name in ("end.json", "stop"):
         (run.folder / name).unlink(missing_ok=True)
     write_json(run.folder / "job.json", {"id": job_id})
+
+
+def note_dataset(run: Run, dataset: Mapping[str, Any]) -> None:
+    """Note the data set as it is when a run's first epoch begins: it may have waited long."""
+    path = run.folder / "run.json"
+    write_json(path, {**(read_json(path) or {}), "dataset": dict(dataset)})
 
 
 def note_end(run: Run, state: str, message: str = "") -> None:

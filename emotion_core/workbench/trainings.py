@@ -27,6 +27,7 @@ from ..runs import (
     is_busy,
     load_run,
     new_run,
+    note_dataset,
     note_end,
     note_job,
 )
@@ -92,13 +93,17 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
         name or recipe.title or recipe.name,
         owner_hash=owner_hash(owner),
         recipe=recipe.as_dict(),
-        dataset={
-            "id": dataset.id,
-            "name": dataset.name,
-            "fingerprint": fingerprint_of(load_index(dataset)),
-            "recipe_sha256": recipe_hash(dataset),
-        },
+        dataset=_as_it_is(dataset),
     )
+
+
+def _as_it_is(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "fingerprint": fingerprint_of(load_index(dataset)),
+        "recipe_sha256": recipe_hash(dataset),
+    }
 
 
 def start_run(run: Run, *, owner: str) -> Job:
@@ -212,6 +217,8 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         if on_progress:
             on_progress(round(done / steps * total), total)
 
+    if not run.history:
+        note_dataset(run, _as_it_is(dataset))
     data = prepare_data(dataset, recipe, on_progress=on_progress)
     model, state = train(
         recipe,

@@ -34,7 +34,7 @@ from emotion_core.workbench.learning import (
     training_rows,
     validation_again,
 )
-from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.store import Dataset, new_dataset, recipe_hash
 from emotion_core.workbench.trainings import (
     begin_run,
     compare_runs,
@@ -276,13 +276,17 @@ def test_a_changed_data_set_is_not_mixed_into_a_run(dataset: Dataset) -> None:
         if total > len(training_rows(dataset, TINY)) and done > total * 0.6:  # it learns
             raise JobCancelled
 
+    while_it_waits, while_it_rests = training_rows(dataset, TINY)["path"].iloc[:2]
+    dataset.decisions.add([Decision(while_it_waits, "drop", reason="seen", label="", at_s=1.0)])
     with pytest.raises(JobCancelled):
         work_on(run, on_progress=pause)
-    assert state_of(again(run), None) == "paused"
-    path = training_rows(dataset, TINY)["path"].iloc[0]
-    dataset.decisions.add([Decision(path, "drop", reason="seen", label="", at_s=1.0)])
+    paused = again(run)
+    assert state_of(paused, None) == "paused"
+    assert paused.dataset["recipe_sha256"] == recipe_hash(dataset) != run.dataset["recipe_sha256"]
+    dataset.decisions.add([Decision(while_it_rests, "drop", reason="seen", label="", at_s=2.0)])
     with pytest.raises(TrainingError, match="other data"):
         work_on(run)
+    assert again(run).dataset == paused.dataset
 
 
 def test_a_worker_trains_pauses_resumes_and_stops(dataset: Dataset) -> None:
