@@ -19,7 +19,7 @@ from ..files import atomic_write, work_folder
 from ..native import TENSORFLOW
 from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
-from ..training.recipe import Recipe
+from ..training.recipe import AFFECT, Recipe
 from ..training.recipes import load_recipe
 from ..workbench.store import COMMAND_LINE
 from ..workbench.teaching import start_of, teacher_of
@@ -154,9 +154,7 @@ def _work(run: Run) -> None:
 
 
 def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: bool) -> None:
-    crop = recipe.crop
-    if recipe.sees != "face" or (crop.side_px, crop.channels) != (SIDE_PX, 1):
-        raise TrainingError(say("error.published_faces", name=recipe.name, side=SIDE_PX))
+    _check_published(recipe, by_votes=by_votes)
     faces = load_arrays(data)
     # heavy: Keras and its backend are imported only by this command, and only now
     from ..training.export import write_model
@@ -188,6 +186,22 @@ def _train_published(recipe: Recipe, data: Path, out: Path | None, *, by_votes: 
         if split in card.metrics:
             print(f"{card.id}: {card.metrics[split]['accuracy']:.1%} of {told}")
     print(folder)
+
+
+def _check_published(recipe: Recipe, *, by_votes: bool) -> None:
+    """Refuse a recipe that asks for what the arrays of FER2013 cannot give."""
+    crop = recipe.crop
+    if recipe.sees != "face" or (crop.side_px, crop.channels) != (SIDE_PX, 1):
+        raise TrainingError(say("error.published_faces", name=recipe.name, side=SIDE_PX))
+    asked = {
+        "split": bool(recipe.split),
+        "leave_out": bool(recipe.leave_out),
+        "loss.soft_votes": by_votes and not recipe.loss.soft_votes,
+        "outputs": AFFECT in recipe.outputs,
+    }
+    others = ", ".join(setting for setting, is_asked in asked.items() if is_asked)
+    if others:
+        raise TrainingError(say("error.published_choices", name=recipe.name, settings=others))
 
 
 def _write_with_tensorflow(*arguments: str) -> NoReturn:

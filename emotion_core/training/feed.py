@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .augment import Face
 from .changer import FaceChanger
 from .examples import Examples, Rows, class_weights, smooth
-from .mixing import cut_mix, draw_labels, mix_up, order_of
+from .mixing import cut_mix, draw_labels, mix_up, mix_weighed, order_of
 from .recipe import EMOTION, Recipe
 
 #: From uint8 faces (n, h, h, c) to a distribution over the labels, float32 (n, k).
@@ -77,19 +77,19 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
             for name, held in zip(names, self._targets, strict=True)
         ]
         faces = changed.astype(np.float32)
+        weights = None if self._weights is None else self._weights[rows]
         ways = [(mix_up, loss.mixup)] if loss.mixup else []
         ways += [(cut_mix, loss.cutmix)] if loss.cutmix else []
         if ways:
             mix, alpha = ways[random.integers(len(ways))]
-            faces, targets = mix(faces, targets, alpha, random)
+            faces, targets, weights = mix_weighed(mix, faces, targets, weights, alpha, random)
         if self._teacher is not None:
             at = names.index(EMOTION)
             told = self._teacher(np.rint(faces).astype(np.uint8))
             targets[at] = (1 - loss.teaching) * targets[at] + loss.teaching * told
         answer = targets[0] if len(targets) == 1 else tuple(targets)
-        if self._weights is None:
+        if weights is None:
             return faces, answer
-        weights = self._weights[rows]
         return faces, answer, weights if len(targets) == 1 else tuple(weights for _ in targets)
 
     def _voted(

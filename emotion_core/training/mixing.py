@@ -1,9 +1,13 @@
 """What is done to whole batches: which faces they hold, labels drawn from votes, mixed faces."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+#: `mix_up` or `cut_mix`.
+Mix = Callable[[Floats, list[Floats], float, np.random.Generator], tuple[Floats, list[Floats]]]
 
 
 def order_of(targets: Floats, evenness: float, random: np.random.Generator) -> NDArray[np.int64]:
@@ -38,6 +42,31 @@ def draw_labels(targets: Floats, random: np.random.Generator) -> Floats:
     drawn = (reached < random.random((len(targets), 1))).sum(axis=1)
     k = targets.shape[1]
     return np.asarray(np.eye(k)[np.minimum(drawn, k - 1)], np.float32)
+
+
+def mix_weighed(
+    mix: Mix,
+    faces: Floats,
+    targets: list[Floats],
+    weights: Floats | None,
+    alpha: float,
+    random: np.random.Generator,
+) -> tuple[Floats, list[Floats], Floats | None]:
+    """Mix faces that count differently: each part of a mixed face counts as its own face does.
+
+    Args:
+        mix: `mix_up` or `cut_mix`.
+        faces: float32 (n, h, h, c).
+        targets: float32 (n, k) each.
+        weights: float32 (n,), above 0, what a face counts in the loss; None: all the same.
+        alpha: Of the Beta distribution.
+        random: Draws.
+    """
+    if weights is None:
+        return *mix(faces, targets, alpha, random), None
+    own = weights[:, np.newaxis]
+    faces, (*weighed, sums) = mix(faces, [*(held * own for held in targets), own], alpha, random)
+    return faces, [held / sums for held in weighed], sums[:, 0]
 
 
 def mix_up(

@@ -99,7 +99,8 @@ class Stage:
         schedule: How the rate goes on: `constant`; `cosine` to zero; `exponential`, by
             `decay_rate` every `decay_steps` steps.
         warmup_epochs: Epochs in which it rises from zero, in every cycle; not with `exponential`.
-        restarts: Finished epochs of the stage after which a cosine rises once more.
+        restarts: Finished epochs of the stage after which the rate rises once more; not with
+            `exponential`.
         restart_scale: Its highest value after a restart, relative to the cycle before.
         decay_steps: Of `exponential`.
         decay_rate: Of `exponential`.
@@ -133,8 +134,11 @@ class Stage:
             raise TrainingError(
                 f"The stage's train is {self.train}; take all, head, or a number of layers."
             )
-        if self.warmup_epochs and self.schedule == "exponential":
-            raise TrainingError("The stage's exponential schedule has no warmup_epochs; take 0.")
+        if self.schedule == "exponential" and (self.warmup_epochs or self.restarts):
+            raise TrainingError(
+                "The stage's exponential schedule has neither warmup_epochs nor restarts; leave "
+                "them out."
+            )
         if not self.warmup_epochs <= self.epochs:
             raise TrainingError(
                 f"The stage's warmup_epochs {self.warmup_epochs:g} are more than its "

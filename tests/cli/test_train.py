@@ -282,6 +282,10 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
             ["train", "vgg-s", "--ferplus", "--set", "crop.side_px=64"],
             "the recipe vgg-s wants others",
         ),
+        (
+            ["train", "vgg-s", "--ferplus", "--set", "leave_out=[fear]", "--set", "split=seed-004"],
+            "asks for others (split, leave_out)",
+        ),
         (["train", "vgg-s", "--ferplus", "--name", "mine"], "--name has no meaning for --ferplus"),
         (
             ["train", "quick", "--data", "SET", "--out", "OUT"],

@@ -63,6 +63,18 @@ def test_what_is_mixed_keeps_the_share_of_its_labels(mix: object) -> None:
     assert partly > 10, "hardly anything was mixed"
 
 
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_a_rare_label_counts_as_much_in_mixed_faces(mix: str) -> None:
+    """What a label counts for over an epoch, its weight times its share, is that of plain faces."""
+    targets = np.eye(2, dtype=np.float32)[[0] * 9 + [1] * 3]
+    loss = {"class_weights": "balanced", mix: 1.0}
+    chosen = parse_recipe(tiny(batch=12, augmentation={}, loss=loss))
+    for epoch in range(5):
+        _, told, weights = batches(chosen, Examples(FACES, targets), epoch)[0]
+        assert told.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        assert (told * weights[:, None]).sum(axis=0) == pytest.approx([6, 6], rel=1e-4)
+
+
 def test_both_mixes_take_turns() -> None:
     flat = np.where(TARGETS[:, 1] == 1, 200, 0).astype(np.uint8)
     faces = np.broadcast_to(flat[:, None, None, None], FACES.shape)

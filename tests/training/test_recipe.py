@@ -53,7 +53,8 @@ def test_the_shipped_recipes_are_valid() -> None:
         (tiny(stage={"train": -3}), "train is -3"),
         (tiny(stage={"warmup_epochs": float("inf")}), "warmup_epochs"),
         (tiny(epochs=2, stage={"warmup_epochs": 3}), "warmup_epochs 3 are more than its 2"),
-        (tiny(stage={"schedule": "exponential", "warmup_epochs": 1}), "has no warmup_epochs"),
+        (tiny(stage={"schedule": "exponential", "warmup_epochs": 1}), "neither warmup_epochs"),
+        (tiny(epochs=3, stage={"schedule": "exponential", "restarts": [1]}), "nor restarts"),
     ],
 )
 def test_bad_recipes_are_refused_by_the_name_of_the_setting(changes: dict, word: str) -> None:
