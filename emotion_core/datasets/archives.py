@@ -41,9 +41,11 @@ class Archive:
         is_random: Whether files can be read in any order at the same cost.
     """
 
-    def __init__(self, path: Path, members: dict[str, Any], read: Callable[[Any], bytes]) -> None:
+    def __init__(
+        self, path: Path, members: dict[str, Any], read: Callable[[Any], bytes], *, is_random: bool
+    ) -> None:
         self._path, self._members, self._read = path, members, read
-        self.is_random = zipfile.is_zipfile(path)
+        self.is_random = is_random
         self.names = tuple(name for name in members if name.lower().endswith(_WANTED))
 
     def size_of(self, name: str) -> int:
@@ -80,18 +82,25 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise InputError(say("error.unreadable_file", name=path.name, reason="no such file"))
     with ExitStack() as stack:
         try:
-            if zipfile.is_zipfile(path):
+            if _is_zip(path):
                 _check_directory(path)
                 archive = _checked_zip(path, stack.enter_context(zipfile.ZipFile(path)))
             else:
+                header = _careful_header()
                 archive = _checked_tar(
-                    path, stack.enter_context(tarfile.open(path, tarinfo=_Header))
+                    path, stack.enter_context(tarfile.open(path, tarinfo=header))
                 )
         except _ERRORS as error:
             raise BadArchive(
                 say("error.archive_damaged", name=path.name, reason=_short(error))
             ) from error
         yield archive
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a file begins as a ZIP: a TAR that ends in one is a TAR."""
+    with path.open("rb") as file:
+        return file.read(2) == b"PK" and zipfile.is_zipfile(file)
 
 
 def _check_directory(path: Path) -> None:
@@ -103,15 +112,30 @@ def _check_directory(path: Path) -> None:
     _check_amount(path, found, 0)
 
 
-class _Header(tarfile.TarInfo):
-    """An entry of a TAR, refused where words on the next one would fill the memory."""
+def _careful_header() -> type[tarfile.TarInfo]:
+    """Return the class of the entries of one TAR, which refuses what would fill the memory."""
+    held = 0
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _TAR_WORDS and header.size > _TAR_WORDS_MAX_BYTES:
-            raise ValueError("a name of more than 64 kB")
-        return header
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Header":
+            nonlocal held
+            header = super().frombuf(buf, encoding, errors)
+            if header.type in _TAR_WORDS and header.size > _TAR_WORDS_MAX_BYTES:
+                raise ValueError("a name of more than 64 kB")
+            if header.type == tarfile.GNUTYPE_SPARSE:
+                raise ValueError("a file with holes")
+            # words for all entries are kept to the end
+            held += header.size if header.type == tarfile.XGLTYPE else 0
+            if held > _TAR_WORDS_MAX_BYTES:
+                raise ValueError("more than 64 kB of words for all entries")
+            return header
+
+        def _proc_gnusparse_10(self, *_: object) -> None:
+            """Refuse what lists its holes in its content, without an end."""
+            raise ValueError("a file with holes")
+
+    return Header
 
 
 def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
@@ -132,7 +156,7 @@ def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
     if damaged is not None:
         reason = f"the checksum of {_shown(damaged)} is wrong"
         raise BadArchive(say("error.archive_damaged", name=path.name, reason=reason))
-    return _with_content(path, Archive(path, members, held.read))
+    return _with_content(path, Archive(path, members, held.read, is_random=True))
 
 
 def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
@@ -143,6 +167,8 @@ def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
         _check_amount(path, number, size)
         if not (entry.isfile() or entry.isdir()):
             raise BadArchive(say("error.archive_link", name=path.name, entry=_shown(entry.name)))
+        if entry.issparse():
+            raise ValueError("a file with holes")
         if entry.isfile() or not _is_inside(entry.name):
             members.append((entry.name, entry))
     if size > limits.ARCHIVE_MAX_RATIO * max(1, path.stat().st_size):
@@ -152,7 +178,7 @@ def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
         handle = opened.extractfile(entry)
         return b"" if handle is None else handle.read()
 
-    return _with_content(path, Archive(path, _named(path, members), read))
+    return _with_content(path, Archive(path, _named(path, members), read, is_random=False))
 
 
 def _with_content(path: Path, archive: Archive) -> Archive:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import BadTable, InputError
 from ..files import atomic_path
 from ..labels import CANONICAL, FERPLUS, UNCERTAIN
@@ -101,9 +102,13 @@ def load_arrays(path: Path) -> VotedFaces:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            unpacked = sum(entry.file_size for entry in held.zip.infolist())
+            if unpacked > limits.ARCHIVE_MAX_RATIO * path.stat().st_size:
+                raise ValueError(f"it would unpack to {unpacked / path.stat().st_size:.0f} times")
             return VotedFaces(held["images"], held["labels"], held["ferplus_votes"], held["usage"])
     except (
-        OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError,
+        zipfile.BadZipFile,
     ) as error:  # fmt: skip
         raise BadTable(
             f"{path} is not a FER2013 set: {error}. "

@@ -1,10 +1,12 @@
 """Archives: what is inside is read, and nothing climbs out."""
 
 import csv
+import gzip
 import io
 import shutil
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -27,8 +29,8 @@ def make_zip(path: Path, names: list[str], content: bytes = PICTURE) -> Path:
     return path
 
 
-def make_tar(path: Path, names: list[str]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
+def make_tar(path: Path, names: list[str], how: str = "w:gz") -> Path:
+    with tarfile.open(path, how) as archive:
         for name in names:
             entry = tarfile.TarInfo(name)
             entry.size = len(PICTURE)
@@ -95,6 +97,72 @@ def test_a_name_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
         archive.addfile(tarfile.TarInfo("a" * 1_000_000))
     with pytest.raises(BadArchive, match="64 kB"), open_archive(long):
         pass
+
+
+def _tar_of(path: Path, *blocks: bytes) -> Path:
+    with gzip.open(path, "wb") as file:
+        file.write(b"".join(blocks) + bytes(2 * tarfile.BLOCKSIZE))
+    return path
+
+
+def _entry(kind: bytes, content: bytes, name: str = "a.png") -> bytes:
+    header = tarfile.TarInfo(name)
+    header.type, header.size = kind, len(content)
+    return header.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def _words(**words: object) -> bytes:
+    held = b""
+    for word, value in words.items():
+        line = f" {word.replace('_', '.')}={value}\n".encode()
+        size = len(line) + 2
+        size += len(str(size)) - 2
+        held += str(size).encode() + line
+    return held
+
+
+def test_holes_and_words_without_end_are_refused_unread(tmp_path: Path) -> None:
+    """Both would be held in memory: the list of the holes, and words for all entries."""
+    sparse = _words(GNU_sparse_major=1, GNU_sparse_minor=0, GNU_sparse_name="a.png")
+    holes = b"1000000\n" + b"0\n512\n" * 1_000_000
+    for path, said in [
+        (_tar_of(tmp_path / "old.tar.gz", _entry(tarfile.GNUTYPE_SPARSE, b"")), "holes"),
+        (
+            _tar_of(
+                tmp_path / "new.tar.gz",
+                _entry(tarfile.XHDTYPE, sparse), _entry(tarfile.REGTYPE, holes),
+            ),
+            "holes",
+        ),
+        (
+            _tar_of(
+                tmp_path / "words.tar.gz",
+                *(_entry(tarfile.XGLTYPE, _words(**{f"w{n}": "x" * 900})) for n in range(90)),
+                _entry(tarfile.REGTYPE, b"picture"),
+            ),
+            "for all entries",
+        ),
+    ]:  # fmt: skip
+        tracemalloc.start()
+        with pytest.raises(BadArchive, match=said), open_archive(path):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 5_000_000
+    few = _tar_of(
+        tmp_path / "few.tar.gz",
+        _entry(tarfile.XGLTYPE, _words(comment="x" * 40)), _entry(tarfile.REGTYPE, b"picture"),
+    )  # fmt: skip
+    with open_archive(few) as opened:
+        assert opened.read("a.png") == b"picture"
+
+
+def test_a_tar_that_ends_in_a_zip_is_that_tar(tmp_path: Path) -> None:
+    tail = make_zip(tmp_path / "a.zip", ["other.png"])
+    both = tmp_path / "both.tar"
+    both.write_bytes(make_tar(tmp_path / "a.tar", ["a.png"], "w:").read_bytes() + tail.read_bytes())
+    with open_archive(both) as opened:
+        assert opened.names == ("a.png",)
 
 
 def test_links_and_devices_are_refused(tmp_path: Path) -> None:

@@ -112,6 +112,9 @@ def test_arrays_larger_than_memory_are_refused(tmp_path: Path) -> None:
         archive.writestr("images.npy", header.getvalue())
     with pytest.raises(BadTable, match="data fer2013"):
         load_arrays(tmp_path / "a.npz")
+    np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((3_000, 48, 48), np.uint8))
+    with pytest.raises(BadTable, match="would unpack to"):
+        load_arrays(tmp_path / "bomb.npz")
 
 
 @pytest.mark.parametrize(
