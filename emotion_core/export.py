@@ -6,6 +6,7 @@ import platform
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,23 +122,27 @@ def write_timeline(
 def to_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV (RFC 4180, UTF-8) whose text cells no spreadsheet runs.
 
-    A text that starts like a formula gets a leading apostrophe; numbers stay numbers.
+    A text that starts like a formula gets a mark before it, as `neutralised` says; numbers stay
+    numbers.
     """
     return neutralised(table).to_csv(index=False, lineterminator="\r\n")
 
 
 def neutralised(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts get an apostrophe where a spreadsheet would run them."""
+    """Return a table whose texts get an apostrophe where a spreadsheet would run them.
+
+    What stands under `path` gets "./" instead, and still leads to its picture.
+    """
     safe = table.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(_neutralise)
+            safe[column] = safe[column].map(partial(_neutralise, "./" if column == "path" else "'"))
     return safe
 
 
-def _neutralise(value: object) -> object:
+def _neutralise(mark: str, value: object) -> object:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
+        return mark + value
     return value
 
 

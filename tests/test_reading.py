@@ -108,6 +108,7 @@ def test_no_spreadsheet_runs_a_cell(cell: str) -> None:
     text = to_csv(pd.DataFrame({"file": [cell], "value": [-0.5]}))
     read = list(csv.reader(io.StringIO(text)))[1] if "\r=" not in text else None
     assert neutralised(pd.DataFrame({"file": [cell]}))["file"].tolist() == ["'" + cell]
+    assert neutralised(pd.DataFrame({"path": [cell]}))["path"].tolist() == ["./" + cell]
     assert f"'{cell[0]}" in text
     if read:
         assert float(read[1]) == -0.5

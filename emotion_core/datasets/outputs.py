@@ -14,6 +14,9 @@ from .splits import TEST, TRAIN, VAL
 CLEANED_COLUMNS = ("image_path", "emotion", "width", "height", "mode", "hash", "aspect_ratio",
                    "face_count")  # fmt: skip
 CARD_SCHEMA = "mien-dataset-card/1"
+CARD_FILE, FOLDS_FILE = "card.json", "folds.csv"
+#: Files of an export that another choice of the split does not have.
+OPTIONAL_FILES = (*(f"{split}.csv" for split in (TRAIN, VAL, TEST)), FOLDS_FILE)
 
 
 def cleaned_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -46,14 +49,14 @@ def dataset_files(
             files[f"{split}.csv"] = _csv(rows)
     if "fold" in kept:
         folds = pairs.assign(fold=kept["fold"])
-        files["folds.csv"] = _csv(folds[folds["fold"].notna()])
+        files[FOLDS_FILE] = _csv(folds[folds["fold"].notna()])
     gone = table[table["removed"] != ""]
     removed = gone[["path", "given", "removed"]]
     files["removed.csv"] = _csv(removed.set_axis(["image_path", "emotion", "reason"], axis=1))
     recipe_text = recipe.to_yaml()
     files["recipe.yaml"] = recipe_text.encode()
     card = make_card(table, recipe, name=name, kind=kind)
-    files["card.json"] = (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
+    files[CARD_FILE] = (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
     files["CARD.md"] = card_text(card).encode()
     return files
 

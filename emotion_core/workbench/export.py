@@ -18,7 +18,7 @@ from ..datasets.cleaning import (
     label_rows,
 )
 from ..datasets.duplicates import summarise_groups
-from ..datasets.outputs import cleaned_rows, dataset_files
+from ..datasets.outputs import CARD_FILE, OPTIONAL_FILES, cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
 from ..errors import InputError
@@ -49,7 +49,8 @@ def export_dataset(
 
     Args:
         dataset: Whose pictures.
-        out: Folder; each file is written whole or not at all.
+        out: Folder; each file is written whole or not at all. Of an earlier export there, splits
+            and folds that this one has not are deleted.
         recipe: None takes the data set's own.
         allow_changed: Apply a recipe that was made for another state of the source.
 
@@ -68,7 +69,12 @@ def export_dataset(
     table = apply_recipe(recipe, index)
     kind = _kind_of(dataset)
     files = dataset_files(neutralised(table), recipe, name=dataset.name, kind=kind)
-    return {name: atomic_write(out / name, content) for name, content in files.items()}
+    was_exported = (out / CARD_FILE).is_file()
+    written = {name: atomic_write(out / name, content) for name, content in files.items()}
+    if was_exported:
+        for name in set(OPTIONAL_FILES) - set(written):
+            (out / name).unlink(missing_ok=True)
+    return written
 
 
 def crop_dataset(

@@ -172,6 +172,37 @@ def test_page_and_command_line_export_the_same_bytes(
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, timeout=120)
 
 
+def test_an_export_leaves_nothing_of_the_one_before(measured: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "test.csv").write_text("somebody's own")
+    for out in (tmp_path / "out", tmp_path / "own"):
+        export_dataset(measured, out, recipe=DatasetRecipe(split=SplitChoice("given")))
+    assert (tmp_path / "own" / "test.csv").read_text() == "somebody's own"
+    folded = DatasetRecipe(split=SplitChoice(folds=2))
+    split = export_dataset(measured, tmp_path / "out", recipe=folded)
+    assert "folds.csv" in split
+    again = export_dataset(measured, tmp_path / "out", recipe=DatasetRecipe())
+    assert set(split) != set(again)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(again)
+
+
+def test_a_path_that_looks_like_a_formula_leads_to_its_picture(tmp_path: Path) -> None:
+    paths = ["=1.png", "-2.png", "@3.png", "4.png"]
+    for seed, path in enumerate(paths):
+        (tmp_path / path).write_bytes(encode(make_picture(seed=seed), "PNG"))
+    rows = "".join(f"{path},happy\n" for path in paths)
+    (tmp_path / "labels.csv").write_text("path,label\n" + rows)
+    dataset = new_dataset("set", SourceSpec(str(tmp_path / "labels.csv")), owner="me")
+    build_index(dataset, with_faces=False)
+    written = export_dataset(dataset, tmp_path, recipe=DatasetRecipe(split=SplitChoice("given")))
+    assert "./=1.png" in written["cleaned.csv"].read_text()
+    again = new_dataset("again", SourceSpec(str(written["cleaned.csv"])), owner="me")
+    build_index(again, with_faces=False)
+    index = load_index(again)
+    assert sorted(index["path"]) == sorted(paths)
+    assert index["is_readable"].all()
+
+
 def test_faces_are_cut_out_and_skips_have_reasons(tmp_path: Path, portrait: np.ndarray) -> None:
     folder = make_class_folders(tmp_path / "set", {"happy": 2, "sad": 2})
     (folder / "happy" / "face.png").write_bytes(encode(portrait, "PNG"))
