@@ -62,8 +62,24 @@ def source_of(dataset: Dataset) -> Source:
     return _source(dataset.id, dataset.stamp("index"))
 
 
-def task_button(dataset: Dataset, kind: str, label: str, **settings: Any) -> jobs.Job | None:
+def task_button(
+    dataset: Dataset,
+    kind: str,
+    label: str,
+    *,
+    help_text: str | None = None,
+    is_first: bool = True,
+    **settings: Any,
+) -> jobs.Job | None:
     """Show a button that starts a job on a data set, or the job's progress while it is under way.
+
+    Args:
+        dataset: Whose job.
+        kind: Of the job, as `tasks.start_task` takes it.
+        label: On the button.
+        help_text: Beside it.
+        is_first: Whether it is what people should press next.
+        settings: Of the job.
 
     Returns:
         The newest job of that kind when it is over; None before the first one is.
@@ -73,7 +89,8 @@ def task_button(dataset: Dataset, kind: str, label: str, **settings: Any) -> job
     if newest is not None and not newest.is_over:
         st.fragment(_show_progress, run_every=1.0)(newest.id)
         return None
-    if st.button(label, key=f"task-{kind}-{dataset.id}", type="primary"):
+    look = "primary" if is_first else "secondary"
+    if st.button(label, key=f"task-{kind}-{dataset.id}", help=help_text, type=look):
         start_task(kind, dataset, owner=visitor.owner(), settings=settings)
         st.rerun()
     if newest is not None and newest.state == "failed":

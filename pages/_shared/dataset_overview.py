@@ -8,12 +8,11 @@ from emotion_core.datasets.naming import in_label_order
 from emotion_core.texts import say
 from emotion_core.workbench.faces import mean_face, mean_sample
 from emotion_core.workbench.store import Dataset, load_dataset
-from emotion_core.workbench.tasks import start_task
 
-from . import dataset_meanings, gallery, visitor
+from . import dataset_meanings, gallery
 from .choice import keyed
 from .dataset_charts import balance, chosen_points, strip
-from .dataset_data import labelled, source_of
+from .dataset_data import labelled, source_of, task_button
 from .errors import plain
 from .gallery import label_text
 
@@ -56,12 +55,15 @@ def show(dataset: Dataset) -> None:
     _show_means(dataset)
     _show_formats(dataset, table)
     dataset_meanings.show_again(dataset)
-    with st.container(horizontal=True):
-        if st.button(say("dataset.again"), help=say("dataset.again_help"), key="ds_again"):
-            had_faces = bool((table["face_count"] >= 0).any())
-            settings = {"with_faces": had_faces}
-            start_task("index", dataset, owner=visitor.owner(), settings=settings)
-            st.rerun()
+    had_faces = bool((table["face_count"] >= 0).any())
+    task_button(
+        dataset,
+        "index",
+        say("dataset.again"),
+        help_text=say("dataset.again_help"),
+        is_first=False,
+        with_faces=had_faces,
+    )
 
 
 def _show_measures(dataset: Dataset, table: pd.DataFrame) -> None:

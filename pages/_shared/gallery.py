@@ -10,6 +10,7 @@ from emotion_core.texts import label_name, say
 from emotion_core.workbench.review import decide, queue_pictures
 from emotion_core.workbench.store import Dataset
 
+from . import options
 from .choice import keyed
 from .dataset_data import labelled, thumbnail
 from .errors import error_box, plain
@@ -62,8 +63,18 @@ def _show(
                     say("dataset.page", pages=pages), 1, pages, key=f"{key}-page", width=150
                 )
         shown = paths[(page - 1) * _SHOWN : page * _SHOWN]
-        picked = _grid(dataset, shown, key, suggested, notes)
+        _grid(dataset, shown, key, suggested, notes)
+        # a tick on another page of the grid counts as well
+        picked = [path for path in paths if st.session_state.get(_tick_key(key, path))]
+        elsewhere = len(set(picked) - set(shown))
+        if elsewhere:
+            st.caption(say("dataset.ticked", n=len(picked), elsewhere=elsewhere))
         _actions(dataset, paths, picked, key, reason, suggested)
+
+
+def _tick_key(key: str, path: str) -> str:
+    # a tick cannot be taken away, so after a decision there are new boxes
+    return f"{key}-pick-{st.session_state.get(f'{key}-round', 0)}-{path}"
 
 
 def _grid(
@@ -72,14 +83,10 @@ def _grid(
     key: str,
     suggested: dict[str, str],
     notes: dict[str, str],
-) -> list[str]:
-    """Show the pictures; return the ticked ones."""
+) -> None:
     table = labelled(dataset)
     label_of = dict(zip(table["path"], table["label"], strict=True))
     decided = dataset.decisions.current()
-    # a tick cannot be taken away, so after a decision there are new boxes
-    number = st.session_state.get(f"{key}-round", 0)
-    picked = []
     with st.container(horizontal=True, gap="small"):
         for path in paths:
             with st.container(width=_CELL_PX, gap="xsmall"):
@@ -96,11 +103,10 @@ def _grid(
                 if path in decided:
                     word = say(f"dataset.did_{decided[path].action}")
                     shown = say("dataset.decided", label=shown, word=word)
-                if st.checkbox(plain(shown), key=f"{key}-pick-{number}-{path}", help=plain(name)):
-                    picked.append(path)
+                tick = _tick_key(key, path)
+                st.checkbox(plain(shown), key=tick, help=plain(name), **options.KEPT)
                 if path in notes:
                     st.caption(plain(notes[path]))
-    return picked
 
 
 def _actions(

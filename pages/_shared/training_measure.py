@@ -67,12 +67,14 @@ def _ask() -> dict[str, Any]:
             default=list(cards)[:1],
             format_func=resources.titles(cards.values()).get,
             key="measure_models",
+            **options.KEPT,
         )
         split = st.selectbox(
             say("training.measure_split"),
             [VAL, TEST, TRAIN, ALL],
             format_func=lambda one: say(f"training.measure_{one}"),
             key="measure_split",
+            **options.KEPT,
         )
     vote = "soft"
     with right:

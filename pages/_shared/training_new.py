@@ -28,11 +28,14 @@ def show() -> None:
     if dataset is None:
         return
     recipe = _choose_recipe()
+    number = st.session_state.get("training_number", 0)  # each training has a name of its own
     name = st.text_input(
-        say("training.name"), value="", placeholder=recipe.title, key="training_name"
+        say("training.name"), placeholder=recipe.title, key=f"training_name_{number}", **KEPT
     )
     if st.button(say("training.start"), type="primary", key="training_start"):
-        open_run(start(dataset, recipe, name=name.strip()))
+        run = start(dataset, recipe, name=name.strip())
+        st.session_state["training_number"] = number + 1
+        open_run(run)
 
 
 def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
@@ -51,6 +54,7 @@ def repeat(run: Run) -> None:
     st.session_state["training_again"] = run.recipe
     st.session_state["training_round"] = st.session_state.get("training_round", 0) + 1
     st.session_state["dataset"] = run.dataset["id"]
+    st.session_state.pop("training_dataset-follows", None)
     st.session_state.pop("run", None)
     st.session_state["training_view"] = "new"
     st.rerun()
@@ -75,16 +79,22 @@ def choose_dataset(*, key: str) -> Dataset | None:
             if st.button(say("dataset.open"), key="training_open_dataset"):
                 st.switch_page("pages/dataset.py")
         return None
-    opened = [one.id for one in mine].index
-    wanted = st.session_state.get("dataset")
-    return st.selectbox(
+    titles = {one.id: title_of(one, everyone) for one in mine}
+    # it follows what was opened last, and keeps what was chosen here since
+    wanted, followed = st.session_state.get("dataset"), f"{key}-follows"
+    if wanted in titles and st.session_state.get(followed) != wanted:
+        st.session_state[key] = st.session_state[followed] = wanted
+    if st.session_state.get(key) not in titles:
+        st.session_state[key] = mine[0].id
+    chosen = st.selectbox(
         say("training.dataset"),
-        mine,
-        index=opened(wanted) if wanted in [one.id for one in mine] else 0,
-        format_func=lambda one: title_of(one, everyone),
+        list(titles),
+        format_func=titles.get,
         help=say("training.dataset_help"),
         key=key,
+        **KEPT,
     )
+    return next(one for one in mine if one.id == chosen)
 
 
 def _choose_recipe() -> Recipe:

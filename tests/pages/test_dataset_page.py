@@ -79,6 +79,37 @@ def test_a_rule_is_moved_and_switched_on(dataset: Dataset) -> None:
     assert dataset.recipe().rules["bright"] == 130.0
 
 
+def test_ticks_hold_while_the_grid_is_turned(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 16, "sad": 14})
+    dataset = new_dataset("set", SourceSpec(str(folder)), owner="tester")
+    build_index(dataset, with_faces=False)
+    app = view(opened(), dataset, "pictures")
+    app.button(key=f"rule-{dataset.id}-small").click().run()
+    app.slider(key=f"threshold-{dataset.id}-small").set_value(100.0).run()
+    grid = f"rule-grid-{dataset.id}-small"
+    app.checkbox(key=f"{grid}-pick-0-happy/0.png").check().run()
+    app.number_input(key=f"{grid}-page").set_value(2).run()
+    app.checkbox(key=f"{grid}-pick-0-sad/9.png").check().run()
+    assert say("dataset.ticked", n=2, elsewhere=1) in [one.value for one in app.caption]
+    app.number_input(key=f"{grid}-page").set_value(1).run()
+    assert app.checkbox(key=f"{grid}-pick-0-happy/0.png").value
+    app.button(key=f"{grid}-drop").click().run()
+    assert not app.exception
+    assert set(dataset.decisions.current()) == {"happy/0.png", "sad/9.png"}
+    assert not app.checkbox(key=f"{grid}-pick-1-happy/0.png").value
+
+
+def test_a_look_for_changes_that_fails_says_why(dataset: Dataset, tmp_path: Path) -> None:
+    app = view(opened(), dataset, "overview")
+    for path in (tmp_path / "set").rglob("*.png"):
+        path.unlink()
+    app.button(key=f"task-index-{dataset.id}").click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    assert any("set" in error.value for error in app.error), [one.value for one in app.error]
+
+
 def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
     app = view(opened(), dataset, "copies")
     app.selectbox(key=f"policy-{dataset.id}-conflicts").set_value("majority").run()

@@ -97,7 +97,7 @@ def test_a_training_is_begun_followed_and_paused(dataset: Dataset) -> None:
     assert not app.exception
     app.number_input(key="recipe-quick-stage1-epochs").set_value(300)
     app.number_input(key="recipe-quick-batch").set_value(8)
-    app.text_input(key="training_name").set_value("*first*").run()
+    app.text_input(key="training_name_0").set_value("*first*").run()
     app.button(key="training_start").click().run()
     assert not app.exception
     assert not app.error
@@ -115,6 +115,30 @@ def test_a_training_is_begun_followed_and_paused(dataset: Dataset) -> None:
     assert app.button(key=f"resume-{run.id}")
     app.button(key=f"delete-run-{run.id}").click().run()
     assert mine() == []
+
+
+def test_what_is_asked_for_is_kept_while_one_looks_elsewhere(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    other = new_dataset("other", SourceSpec(str(write_faces(tmp_path / "other"))), owner=OWNER)
+    build_index(other, with_faces=False)
+    app = new(opened())
+    first = app.selectbox(key="training_dataset").value
+    second = ({dataset.id, other.id} - {first}).pop()
+    app.selectbox(key="training_dataset").set_value(second).run()
+    app.text_input(key="training_name_0").set_value("mine").run()
+    app.button(key="training_view-measure").click().run()
+    app.multiselect(key="measure_models").set_value(["vgg-xs"]).run()
+    app.switch_page("pages/photo.py").run()
+    app.switch_page("pages/training.py").run()
+    assert app.multiselect(key="measure_models").value == ["vgg-xs"]
+    app = new(app)
+    assert app.selectbox(key="training_dataset").value == second
+    assert app.text_input(key="training_name_0").value == "mine"
+    app.session_state["dataset"] = first  # as opening it on its page does
+    app.run()
+    assert app.selectbox(key="training_dataset").value == first
+    assert not app.exception
 
 
 def test_a_finished_training_is_read_and_promoted(done: Run) -> None:
