@@ -10,6 +10,7 @@ from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
 from ..faces import DEFAULT_DETECTOR
 from ..registry import DEFAULT_MODEL
+from ..texts import say
 from ..videos import Progress, VideoTask, analyse_video
 from . import reading
 from .shared import cancellable, progress_bar, quiet_natives, refusals
@@ -82,6 +83,6 @@ def _run(path: Path, out: Path, task: VideoTask) -> None:
             progress.update(row, completed=now.done, total=now.total)
 
         result = analyse_video(path, out, task, stem=path.stem, on_progress=tell)
-    print(f"{result.frames} frames, {result.people} people")
+    print(say("video.was_read", frames=result.frames, n=result.people))
     for file in result.files.values():
         print(file)

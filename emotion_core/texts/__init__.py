@@ -25,13 +25,15 @@ def catalogue(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
 def say(key: str, /, **values: object) -> str:
     """Return the text of `key` with `values` filled in.
 
-    The language is that of `MIEN_LANGUAGE`, English where a text is not translated.
+    Where `n` is 1, and there is a text `<key>_one`, it is that. The language is that of `MIEN_LANGUAGE`, English where a text is not translated.
 
     Raises:
         KeyError: The key is in no catalogue, or a value is missing.
     """
     language = os.environ.get("MIEN_LANGUAGE", DEFAULT_LANGUAGE)
-    return _with_english(language)[key].format(**values)
+    texts = _with_english(language)
+    is_one = str(values.get("n")) == "1"
+    return texts[f"{key}_one" if is_one and f"{key}_one" in texts else key].format(**values)
 
 
 @cache
