@@ -1,5 +1,6 @@
 """Videos from file to results: what the video page's job and the video command share."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
@@ -14,7 +15,7 @@ from .analysis import ReadOptions, VideoOptions, ahead, provenance_of, read_fram
 from .cards import DEFAULT_PRIOR
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
-from .errors import InputError, StorageError, TooLarge, said_of
+from .errors import BadArgument, InputError, StorageError, TooLarge, said_of
 from .export import timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
 from .files import atomic_write, safe_stem, sha256_of
@@ -53,6 +54,9 @@ class VideoTask:
         start_s: Begin with the first frame at or after this time.
         end_s: End before this time; None goes on to the end.
         has_caps: Whether the limits for uploads to a shared server hold.
+
+    Raises:
+        BadArgument: Start or end is no finite number.
     """
 
     model_ids: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -66,6 +70,10 @@ class VideoTask:
     start_s: float = 0.0
     end_s: float | None = None
     has_caps: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.start_s) or not math.isfinite(self.end_s or 0.0):
+            raise BadArgument(f"From {self.start_s} s to {self.end_s} s is no range of a video.")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the task as plain values, for a file."""

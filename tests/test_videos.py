@@ -1,6 +1,7 @@
 """The chain of stages, and a video from file to results."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
-from emotion_core.errors import InputError, JobCancelled, StorageError, TooLarge
+from emotion_core.errors import BadArgument, InputError, JobCancelled, StorageError, TooLarge
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
@@ -256,6 +257,12 @@ def test_a_limit_holds_for_a_file_that_does_not_say_its_length(
     with pytest.raises(TooLarge, match=r"clip\.mp4 is over the limit"):
         analyse_video(clip, tmp_path, VideoTask(has_caps=True), stem="x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("settings", [{"end_s": math.inf}, {"start_s": math.nan}])
+def test_a_range_without_an_end_is_refused(settings: dict) -> None:
+    with pytest.raises(BadArgument, match="no range of a video"):
+        VideoTask(**settings)
 
 
 @pytest.mark.parametrize("settings", [{"start_s": 60.0}, {"start_s": 3.0, "end_s": 3.0}])

@@ -18,8 +18,9 @@ CANCELLED = 130
 
 
 def complain(message: object) -> None:
-    """Print one line on stderr."""
-    print(" ".join(str(message).split()), file=sys.stderr)
+    """Print one line on stderr, also of what is no text."""
+    line = " ".join(str(message).split())
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
 
 
 @contextmanager

@@ -216,6 +216,10 @@ def _open(path: Path) -> Any:
         ) from error
     try:
         return av.open(f"file:{path.resolve()}", options=_OPTIONS, timeout=_OPEN_TIMEOUT_S)
+    except PermissionError as error:
+        raise InputError(
+            say("error.unreadable_file", name=path.name, reason=error.strerror)
+        ) from error
     except _ERRORS as error:
         raise UnsupportedFormat(say("error.not_a_video", name=path.name)) from error
 

@@ -25,7 +25,8 @@ def catalogue(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
 def say(key: str, /, **values: object) -> str:
     """Return the text of `key` with `values` filled in.
 
-    Where `n` is 1, and there is a text `<key>_one`, it is that. The language is that of `MIEN_LANGUAGE`, English where a text is not translated.
+    Where `n` is 1 and there is a text `<key>_one`, it is that one. The language is that of
+    `MIEN_LANGUAGE`, English where a text is not translated.
 
     Raises:
         KeyError: The key is in no catalogue, or a value is missing.

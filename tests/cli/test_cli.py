@@ -57,6 +57,13 @@ def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
     assert b"caf\xe9.csv  happy" in done.stdout
     (table,) = out.glob("*.csv")
     assert pd.read_csv(table)["file"].tolist() == ["caf?.png"]
+    video = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.mp4"))
+    video.write_bytes(b"any")
+    command = [sys.executable, "-m", "emotion_core", "video", video, "--out", out]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(b"caf\\udce9.mp4 is not a video that can be read here")
 
 
 def test_options_reach_the_reading(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The video door: exact times, upright frames, and nothing fetched."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -122,6 +123,16 @@ def test_refusals(tmp_path: Path) -> None:
     ]:
         with pytest.raises(error, match=name):
             list(iter_frames(tmp_path / name))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is closed to this user"
+)
+def test_a_video_that_may_not_be_read_is_no_other_file(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", PICTURES)
+    video.chmod(0)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened: Permission denied"):
+        probe_video(video)
 
 
 def test_no_description_of_a_stream_leads_elsewhere(tmp_path: Path) -> None:
