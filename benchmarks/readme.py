@@ -18,6 +18,8 @@ COLUMNS = (
     ("film", "balanced", "accuracy"),
     ("photos", "balanced", "accuracy"),
 )
+#: The first so many columns have their interval beside them.
+WITH_INTERVAL = 3
 
 
 def rows() -> dict[str, list[str]]:
@@ -33,8 +35,9 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
             row for row in found[benchmark]["rows"] if row["prior"] == prior and not row["mirrored"]
         )
         cell = f"{row[figure]:.1%}".replace("%", " %")
-        if not number:
-            cell += f" ({100 * row['accuracy_low']:.1f}–{100 * row['accuracy_high']:.1f})"
+        if number < WITH_INTERVAL:
+            low, high = (100 * row[f"{figure}_{end}"] for end in ("low", "high"))
+            cell += f" ({low:.1f}–{high:.1f})"
         cells.append(cell)
     return cells
 

@@ -1,6 +1,7 @@
 """Cards: what a model is, what it was trained on, how good it is, and what it is not for."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -187,13 +188,21 @@ def _emotion_text(card: Card) -> list[str]:
         f"{card.metrics['answered_at_threshold']:.1%} of them.",
         f"## How good it is\n\n{shown['rule']}, {split} split, given crops, n {shown['n']}:\n"
         f"accuracy {shown['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}){mirror};\n"
-        f"mean recall {shown['mean_recall']:.1%}; ECE (15 bins) {shown['ece_15_bins']:.1%};\n"
+        f"mean recall {_mean_recall(shown)}; ECE (15 bins) {shown['ece_15_bins']:.1%};\n"
         f"against the targets, n {shown['target_n']}: NLL {shown['nll']:.3f}, "
         f"Brier {shown['brier']:.3f}.{chosen}",
         f"| expression | n | recall | precision |\n|---|---|---|---|\n{rows}",
         *_balanced_text(card, split),
         *_robustness_text(card),
     ]
+
+
+def _mean_recall(shown: Mapping[str, Any]) -> str:
+    """Return the mean recall and its interval, which cards of before do not have."""
+    value, interval = f"{shown['mean_recall']:.1%}", shown.get("mean_recall_interval_95")
+    if not interval:
+        return value
+    return f"{value} (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
 
 
 def _balanced_text(card: Card, split: str) -> list[str]:
@@ -206,7 +215,7 @@ def _balanced_text(card: Card, split: str) -> list[str]:
     return [
         f"## The prior\n\nShares in the training data: {shares}. At the balanced prior, which "
         f"leans on them half as much:\naccuracy {shown['accuracy']:.1%}, mean recall "
-        f"{shown['mean_recall']:.1%}, ECE {shown['ece_15_bins']:.1%}; it abstains under "
+        f"{_mean_recall(shown)},\nECE {shown['ece_15_bins']:.1%}; it abstains under "
         f"{card.balanced_threshold:.2f}."
     ]
 

@@ -46,6 +46,26 @@ def mean_recall(probs: Floats, truth: Ints) -> float:
     return float(np.nanmean(recalls(probs, truth)))
 
 
+def mean_recall_interval(recall: NDArray[np.float64], counts: Ints) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of recalls; a class without rows is left out.
+
+    The classes are independent shares, so their variances add up; each is that of a share with
+    one hit and one miss more (Agresti and Caffo 2000), since a rare class is often found always
+    or never.
+
+    Args:
+        recall: float (k,), of each class; NaN without rows.
+        counts: int (k,), rows of each class.
+    """
+    share, n = recall[counts > 0], counts[counts > 0]
+    if not len(n):
+        return 0.0, 1.0
+    nearer = (share * n + 1) / (n + 2)
+    half = 1.96 * np.sqrt((nearer * (1 - nearer) / (n + 2)).sum()) / len(n)
+    middle = share.mean()
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
 def precisions(probs: Floats, truth: Ints) -> NDArray[np.float64]:
     """Return the precision of each class, float64 (k,); NaN for a class that is never predicted."""
     counts = confusion_matrix(probs, truth)
@@ -276,13 +296,14 @@ def figures(
     n = len(truth)
     hits = int((shown.argmax(axis=1) == truth).sum())
     low, high = wilson_interval(hits, n)
-    counts = np.bincount(truth, minlength=len(labels))
-    columns = (counts, recalls(shown, truth), precisions(shown, truth), f1_scores(shown, truth))
+    counts, recall = np.bincount(truth, minlength=len(labels)), recalls(shown, truth)
+    columns = (counts, recall, precisions(shown, truth), f1_scores(shown, truth))
     return {
         "n": n,
         "accuracy": round(hits / n, 4),
         "accuracy_interval_95": [round(low, 4), round(high, 4)],
         "mean_recall": round(mean_recall(shown, truth), 4),
+        "mean_recall_interval_95": [round(end, 4) for end in mean_recall_interval(recall, counts)],
         "macro_f1": round(macro_f1(shown, truth), 4),
         "kappa": round(cohens_kappa(shown, truth), 4),
         "recall": {

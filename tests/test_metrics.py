@@ -20,6 +20,19 @@ def test_a_class_without_rows_has_no_recall() -> None:
     assert metrics.mean_recall(probs, np.array([0])) == 1.0
 
 
+def test_the_interval_of_a_mean_recall_holds_it_in_19_of_20_draws() -> None:
+    random = np.random.default_rng(0)
+    counts, true = np.array([16, 18, 83, 900]), np.array([0.05, 0.4, 0.6, 0.95])
+    held = 0
+    for _ in range(1000):
+        recall = random.binomial(counts, true) / counts
+        low, high = metrics.mean_recall_interval(recall, counts)
+        held += low <= true.mean() <= high
+    assert 930 < held < 985
+    assert metrics.mean_recall_interval(np.array([1.0, np.nan]), np.array([10, 0]))[0] > 0.6
+    assert metrics.mean_recall_interval(np.array([np.nan]), np.array([0])) == (0.0, 1.0)
+
+
 def test_calibration_error_by_hand() -> None:
     # two bins: 0.9 and 0.8 both right; 0.7 right; 0.6 wrong
     expected = (0.1 + 0.2 + 0.3 + 0.6) / 4

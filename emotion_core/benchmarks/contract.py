@@ -119,6 +119,15 @@ def share(hit: NDArray[np.bool_], name: str) -> dict[str, float]:
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
+def mean_recall(probs: NDArray[np.float32], truth: NDArray[np.int64]) -> dict[str, float]:
+    """Return the mean recall over the classes that occur, and its 95 % interval."""
+    recall = metrics.recalls(probs, truth)
+    counts = np.bincount(truth, minlength=len(recall))
+    low, high = metrics.mean_recall_interval(recall, counts)
+    value = metrics.mean_recall(probs, truth)
+    return {"mean_recall": value, "mean_recall_low": low, "mean_recall_high": high}
+
+
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(key): _plain(value) for key, value in row.items() if value == value}

@@ -30,6 +30,7 @@ from .contract import (
     OnProgress,
     among,
     among_or_none,
+    mean_recall,
     networks_of,
     share,
     votes_of,
@@ -71,7 +72,7 @@ def ferplus(
             {
                 **row,
                 **share(answer[is_clear] == truth[is_clear], "accuracy"),
-                "mean_recall": metrics.mean_recall(clear, truth[is_clear]),
+                **mean_recall(clear, truth[is_clear]),
                 **share(answer[is_subtle] == subtle[is_subtle], "subtle"),
                 "ece": metrics.expected_calibration_error(clear, truth[is_clear]),
                 "ece_by_chance": mean,
@@ -122,7 +123,7 @@ def fer2013(
             {
                 **row,
                 **share(probs.argmax(axis=1) == truth, "accuracy"),
-                "mean_recall": metrics.mean_recall(probs, truth),
+                **mean_recall(probs, truth),
                 "ece": metrics.expected_calibration_error(probs, truth),
             }
         )
