@@ -64,7 +64,7 @@ def read_photo_bytes(
     Raises:
         UnsupportedFormat, TooLarge, BrokenImage: As `media.photo.decode_photo`.
     """
-    options = options or ReadOptions()
+    options = (options or ReadOptions()).decided(flip=True)
     image = decode_photo(data, name=name)
     reading = read_picture(image, detector, recognizer, options=options)
     provenance = provenance_of(

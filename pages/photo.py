@@ -166,7 +166,7 @@ st.title(say("photo.title"))
 with error_box():
     notice.require()
     chosen = pick_uploads()
-    choice = options.choose()
+    choice = options.choose(is_mirrored=True)
     if not chosen:
         st.info(say("photo.empty"))
         st.stop()

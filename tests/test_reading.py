@@ -24,9 +24,15 @@ from emotion_core.errors import BadArgument
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
-from emotion_core.photos import PhotoResult, Refusal, photo_files, read_photos
+from emotion_core.photos import (
+    PhotoResult,
+    Refusal,
+    photo_files,
+    read_photo_bytes,
+    read_photos,
+)
 from emotion_core.timeline import SCHEMA
-from emotion_core.types import Image, Provenance, check_image
+from emotion_core.types import Frame, Image, Provenance, check_image
 from tests.builders import encode, make_picture, make_reading, make_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +72,23 @@ def test_no_face_may_be_read_as_a_whole(tools: tuple) -> None:
     assert whole.is_whole_picture
     assert whole.faces.xyxy.tolist() == [[0, 0, 90, 70]]
     assert whole.faces.confidence.tolist() == [0]
+
+
+def test_photos_are_read_with_their_mirror_image_and_frames_without(
+    portrait: Image, tools: tuple
+) -> None:
+    once, both = (
+        read_picture(portrait, *tools, options=ReadOptions(flip=flip)).scores.probs
+        for flip in (False, True)
+    )
+    assert not np.array_equal(once, both)
+    assert np.array_equal(read_picture(portrait, *tools).scores.probs, both)
+    photo = read_photo_bytes(sample_photo(), "a.jpg", *tools)
+    assert np.array_equal(photo.reading.scores.probs, both)
+    assert photo.provenance.options["flip"] is True
+    raw = VideoOptions(smooth_s=0, hysteresis=0)
+    (seen,) = read_frames([Frame(portrait, 0, 0.0)], *tools, options=raw)
+    assert np.array_equal(seen.reading.scores.probs, once)
 
 
 def test_not_answering_is_not_a_label(portrait: Image, tools: tuple) -> None:

@@ -1,7 +1,7 @@
 """Single pictures: find the faces, read them together."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class ReadOptions:
     """How pictures are read.
 
     Attributes:
-        flip: Average over each face and its mirror image (test-time augmentation).
+        flip: Average over each face and its mirror image (test-time augmentation); None does so
+            in pictures, and not in the frames of a video.
         threshold: Abstain under this confidence; None takes the recogniser's own.
         whole_if_none: Read the whole picture as one face when none is found.
         system: Coordinates of the affect estimate, a key of `affect.COORDINATES`; it has no
@@ -32,7 +33,7 @@ class ReadOptions:
         BadArgument: The threshold or the system is none.
     """
 
-    flip: bool = False
+    flip: bool | None = None
     threshold: float | None = None
     whole_if_none: bool = False
     system: str = "rays"
@@ -44,6 +45,10 @@ class ReadOptions:
             raise BadArgument(
                 f"The coordinates {self.system!r} are none of {', '.join(COORDINATES)}."
             )
+
+    def decided(self, *, flip: bool) -> "ReadOptions":
+        """Return the options with `flip` as given, where it is None."""
+        return replace(self, flip=flip) if self.flip is None else self
 
 
 def read_picture(
@@ -79,7 +84,7 @@ def read_batches(
     Yields:
         One list per batch with a reading per picture, in order.
     """
-    options = options or ReadOptions()
+    options = (options or ReadOptions()).decided(flip=True)
     for images in batches:
         found = [find_faces(check_image(image), detector) for image in images]
         yield read_faces(images, found, recognizer, options=options)
@@ -100,7 +105,7 @@ def read_faces(
         Faces.whole(image) if whole else faces
         for image, faces, whole in zip(images, found, is_whole, strict=True)
     ]
-    vote = _classify(images, found, is_whole, recognizer, flip=options.flip)
+    vote = _classify(images, found, is_whole, recognizer, flip=bool(options.flip))
     return _split_readings(vote, found, is_whole, recognizer, options)
 
 

@@ -173,7 +173,7 @@ def classify(batches: _Batches, recognizer: Recognizer, options: VideoOptions) -
             [batch[i].frame.image for i in rows],
             [faces for seen in batch if (faces := seen.faces) is not None],
             recognizer,
-            options=replace(options.reading, whole_if_none=False),
+            options=replace(options.reading.decided(flip=False), whole_if_none=False),
         )
         for i, reading in zip(rows, readings, strict=True):
             batch[i] = replace(batch[i], reading=reading)

@@ -78,6 +78,9 @@ def ferplus(
                 "ece_by_chance": mean,
                 "ece_by_chance_p95": high,
                 "plurality_accuracy": metrics.accuracy(probs[is_voted], plurality[is_voted]),
+                "plurality_ece": metrics.expected_calibration_error(
+                    probs[is_voted], plurality[is_voted]
+                ),
                 "nll": metrics.negative_log_likelihood(probs[is_voted], targets[is_voted]),
                 "brier": metrics.brier_score(probs[is_voted], targets[is_voted]),
                 **_affect_figures(probs[is_voted], targets[is_voted]),

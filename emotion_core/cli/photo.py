@@ -28,7 +28,7 @@ def photo(
     detector: reading.DetectorName = DEFAULT_DETECTOR,
     min_confidence: reading.MinConfidence = None,
     threshold: reading.Threshold = None,
-    tta: reading.Tta = False,
+    tta: reading.Tta = True,
     whole: Annotated[
         bool, typer.Option("--whole", help="Read a photo without a face as one face.")
     ] = False,

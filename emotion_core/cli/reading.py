@@ -22,7 +22,7 @@ MinConfidence = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(min=0, max=1, help="Answer 'uncertain' under this confidence.")
 ]
-Tta = Annotated[bool, typer.Option("--tta", help="Average with the mirror image.")]
+Tta = Annotated[bool, typer.Option("--tta/--no-tta", help="Average with the mirror image.")]
 ByValence = Annotated[
     bool, typer.Option("--by-valence", help="Red, green and grey boxes by valence.")
 ]

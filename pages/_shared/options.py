@@ -43,12 +43,15 @@ class Choice:
     drawing: DrawOptions
 
 
-def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> Choice:
+def choose(
+    *, more: Callable[[], None] | None = None, in_job: bool = False, is_mirrored: bool = False
+) -> Choice:
     """Show the options in an expander and return the choice.
 
     Args:
         more: Shows what else a page asks, in the same expander.
         in_job: Whether a worker will read, which takes large networks, too.
+        is_mirrored: Whether faces are read with their mirror image as the page comes.
     """
     with st.expander(say("options.title")):
         left, middle, right = st.columns(3)
@@ -58,7 +61,7 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
         with middle:
             detector, min_confidence = _choose_detector()
         with right:
-            reading = _choose_reading()
+            reading = _choose_reading(is_mirrored=is_mirrored)
         if more:
             more()
         drawing = DrawOptions(
@@ -67,11 +70,11 @@ def choose(*, more: Callable[[], None] | None = None, in_job: bool = False) -> C
             show_bars=st.checkbox(say("options.show_bars"), key="show_bars", **KEPT),
         )
     chosen = Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
-    _show_what_differs(chosen)
+    _show_what_differs(chosen, is_mirrored=is_mirrored)
     return chosen
 
 
-def _show_what_differs(choice: Choice) -> None:
+def _show_what_differs(choice: Choice, *, is_mirrored: bool) -> None:
     """Say under the closed expander what is not as it comes: it holds on every page."""
     told = []
     if choice.model_ids != (DEFAULT_MODEL,):
@@ -82,8 +85,8 @@ def _show_what_differs(choice: Choice) -> None:
         told.append(say("options.at_prior", prior=say(f"options.prior_{choice.prior}")))
     if choice.reading.threshold is not None:
         told.append(say("options.at_threshold", percent=f"{choice.reading.threshold:.0%}"))
-    if choice.reading.flip:
-        told.append(say("options.tta"))
+    if choice.reading.flip != is_mirrored:
+        told.append(say("options.tta" if choice.reading.flip else "options.no_tta"))
     if choice.detector != DEFAULT_DETECTOR:
         told.append(say("options.found_by", detector=choice.detector))
     if choice.min_confidence is not None:
@@ -167,8 +170,14 @@ def _choose_detector() -> tuple[str, float | None]:
     return str(name), None if own else percent / 100
 
 
-def _choose_reading() -> ReadOptions:
-    flip = st.checkbox(say("options.tta"), help=say("options.tta_help"), key="tta", **KEPT)
+def _choose_reading(*, is_mirrored: bool) -> ReadOptions:
+    flip = st.checkbox(
+        say("options.tta"),
+        value=is_mirrored,
+        help=say("options.tta_help"),
+        key="tta_photo" if is_mirrored else "tta",
+        **KEPT,
+    )
     own = st.checkbox(say("options.own_threshold"), value=True, key="own_threshold", **KEPT)
     threshold = st.slider(
         say("options.threshold"),

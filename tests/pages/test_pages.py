@@ -177,7 +177,8 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     assert offered[-2:] == ["Committee of 3", "Committee of all 4"]
     photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     photo_page.radio(key="vote").set_value("hard").run()
-    photo_page.checkbox(key="tta").check().run()
+    assert photo_page.checkbox(key="tta_photo").value
+    photo_page.checkbox(key="tta_photo").uncheck().run()
     photo_page.selectbox(key="detector").set_value("centerface").run()
     assert not photo_page.exception
     assert any("hard(" in caption.value for caption in photo_page.caption)
