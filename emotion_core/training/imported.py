@@ -19,6 +19,7 @@ from ..errors import EmotionError, ModelError, ModelNotTrusted
 from ..files import read_json, write_json
 from .litert import export_litert
 from .recipes import changed_recipe, load_recipe
+from .saved_model import check_saved_model
 from .zoo import build_network
 
 _CONFIG_MAX_BYTES = 50_000_000
@@ -26,15 +27,6 @@ _CONFIG_MAX_BYTES = 50_000_000
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 #: Where layers may come from; the networks here register some of their own.
 _HOMES = ("keras", "builtins", "emotion_core.training.zoo")
-#: What a SavedModel may do besides computing: hold its weights and call its own functions.
-_STATEFUL = {
-    "Assert", "AssignVariableOp", "DisableCopyOnRead", "If", "MergeV2Checkpoints",
-    "RandomStandardNormal", "RandomUniform", "ReadVariableOp", "ResourceGather", "RestoreV2",
-    "SaveV2", "StatefulPartitionedCall", "VarHandleOp", "VarIsInitializedOp", "VariableShape",
-    "While",
-}  # fmt: skip
-#: What TensorFlow takes for computing although it looks at the disk.
-_READING = {"ReadFile", "MatchingFiles", "ImmutableConst"}
 _PROBE = 16
 #: How Keras makes its messages bold.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -158,33 +150,8 @@ def _hdf5(path: Path, request: dict[str, Any]) -> Any:
 
 
 def _saved_model(path: Path, name: str) -> Any:
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    # looked at before it is loaded, which would run what begins it
-    described = saved_model_pb2.SavedModel()
-    described.ParseFromString((path / "saved_model.pb").read_bytes())
-    graphs = [meta.graph_def for meta in described.meta_graphs]
-    if not any("serving_default" in meta.signature_def for meta in described.meta_graphs):
-        raise ModelError(f"The SavedModel {name} has no signature 'serving_default'.")
-    nodes = [node for graph in graphs for node in graph.node]
-    nodes += [node for graph in graphs for one in graph.library.function for node in one.node_def]
-    own = {one.signature.name for graph in graphs for one in graph.library.function}
-    found = {node.op for node in nodes if not _only_computes(node.op, own)}
-    if found:
-        raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")
+    check_saved_model(path, name)  # before it is loaded, which would run what begins it
     return keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")
-
-
-def _only_computes(operation: str, own: set[str]) -> bool:
-    """Whether an operation, or a function of the file's own, touches but inputs and weights."""
-    from tensorflow.python.framework import op_def_registry
-
-    known = op_def_registry.get(operation)
-    if known is None:  # a name of TensorFlow's is never one of the file's own
-        return operation in own
-    if operation in _READING:
-        return False
-    return operation in _STATEFUL or not known.is_stateful
 
 
 def _refuse_code(config: Any, name: str) -> None:

@@ -141,7 +141,9 @@ def test_what_does_not_fit_is_said(changes: dict, word: str, tmp_path: Path) -> 
     assert not list(user_models_folder().iterdir())
 
 
-@pytest.mark.parametrize("operation", ["ReadFile", "WriteFile", "DatasetToTFRecord", "PrintV2"])
+@pytest.mark.parametrize(
+    "operation", ["ReadFile", "WriteFile", "DatasetToTFRecord", "PrintV2", "SaveV2"]
+)
 def test_a_saved_model_that_does_more_than_compute_is_refused(
     operation: str, tmp_path: Path
 ) -> None:
@@ -159,6 +161,9 @@ def test_a_saved_model_that_does_more_than_compute_is_refused(
             compression_type="",
         ),
         "PrintV2": lambda: tf.print("x"),
+        "SaveV2": lambda: tf.raw_ops.SaveV2(
+            prefix=target, tensor_names=["a"], shape_and_slices=[""], tensors=[tf.zeros(1)]
+        ),
     }[operation]
 
     class Doer(tf.Module):
