@@ -128,6 +128,12 @@ def is_shipped(model_id: str) -> bool:
     return (models_folder() / model_id).is_dir()
 
 
+def adder_of(model_id: str) -> str:
+    """Return whose model a promoted one is, as `jobs.owner_hash` gives it; empty: not noted."""
+    note = user_models_folder() / model_id / ADDER_FILE
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+
+
 def delete_model(model_id: str) -> None:
     """Delete a model that was promoted or brought.
 
@@ -145,6 +151,8 @@ def delete_model(model_id: str) -> None:
         raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error
 
 
+#: In a promoted model's folder: whose it is.
+ADDER_FILE = "owner"
 #: Loads the network of a model's folder.
 Load = Callable[[Path, Card], NetworkClassifier]
 

@@ -78,6 +78,11 @@ class Run:
         return sum(int(stage["epochs"]) for stage in self.recipe["stages"])
 
     @property
+    def owner_hash(self) -> str:
+        """Whose it is, as `jobs.owner_hash` gives it."""
+        return str((read_json(self.folder / "run.json") or {}).get("owner", ""))
+
+    @property
     def model_folder(self) -> Path:
         """Where its model is written."""
         return self.folder / "model" / str(self.recipe["name"])

@@ -17,7 +17,7 @@ from ..datasets.naming import in_label_order
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
 from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
-from ..registry import list_models, model_being_added
+from ..registry import ADDER_FILE, list_models, model_being_added
 from ..runs import (
     DONE,
     FAILED,
@@ -401,6 +401,7 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
             shutil.copytree(run.model_folder, folder, dirs_exist_ok=True)
             write_json(folder / "card.json", card.as_dict())
             atomic_write(folder / "CARD.md", card_text(card))
+            atomic_write(folder / ADDER_FILE, run.owner_hash)
     except (OSError, StorageError) as error:
         raise TrainingError(say("error.not_promoted", name=name, reason=error)) from error
     return card

@@ -9,7 +9,9 @@ import streamlit as st
 from emotion_core.affect import COORDINATES
 from emotion_core.cards import HISTORY_FILE, Card, card_text
 from emotion_core.classify import BUDGET_MS, measure_latency
+from emotion_core.jobs import owner_hash
 from emotion_core.registry import (
+    adder_of,
     delete_model,
     is_shipped,
     load_model,
@@ -44,7 +46,8 @@ def show(card: Card) -> None:
     _show_latency(card)
     _show_history(card)
     _show_terms(card)
-    if visitor.is_own_machine() and not is_shipped(card.id):
+    is_mine = visitor.is_own_machine() or adder_of(card.id) == owner_hash(visitor.owner())
+    if is_mine and not is_shipped(card.id):
         _offer_deletion(card)
 
 

@@ -278,6 +278,8 @@ def _show_looking(
 def _show_promotion(run: Run) -> None:
     st.subheader(say("training.promote_title"), anchor=False)
     st.markdown(say("training.promote_text"))
+    if not visitor.is_own_machine():
+        st.warning(say("training.promote_shared"))
     held = float((run.report() or {}).get("threshold", 0.0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(

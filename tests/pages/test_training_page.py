@@ -204,6 +204,25 @@ def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> Non
     assert any("mine" in choice or "tiny" in choice for choice in choices)
 
 
+def test_on_a_shared_studio_who_promoted_a_model_removes_it(
+    done: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages._shared.visitor.is_own_machine", lambda: False)
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    assert say("training.promote_shared") in [one.value for one in app.warning]
+    app.text_input(key=f"promote-name-{done.id}").set_value("mine").run()
+    app.button(key=f"promote-{done.id}").click().run()
+    assert not app.exception
+    app.switch_page("pages/models.py").run()
+    app.button(key="open-mine").click().run()
+    assert "delete-model-mine" in [one.key for one in app.button]
+    monkeypatch.setattr("pages._shared.visitor.owner", lambda: "somebody else")
+    app.run()
+    assert not app.exception
+    assert "delete-model-mine" not in [one.key for one in app.button]
+
+
 def test_an_empty_page_shows_how_a_shipped_model_learned() -> None:
     app = opened()
     (title,) = [text.value for text in app.subheader if "which comes along" in text.value]
