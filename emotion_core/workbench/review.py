@@ -63,14 +63,16 @@ def queue_pictures(
         StorageError: The queue cannot be written.
     """
     with FileLock(dataset.folder / "queue.lock"):
-        held = read_queue(dataset)
-        waiting = {one.path for one in held}
+        waiting = {one.path for one in read_queue(dataset)}
         now_s = time.time()
         new = [
             Waiting(path, reason, (suggested or {}).get(path, ""), now_s)
             for path in dict.fromkeys(paths)
             if path not in waiting
-        ][: max(0, QUEUE_MAX - len(held))]
+        ][: max(0, QUEUE_MAX - len(waiting))]
+        # what is decided waits again when that is undone
+        again = {one.path for one in new}
+        held = [one for one in _load(dataset) if one.path not in again]
         write_json(dataset.folder / "queue.json", [asdict(one) for one in [*held, *new]])
     return len(new)
 

@@ -142,6 +142,11 @@ def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
     assert [one.path for one in read_queue(measured)] == ["sad/2.png"]
     queue_pictures(measured, ["happy/0.png"], reason="again")
     assert [one.path for one in read_queue(measured)] == ["sad/2.png", "happy/0.png"]
+    decide(measured, ["sad/2.png"], "keep", reason="seen")
+    queue_pictures(measured, ["happy/1.png"], reason="later")
+    measured.decisions.undo()
+    waiting = [one.path for one in read_queue(measured)]
+    assert waiting == ["sad/2.png", "happy/0.png", "happy/1.png"]
 
 
 def test_page_and_command_line_export_the_same_bytes(
