@@ -1,6 +1,7 @@
 """Split and export: how the data set is split, what comes out, and its recipe to keep."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -25,8 +26,9 @@ from emotion_core.texts import say
 from emotion_core.workbench.index import load_index
 from emotion_core.workbench.review import adopt_decisions
 from emotion_core.workbench.store import Dataset
-from emotion_core.workbench.tasks import made_of
+from emotion_core.workbench.tasks import PREFIX, made_of, tasks_of
 
+from . import visitor
 from .dataset_data import change_recipe, cleaned, task_button
 from .errors import plain
 from .gallery import label_text
@@ -53,6 +55,12 @@ def show(dataset: Dataset) -> None:
         if (job.summary or {}).get("made_of") != made_of(dataset):
             st.warning(say("dataset.files_old"))
         _show_files(dataset, job)
+    for earlier in tasks_of(dataset, visitor.owner()):
+        is_export = earlier.kind == f"{PREFIX}export" and earlier.state == "done"
+        if is_export and earlier.is_kept and (job is None or earlier.id != job.id):
+            when = datetime.fromtimestamp(earlier.created_s)
+            with st.expander(say("dataset.kept_export", when=f"{when:%Y-%m-%d %H:%M}")):
+                _show_files(dataset, earlier)
 
 
 def _choose_split(dataset: Dataset) -> None:

@@ -44,8 +44,12 @@ def choose() -> Dataset | None:
     dataset = next(one for one in mine if one.id == chosen)
     with right, st.popover(say("dataset.delete"), width="stretch"):
         st.caption(say("dataset.delete_text"))
+        jobs = tasks_of(dataset, visitor.owner())
+        kept = sum(job.is_kept for job in jobs)
+        if kept:
+            st.warning(say("dataset.delete_kept", n=kept))
         if st.button(say("dataset.delete_really"), key="dataset_delete"):
-            for job in tasks_of(dataset, visitor.owner()):
+            for job in jobs:
                 delete_job(job)
             delete_dataset(dataset)
             del st.session_state["dataset"]

@@ -42,6 +42,7 @@ _HOLDS_RESULT = (
 _SHOWN_ONCE = (looking.KIND, looking.RUN_KIND)
 #: The view of its page that shows a job, where that is not the first one.
 _VIEWS = {imports.KIND: "bring", f"{PREFIX}evaluate": "measure", f"{PREFIX}submit": "measure"}
+_DATASET_VIEWS = {f"{PREFIX}export": "export", f"{PREFIX}noise": "labels", f"{PREFIX}map": "map"}
 
 
 def show_drawer() -> None:
@@ -66,7 +67,10 @@ def open_job(job: jobs.Job) -> None:
     if job.kind in _VIEWS:
         view = _VIEWS[job.kind]
         st.session_state.update({"training_view": view, "run": None, f"{view}_job": job.id})
-    st.session_state["dataset"] = job.settings.get("dataset", st.session_state.get("dataset"))
+    dataset = job.settings.get("dataset", st.session_state.get("dataset"))
+    st.session_state["dataset"] = dataset
+    if job.kind in _DATASET_VIEWS:
+        st.session_state[f"view-{dataset}"] = _DATASET_VIEWS[job.kind]
     st.switch_page(_PAGES[job.kind])
 
 

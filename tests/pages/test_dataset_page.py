@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,22 @@ def test_files_of_before_a_change_are_called_old(dataset: Dataset) -> None:
     decide(dataset, ["happy/0.png"], "drop", reason="seen")
     app.run()
     assert [box.value for box in app.warning] == [say("dataset.files_old")]
+
+
+def test_a_kept_export_is_found_again_and_named_before_it_goes(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "export")
+    for _ in range(2):
+        app.button(key=f"task-export-{dataset.id}").click().run()
+        wait_for_jobs()
+        app.run()
+    _, earlier = jobs.list_jobs("tester")
+    title = say("dataset.kept_export", when=f"{datetime.fromtimestamp(earlier.created_s):%F %H:%M}")
+    assert title not in [one.label for one in app.expander]
+    jobs.keep_job(earlier)
+    app.run()
+    assert not app.exception
+    assert title in [one.label for one in app.expander]
+    assert say("dataset.delete_kept", n=1) in [box.value for box in app.warning]
 
 
 def test_a_label_of_ones_own_reads_as_it_is_written(tmp_path: Path) -> None:
