@@ -22,7 +22,7 @@ from emotion_core.draw import DrawOptions
 from emotion_core.errors import StorageError
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.media.video import iter_frames
-from emotion_core.types import Faces, Image
+from emotion_core.types import Faces, Frame, Image
 from tests.builders import make_picture
 from tests.steps import until
 
@@ -293,7 +293,7 @@ def test_a_recording_whose_end_cannot_be_written_fails_at_once(
         yield SimpleNamespace(write=lambda frame: None)
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("emotion_core.live.write_video", full)
+    monkeypatch.setattr("emotion_core.live.recording.write_video", full)
     job = record(session)
     feed(session, portrait, lambda: session.recording is not None and session.recording._written)
     recording = session.recording
@@ -302,6 +302,25 @@ def test_a_recording_whose_end_cannot_be_written_fails_at_once(
     assert not recording._thread.is_alive()
     ended = jobs.load_job(job.id, "me")
     assert (ended.state, ended.message) == ("failed", "the disk is full")
+
+
+def test_a_recording_that_cannot_be_written_ends_by_itself(
+    work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(frame: Frame) -> None:
+        raise StorageError("the disk is full")
+
+    @contextmanager
+    def full(*_: object, **__: object) -> Iterator[object]:
+        yield SimpleNamespace(write=refuse)
+
+    monkeypatch.setattr("emotion_core.live.recording.write_video", full)
+    job = record(session)
+    feed(session, portrait, lambda: jobs.load_job(job.id, "me").is_over)
+    ended = jobs.load_job(job.id, "me")
+    assert (ended.state, ended.message) == ("failed", "the disk is full")
+    assert session.recording is None
+    assert session.state().shown_fps, "the camera goes on"
 
 
 def test_a_recording_of_nothing_is_no_video(work_home: object, session: LiveSession) -> None:
@@ -333,7 +352,7 @@ def test_readings_of_before_do_not_enter_a_recording(
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
-        monkeypatch.setattr("emotion_core.live.time.monotonic", lambda: self.now_s)
+        monkeypatch.setattr("emotion_core.live.slots.time.monotonic", lambda: self.now_s)
 
 
 def test_slots_are_given_in_the_order_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:

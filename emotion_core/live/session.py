@@ -1,39 +1,26 @@
-"""A camera as it runs: a slot for the newest frame, one thread that reads, and recordings."""
+"""One camera: frames come in, readings go on them, whatever is slower."""
 
 import logging
-import queue
-import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
-from typing import Any
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
-import pandas as pd
 
-from . import limits
-from .analysis import VideoOptions, provenance_of, read_frames
-from .cards import NETWORK_FILE
-from .classify import Recognizer
-from .draw import DrawOptions, draw_reading
-from .errors import EmotionError, StorageError
-from .export import timeline_files
-from .faces import Detector
-from .files import atomic_write
-from .jobs import Job, end_job, write_process, write_status
-from .media.encode import write_video
-from .texts import say
-from .timeline import TimelineBuilder
-from .tracking import Tracker
-from .types import Frame, FrameReading, Image, VideoInfo
+from ..analysis import read_frames
+from ..draw import draw_reading
+from ..errors import EmotionError
+from ..jobs import Job
+from ..texts import say
+from ..tracking import Tracker
+from ..types import Frame, FrameReading, Image
+from .recording import Recording
+from .tools import LiveTools
 
-#: The kind of job that a recording is.
-RECORDING = "camera"
 #: A frame waits for its own reading at most this long; later it shows the one before it.
 _WAIT_S = 0.022
 #: What the page's chart shows.
@@ -42,27 +29,8 @@ _HISTORY_S = 60.0
 _RATE_S = 3.0
 #: Without a frame for so long, the camera has stopped.
 _IDLE_S = 1.5
-#: Frames that may wait for the encoder of a recording: two seconds of a camera.
-_WAITING_MAX = 60
 #: A reading older than this is not shown on a new frame.
 _STALE_S = 1.0
-
-
-@dataclass(frozen=True)
-class LiveTools:
-    """What reads and draws; it may be changed while the camera runs.
-
-    Attributes:
-        recognizer: A model or a committee.
-        detector: Finds the faces.
-        options: How frames are read.
-        drawing: What is drawn.
-    """
-
-    recognizer: Recognizer
-    detector: Detector
-    options: VideoOptions
-    drawing: DrawOptions
 
 
 @dataclass(frozen=True)
@@ -228,10 +196,10 @@ class LiveSession:
                 time.sleep(0.5)
 
     def _end_recording_when_over(self) -> None:
-        """End a recording that was cancelled or has reached a limit."""
+        """End a recording that has to end."""
         with self._changed:
             recording = self._recording
-            if recording is None or not (recording.is_cancelled() or recording.limit()):
+            if recording is None or not recording.has_to_end():
                 return
             self._recording = None
         recording.finish()
@@ -271,178 +239,6 @@ class LiveSession:
             if self._recording:
                 self._recording.add_reading(seen, tools)
         self._end_recording_when_over()
-
-
-class Recording:
-    """What a camera shows and what is read, written into the folder of a job.
-
-    Frames go to the encoder in a thread of its own; when it falls behind, frames are left out and
-    the others keep their times.
-
-    Args:
-        job: Its folder takes the result.
-        tools: Who reads.
-    """
-
-    def __init__(self, job: Job, tools: LiveTools) -> None:
-        self.job = job
-        self._tools = tools
-        self._began_s = time.monotonic()
-        self._builder = TimelineBuilder(labels=tools.recognizer.labels)
-        self._models: dict[str, str] = {}
-        self._first_index: int | None = None
-        self._first_s = 0.0
-        self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
-        self._written = 0
-        self._problem = ""
-        self._size_wh: tuple[int, int] | None = None
-        write_process(job.folder, is_shared=True)
-        write_status(job.folder, state="running")
-        self._thread = threading.Thread(target=self._encode, name="recording", daemon=True)
-        self._thread.start()
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been running."""
-        return time.monotonic() - self._began_s
-
-    def add_frame(self, frame: Frame) -> None:
-        """Take a frame as it is shown."""
-        try:
-            self._frames.put_nowait(self._timed(frame))
-        except queue.Full:
-            return
-
-    def add_reading(self, seen: FrameReading, tools: LiveTools) -> None:
-        """Take a reading and who read it; one from before the beginning is left out."""
-        frame = self._timed(seen.frame)
-        if frame.time_s < 0:
-            return
-        if self._first_index is None:
-            self._first_index = frame.index
-        self._tools = tools
-        members = tools.recognizer.members
-        self._models.update({m.card.id: m.card.files[NETWORK_FILE] for m in members})
-        frame = replace(frame, index=frame.index - self._first_index)
-        self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
-
-    def is_cancelled(self) -> bool:
-        """Return whether somebody asked the job to stop."""
-        return (self.job.folder / "cancel").exists() or not self.job.folder.exists()
-
-    def limit(self) -> str:
-        """Return what ends the recording by itself: `time`, `disk`, or nothing yet."""
-        if self.seconds > limits.RECORDING_MAX_S:
-            return "time"
-        try:
-            free = shutil.disk_usage(self.job.folder).free
-        except OSError:  # somebody deleted it, which `is_cancelled` says
-            return ""
-        return "disk" if free < limits.RECORDING_SPARE_BYTES else ""
-
-    def finish(self) -> None:
-        """Write what is still waiting, and the timeline; then the job is over."""
-        ended_by = self.limit()
-        self._frames.put(None)
-        self._thread.join(timeout=60)
-        if not self.job.folder.exists():
-            return
-        if self.is_cancelled():
-            end_job(self.job.folder, "cancelled")
-            return
-        table = self._builder.table()
-        try:
-            if self._problem:
-                raise StorageError(self._problem)
-            self._write_tables(table)
-        except StorageError as error:
-            end_job(self.job.folder, "failed", message=str(error))
-            return
-        summary = {
-            "frames": self._written,
-            "people": int(table["tracker_id"].nunique()),
-            "seconds": self.seconds,
-            "video_start_s": self._first_s,
-            "ended_by": ended_by,
-        }
-        end_job(self.job.folder, "done", summary=summary)
-
-    def _timed(self, frame: Frame) -> Frame:
-        return replace(frame, time_s=frame.time_s - self._began_s)
-
-    def _encode(self) -> None:
-        first = self._frames.get()
-        if first is None:
-            return
-        self._first_s = first.time_s
-        height, width = first.image.shape[:2]
-        info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
-        frame: Frame | None = first
-        try:
-            with write_video(self.job.folder / "result" / "camera.annotated.mp4", info) as video:
-                while frame is not None:
-                    video.write(frame)
-                    self._written += 1
-                    frame = self._frames.get()
-        except Exception as error:  # whatever it is, the camera goes on
-            logging.exception("a recording could not be written")
-            known = isinstance(error, EmotionError)
-            self._problem = str(error) if known else say("error.live_failed")
-            while frame is not None:  # who adds frames waits for nobody
-                frame = self._frames.get()
-
-    def _write_tables(self, table: pd.DataFrame) -> None:
-        tools = self._tools
-        provenance = provenance_of(
-            tools.recognizer,
-            tools.detector,
-            options={**asdict(tools.options), "drawing": asdict(tools.drawing)},
-            threshold=tools.options.reading.threshold,
-            input_sha256="",
-        )
-        provenance = replace(provenance, models={**provenance.models, **self._models})
-        about: dict[str, Any] = {"source": "camera", "seconds": round(self.seconds, 3)}
-        for end, content in timeline_files(table, provenance, about=about).items():
-            atomic_write(self.job.folder / "result" / f"camera.{end}", content)
-
-
-class LiveSlots:
-    """How many cameras may run at once, and who waits; one object for the whole server.
-
-    Args:
-        slots: Sessions that may run.
-    """
-
-    #: Who has not asked again for so long has gone.
-    _GONE_S = 6.0
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self._lock = threading.Lock()
-        self._running: dict[str, float] = {}
-        self._waiting: dict[str, float] = {}
-
-    def ask(self, session: str) -> int:
-        """Return 0 when the session may run, else its place in the line; asked every second."""
-        now_s = time.monotonic()
-        with self._lock:
-            for table in (self._running, self._waiting):
-                for gone in [who for who, at_s in table.items() if now_s - at_s > self._GONE_S]:
-                    del table[gone]
-            if session not in self._running:
-                self._waiting[session] = now_s
-                place = list(self._waiting).index(session) + 1
-                if place > self.slots - len(self._running):
-                    return place
-                del self._waiting[session]
-            self._running[session] = now_s
-            return 0
-
-    def leave(self, session: str) -> None:
-        """Free the slot, or the place in the line."""
-        with self._lock:
-            self._running.pop(session, None)
-            self._waiting.pop(session, None)
 
 
 def _rate(times_s: list[float], now_s: float) -> float:

@@ -1,0 +1,167 @@
+"""What a camera showed and what was read, as files: the result of a job."""
+
+import logging
+import queue
+import shutil
+import threading
+import time
+from dataclasses import asdict, replace
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from .. import limits
+from ..analysis import provenance_of
+from ..cards import NETWORK_FILE
+from ..errors import EmotionError, StorageError
+from ..export import timeline_files
+from ..files import atomic_write
+from ..jobs import Job, end_job, write_process, write_status
+from ..media.encode import write_video
+from ..texts import say
+from ..timeline import TimelineBuilder
+from ..types import Frame, FrameReading, VideoInfo
+from .tools import LiveTools
+
+#: The kind of job that a recording is.
+RECORDING = "camera"
+#: Frames that may wait for the encoder: two seconds of a camera.
+_WAITING_MAX = 60
+
+
+class Recording:
+    """What a camera shows and what is read, written into the folder of a job.
+
+    Frames go to the encoder in a thread of its own; when it falls behind, frames are left out and
+    the others keep their times.
+
+    Args:
+        job: Its folder takes the result.
+        tools: Who reads.
+    """
+
+    def __init__(self, job: Job, tools: LiveTools) -> None:
+        self.job = job
+        self._tools = tools
+        self._began_s = time.monotonic()
+        self._builder = TimelineBuilder(labels=tools.recognizer.labels)
+        self._models: dict[str, str] = {}
+        self._first_index: int | None = None
+        self._first_s = 0.0
+        self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
+        self._written = 0
+        self._problem = ""
+        self._size_wh: tuple[int, int] | None = None
+        write_process(job.folder, is_shared=True)
+        write_status(job.folder, state="running")
+        self._thread = threading.Thread(target=self._encode, name="recording", daemon=True)
+        self._thread.start()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._began_s
+
+    def add_frame(self, frame: Frame) -> None:
+        """Take a frame as it is shown."""
+        try:
+            self._frames.put_nowait(self._timed(frame))
+        except queue.Full:
+            return
+
+    def add_reading(self, seen: FrameReading, tools: LiveTools) -> None:
+        """Take a reading and who read it; one from before the beginning is left out."""
+        frame = self._timed(seen.frame)
+        if frame.time_s < 0:
+            return
+        if self._first_index is None:
+            self._first_index = frame.index
+        self._tools = tools
+        members = tools.recognizer.members
+        self._models.update({m.card.id: m.card.files[NETWORK_FILE] for m in members})
+        frame = replace(frame, index=frame.index - self._first_index)
+        self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
+
+    def has_to_end(self) -> bool:
+        """Return whether it was cancelled, has reached a limit, or cannot be written."""
+        return bool(self._problem or self.limit()) or self.is_cancelled()
+
+    def is_cancelled(self) -> bool:
+        """Return whether somebody asked the job to stop."""
+        return (self.job.folder / "cancel").exists() or not self.job.folder.exists()
+
+    def limit(self) -> str:
+        """Return what ends the recording by itself: `time`, `disk`, or nothing yet."""
+        if self.seconds > limits.RECORDING_MAX_S:
+            return "time"
+        try:
+            free = shutil.disk_usage(self.job.folder).free
+        except OSError:  # somebody deleted it, which `is_cancelled` says
+            return ""
+        return "disk" if free < limits.RECORDING_SPARE_BYTES else ""
+
+    def finish(self) -> None:
+        """Write what is still waiting, and the timeline; then the job is over."""
+        ended_by = self.limit()
+        self._frames.put(None)
+        self._thread.join(timeout=60)
+        if not self.job.folder.exists():
+            return
+        if self.is_cancelled():
+            end_job(self.job.folder, "cancelled")
+            return
+        table = self._builder.table()
+        try:
+            if self._problem:
+                raise StorageError(self._problem)
+            self._write_tables(table)
+        except StorageError as error:
+            end_job(self.job.folder, "failed", message=str(error))
+            return
+        summary = {
+            "frames": self._written,
+            "people": int(table["tracker_id"].nunique()),
+            "seconds": self.seconds,
+            "video_start_s": self._first_s,
+            "ended_by": ended_by,
+        }
+        end_job(self.job.folder, "done", summary=summary)
+
+    def _timed(self, frame: Frame) -> Frame:
+        return replace(frame, time_s=frame.time_s - self._began_s)
+
+    def _encode(self) -> None:
+        first = self._frames.get()
+        if first is None:
+            return
+        self._first_s = first.time_s
+        height, width = first.image.shape[:2]
+        info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
+        frame: Frame | None = first
+        try:
+            with write_video(self.job.folder / "result" / "camera.annotated.mp4", info) as video:
+                while frame is not None:
+                    video.write(frame)
+                    self._written += 1
+                    frame = self._frames.get()
+        except Exception as error:  # whatever it is, the camera goes on
+            logging.exception("a recording could not be written")
+            known = isinstance(error, EmotionError)
+            self._problem = str(error) if known else say("error.live_failed")
+            while frame is not None:  # who adds frames waits for nobody
+                frame = self._frames.get()
+
+    def _write_tables(self, table: pd.DataFrame) -> None:
+        tools = self._tools
+        provenance = provenance_of(
+            tools.recognizer,
+            tools.detector,
+            options={**asdict(tools.options), "drawing": asdict(tools.drawing)},
+            threshold=tools.options.reading.threshold,
+            input_sha256="",
+        )
+        provenance = replace(provenance, models={**provenance.models, **self._models})
+        about: dict[str, Any] = {"source": "camera", "seconds": round(self.seconds, 3)}
+        for end, content in timeline_files(table, provenance, about=about).items():
+            atomic_write(self.job.folder / "result" / f"camera.{end}", content)
