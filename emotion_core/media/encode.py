@@ -141,9 +141,8 @@ class _Sound:
             rate = source_stream.codec_context.sample_rate
             self._to = target.add_stream("aac", rate=rate if rate in _SOUND_RATES else 48_000)
             self._to.layout = "mono" if source_stream.codec_context.channels == 1 else "stereo"
-            self._resampler = av.AudioResampler(
-                format=self._to.format, layout=self._to.layout, rate=self._to.rate
-            )
+            self._resampler = self._new_resampler()
+            self._form: tuple[str, str, int] | None = None
 
     @classmethod
     def of(cls, path: Path, target: Any) -> "_Sound | None":
@@ -208,5 +207,17 @@ class _Sound:
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= round(before_s / frame.time_base)
-            for ready in self._resampler.resample(frame):
-                self._target.mux(self._to.encode(ready))
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if self._form not in (None, form):  # as from a film in stereo to one in 5.1
+                self._resample(None)
+                self._resampler = self._new_resampler()
+            self._form = form
+            self._resample(frame)
+
+    def _resample(self, frame: Any) -> None:
+        """Write a frame in the form of the target; None writes what the resampler holds."""
+        for ready in self._resampler.resample(frame):
+            self._target.mux(self._to.encode(ready))
+
+    def _new_resampler(self) -> Any:
+        return av.AudioResampler(format=self._to.format, layout=self._to.layout, rate=self._to.rate)

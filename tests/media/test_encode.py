@@ -133,6 +133,37 @@ def onset_s(path: Path) -> float:
     raise AssertionError("no sound")
 
 
+def test_sound_that_changes_its_layout_goes_on(tmp_path: Path) -> None:
+    """As where a broadcast goes from a film to the news: AC-3 says it in every packet."""
+    path = tmp_path / "two.mka"
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("ac3", rate=48_000, layout="5.1")
+        start = 0
+        for layout, channels in (("5.1", 6), ("stereo", 2)):
+            codec = av.CodecContext.create("ac3", "w")
+            codec.sample_rate, codec.layout, codec.format = 48_000, layout, "fltp"
+            packets = []
+            for _ in range(36):
+                wave = np.sin(np.arange(start, start + 1536) * 2 * np.pi * 440 / 48_000) * 0.5
+                part = np.repeat(wave[None].astype(np.float32), channels, axis=0)
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+                frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
+                packets += codec.encode(frame)
+                start += 1536
+            for packet in [*packets, *codec.encode(None)]:
+                packet.stream = stream
+                container.mux(packet)
+    source = make_video(tmp_path / "a.mkv", PICTURES * 9, sound=path)
+    target = copy(source, tmp_path / "b.mp4")
+    with av.open(str(target)) as container:
+        loud_s = [
+            frame.time
+            for frame in container.decode(audio=0)
+            if np.abs(frame.to_ndarray()).mean() > 0.1
+        ]
+    assert max(loud_s) > 2, "it ends where its layout changes"
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_sound_stays_with_its_picture_in_a_clip(tmp_path: Path, codec: str) -> None:
     # the picture turns white and the sound loud at 1.2 s

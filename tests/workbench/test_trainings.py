@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emotion_core.affect import scores_from_affect
-from emotion_core.analysis import read_frames, read_picture
+from emotion_core.analysis import ReadOptions, read_frames, read_picture
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import SplitChoice
 from emotion_core.datasets.decisions import Decision
@@ -238,7 +238,7 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
         assert model.threshold > 1 / 2, "a point near no label is no answer"
     # the same point reaches a picture's reading and, smoothed, a video's
     detector, image = load_detector(), decode_photo(sample_photo())
-    reading = read_picture(image, detector, model)
+    reading = read_picture(image, detector, model, options=ReadOptions(flip=False))
     crops = crop_faces(image, reading.faces, model.card.crop)
     alone = model.classify(crops).affect
     assert alone is not None
