@@ -209,15 +209,14 @@ class _Sound:
                 frame.pts -= round(before_s / frame.time_base)
             form = (frame.format.name, frame.layout.name, frame.sample_rate)
             if self._form not in (None, form):  # as from a film in stereo to one in 5.1
-                self._resample(None)
                 self._resampler = self._new_resampler()
             self._form = form
-            self._resample(frame)
-
-    def _resample(self, frame: Any) -> None:
-        """Write a frame in the form of the target; None writes what the resampler holds."""
-        for ready in self._resampler.resample(frame):
-            self._target.mux(self._to.encode(ready))
+            for ready in self._resampler.resample(frame):
+                # what needs no change keeps its source's clock, and the encoder has one
+                if ready.pts is not None:
+                    ready.pts = round(ready.pts * ready.time_base * self._to.rate)
+                    ready.time_base = Fraction(1, self._to.rate)
+                self._target.mux(self._to.encode(ready))
 
     def _new_resampler(self) -> Any:
         return av.AudioResampler(format=self._to.format, layout=self._to.layout, rate=self._to.rate)
