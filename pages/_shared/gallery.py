@@ -65,7 +65,10 @@ def _show(
         shown = paths[(page - 1) * _SHOWN : page * _SHOWN]
         _grid(dataset, shown, key, suggested, notes)
         # a tick on another page of the grid counts as well
-        picked = [path for path in paths if st.session_state.get(_tick_key(key, path))]
+        start = _tick_key(key, "")
+        ticked = {str(name) for name, on in st.session_state.items() if on is True}
+        ticked = {name.removeprefix(start) for name in ticked if name.startswith(start)}
+        picked = [path for path in paths if path in ticked]
         elsewhere = len(set(picked) - set(shown))
         if elsewhere:
             st.caption(say("dataset.ticked", n=len(picked), elsewhere=elsewhere))
