@@ -87,6 +87,7 @@ def test_photos_are_read_with_their_mirror_image_and_frames_without(
     assert np.array_equal(photo.reading.scores.probs, both)
     assert photo.provenance.options["flip"] is True
     raw = VideoOptions(smooth_s=0, hysteresis=0)
+    assert raw.reading.flip is False
     (seen,) = read_frames([Frame(portrait, 0, 0.0)], *tools, options=raw)
     assert np.array_equal(seen.reading.scores.probs, once)
 

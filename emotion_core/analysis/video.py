@@ -54,6 +54,7 @@ class VideoOptions:
     batch: int = 8
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reading", self.reading.decided(flip=False))
         if min(self.every, self.detect_every, self.batch) < 1:
             raise BadArgument("every, detect_every and batch count from 1.")
         if min(self.smooth_s, self.hysteresis, self.gap_s) < 0:
@@ -173,7 +174,7 @@ def classify(batches: _Batches, recognizer: Recognizer, options: VideoOptions) -
             [batch[i].frame.image for i in rows],
             [faces for seen in batch if (faces := seen.faces) is not None],
             recognizer,
-            options=replace(options.reading.decided(flip=False), whole_if_none=False),
+            options=replace(options.reading, whole_if_none=False),
         )
         for i, reading in zip(rows, readings, strict=True):
             batch[i] = replace(batch[i], reading=reading)

@@ -50,7 +50,7 @@ def test_from_home_to_a_reading_in_one_click(page: Page, studio: Studio) -> None
     page.get_by_role("button", name="Try the sample photo").click()
     expect(page.get_by_text("looks happy")).to_be_visible()
     picture = page.locator("[data-testid=stImage] img").first
-    expect(picture).to_have_attribute("alt", "The photo with 1 marked faces: 1 looks happy, 100%")
+    expect(picture).to_have_attribute("alt", "The photo with 1 marked face: 1 looks happy, 100%")
     no_traceback(page)
 
 
