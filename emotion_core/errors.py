@@ -94,7 +94,9 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
     except EmotionError as error:
         # whoever knew the name has written it, and either name may be part of the other
         either = "|".join(map(re.escape, sorted((held_as, name), key=len, reverse=True)))
-        error.args = (re.sub(either, lambda _: name, str(error)), *error.args[1:])
+        # a folder may be called by a word of the message, which begins with the name
+        count = 0 if "." in held_as else 1
+        error.args = (re.sub(either, lambda _: name, str(error), count=count), *error.args[1:])
         raise
 
 

@@ -54,6 +54,8 @@ PHOTO_COLUMNS = {
     "model_id": "the model or committee that answered",
 }
 #: A cell that begins with one of these would be run as a formula (CWE-1236).
+#: Columns of paths.
+_PATHS = ("path", "image_path", "source")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 _PACKAGES = (
     "numpy",
@@ -131,12 +133,12 @@ def to_csv(table: pd.DataFrame) -> str:
 def neutralised(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose texts get an apostrophe where a spreadsheet would run them.
 
-    What stands under `path` gets "./" instead, and still leads to its picture.
+    What names a picture by its path gets "./" instead, and still leads to it.
     """
     safe = table.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(partial(_neutralise, "./" if column == "path" else "'"))
+            safe[column] = safe[column].map(partial(_neutralise, "./" if column in _PATHS else "'"))
     return safe
 
 

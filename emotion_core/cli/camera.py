@@ -70,12 +70,14 @@ def camera(
             builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
             readings = read_frames(frames, faces, recognizer, options=options)
             lost = _record(readings, builder, terminal, is_stopped)
-        provenance = provenance_of(
-            recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
-        )
-        files = timeline_files(builder.table(), provenance, about={"source": source})
-        written = [atomic_write(out / f"{stem}.{end}", content) for end, content in files.items()]
-        print(*written, sep="\n")
+            # here, where a second wish to end cuts nothing off
+            provenance = provenance_of(
+                recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
+            )
+            files = timeline_files(builder.table(), provenance, about={"source": source})
+            written = [atomic_write(out / f"{stem}.{end}", held) for end, held in files.items()]
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print(*written, sep="\n", flush=True)
         if lost:
             raise lost
 
@@ -132,7 +134,9 @@ def _stopped_by_keys() -> Iterator[Callable[[], bool]]:
     def note(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, note) for number in _ENDS}
+    # what was ignored stays so, as under nohup
+    taken = [one for one in _ENDS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, note) for number in taken}
     try:
         with _single_keys():
             yield lambda: stop.is_set() or _is_q_pressed()
@@ -155,7 +159,8 @@ def _single_keys() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, held)
+        with contextlib.suppress(termios.error):  # it was closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, held)
 
 
 def _is_q_pressed() -> bool:

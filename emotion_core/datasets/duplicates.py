@@ -1,5 +1,6 @@
 """Copies of pictures: exact ones by their bytes, near ones by how they look."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,7 +18,8 @@ NEAR_CORRELATION = 0.95
 _BLANK_CONTRAST = 3.0
 #: Blocks of pairs that stay in the processor's cache.
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 32, 8192
-_BLOCKS_AT_ONCE = 4
+#: And so many at once, which bounds the memory.
+_BLOCKS_AT_ONCE = max(4, os.cpu_count() or 1)
 _THUMB_VALUES = 256
 
 

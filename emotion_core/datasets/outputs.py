@@ -56,6 +56,7 @@ def dataset_files(
     recipe_text = recipe.to_yaml()
     files["recipe.yaml"] = recipe_text.encode()
     card = make_card(table, recipe, name=name, kind=kind)
+    card["files"] = sorted({*files, CARD_FILE, "CARD.md"})
     files[CARD_FILE] = (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
     files["CARD.md"] = card_text(card).encode()
     return files

@@ -52,7 +52,6 @@ class Recording:
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
         self._written = 0
         self._problem = ""
-        self._size_wh: tuple[int, int] | None = None
         write_process(job.folder, is_shared=True)
         write_status(job.folder, state="running")
         self._thread = threading.Thread(target=self._encode, name="recording", daemon=True)

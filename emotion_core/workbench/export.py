@@ -18,13 +18,13 @@ from ..datasets.cleaning import (
     label_rows,
 )
 from ..datasets.duplicates import summarise_groups
-from ..datasets.outputs import CARD_FILE, OPTIONAL_FILES, cleaned_rows, dataset_files
+from ..datasets.outputs import CARD_FILE, CARD_SCHEMA, OPTIONAL_FILES, cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
 from ..errors import InputError
 from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import atomic_path, atomic_write, write_json
+from ..files import atomic_path, atomic_write, read_json, write_json
 from ..media.photo import encode_jpeg, encode_png
 from ..registry import DEFAULT_MODEL, verify_model
 from ..texts import say
@@ -69,11 +69,11 @@ def export_dataset(
     table = apply_recipe(recipe, index)
     kind = _kind_of(dataset)
     files = dataset_files(neutralised(table), recipe, name=dataset.name, kind=kind)
-    was_exported = (out / CARD_FILE).is_file()
+    earlier = read_json(out / CARD_FILE) or {}
+    of_before = earlier.get("files", []) if earlier.get("schema") == CARD_SCHEMA else []
     written = {name: atomic_write(out / name, content) for name, content in files.items()}
-    if was_exported:
-        for name in set(OPTIONAL_FILES) - set(written):
-            (out / name).unlink(missing_ok=True)
+    for name in (set(OPTIONAL_FILES) & set(of_before)) - set(written):
+        (out / name).unlink(missing_ok=True)
     return written
 
 

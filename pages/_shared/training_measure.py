@@ -36,7 +36,10 @@ def show() -> None:
     index = load_index(dataset, ["is_readable", "raw_label"])
     unlabelled = int((index["is_readable"] & index["raw_label"].isna()).sum())
     flip = bool(unlabelled) and st.checkbox(
-        say("training.measure_flip"), help=say("options.tta_help"), key="measure_flip"
+        say("training.measure_flip"),
+        help=say("options.tta_help"),
+        key="measure_flip",
+        **options.KEPT,
     )
     with st.container(horizontal=True):
         if st.button(
@@ -81,9 +84,12 @@ def _ask() -> dict[str, Any]:
         if len(chosen) > 1:
             agree = len(like_minded([cards[one] for one in chosen])) == len(chosen)
             fits = [_FITTED] if agree and split in (TEST, TRAIN) else []
+            rules = [*(["soft"] if agree else []), "hard", *fits]
+            if st.session_state.get("measure_vote", rules[0]) not in rules:
+                st.session_state.pop("measure_vote")
             vote = st.radio(
                 say("training.measure_vote"),
-                [*(["soft"] if agree else []), "hard", *fits],
+                rules,
                 format_func=lambda rule: (
                     say("training.measure_fitted")
                     if rule == _FITTED
@@ -91,6 +97,7 @@ def _ask() -> dict[str, Any]:
                 ),
                 help=say("options.vote_help"),
                 key="measure_vote",
+                **options.KEPT,
             )
         prior = options.choose_prior(chosen, key="measure_prior")
     return {

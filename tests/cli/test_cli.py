@@ -211,12 +211,19 @@ def end_with_sighup(process: subprocess.Popen, terminal: int) -> None:
     process.send_signal(signal.SIGHUP)
 
 
+def end_by_closing(process: subprocess.Popen, terminal: int) -> None:
+    os.close(terminal)
+    process.send_signal(signal.SIGHUP)  # as the system does to who it is the terminal of
+
+
 def end_with_q(process: subprocess.Popen, terminal: int) -> None:
     os.write(terminal, b"xq")  # whatever was typed before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
-@pytest.mark.parametrize("end", [end_with_sigint, end_with_sigterm, end_with_sighup, end_with_q])
+@pytest.mark.parametrize(
+    "end", [end_with_sigint, end_with_sigterm, end_with_sighup, end_by_closing, end_with_q]
+)
 def test_a_recording_that_is_ended_is_kept(tmp_path: Path, clip: Path, end: Callable) -> None:
     import pty
 
@@ -238,7 +245,8 @@ def test_a_recording_that_is_ended_is_kept(tmp_path: Path, clip: Path, end: Call
             while os.read(outside, 1000):
                 continue
         assert process.wait(30) == 0
-    os.close(outside)
+    with contextlib.suppress(OSError):
+        os.close(outside)
     table = pd.read_csv(tmp_path / "clip.timeline.csv")
     assert 0 < table["frame"].nunique() < 225
 

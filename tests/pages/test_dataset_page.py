@@ -19,6 +19,7 @@ from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
 from pages._shared.choice import keyed
 from pages._shared.dataset_open import title_of
+from pages._shared.errors import plain
 from tests.builders import make_class_folders
 from tests.steps import fresh_app, until
 
@@ -108,7 +109,8 @@ def test_a_look_for_changes_that_fails_says_why(dataset: Dataset, tmp_path: Path
     wait_for_jobs()
     app.run()
     assert not app.exception
-    assert any("set" in error.value for error in app.error), [one.value for one in app.error]
+    expected = plain(say("error.no_dataset", name="my_[set]"))
+    assert [one.value for one in app.error] == [expected]
 
 
 def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:

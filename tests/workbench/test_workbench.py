@@ -183,6 +183,8 @@ def test_an_export_leaves_nothing_of_the_one_before(measured: Dataset, tmp_path:
     for out in (tmp_path / "out", tmp_path / "own"):
         export_dataset(measured, out, recipe=DatasetRecipe(split=SplitChoice("given")))
     assert (tmp_path / "own" / "test.csv").read_text() == "somebody's own"
+    export_dataset(measured, tmp_path / "own", recipe=DatasetRecipe(split=SplitChoice("given")))
+    assert (tmp_path / "own" / "test.csv").read_text() == "somebody's own"
     folded = DatasetRecipe(split=SplitChoice(folds=2))
     split = export_dataset(measured, tmp_path / "out", recipe=folded)
     assert "folds.csv" in split
