@@ -54,9 +54,9 @@ PHOTO_COLUMNS = {
     "model_id": "the model or committee that answered",
 }
 #: A cell that begins with one of these would be run as a formula (CWE-1236).
-#: Columns of paths.
-_PATHS = ("path", "image_path", "source")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+#: Columns that name pictures by their paths.
+_PATHS = ("path", "image_path", "source")
 _PACKAGES = (
     "numpy",
     "opencv-python",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +250,25 @@ def test_a_recording_that_is_ended_is_kept(tmp_path: Path, clip: Path, end: Call
         os.close(outside)
     table = pd.read_csv(tmp_path / "clip.timeline.csv")
     assert 0 < table["frame"].nunique() < 225
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+def test_a_signal_that_was_ignored_stays_so() -> None:
+    """As under nohup, which is to let a recording go on after its terminal."""
+    code = """
+        import os, signal
+        from emotion_core.cli.camera import _stopped_by_keys
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with _stopped_by_keys() as is_stopped:
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+                print(is_stopped())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["False", "True"], done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
