@@ -1,6 +1,7 @@
 """What tests do: wait for something, call the command line, open the studio."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,12 @@ from emotion_core.jobs import Job, load_job
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
+
+
+def obey_signals() -> None:
+    """Let a process, before it begins, end by signals, though these tests may be told not to."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def until(condition: Callable[[], T], *, seconds: float = 120, every_s: float = 0.1) -> T:

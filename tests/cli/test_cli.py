@@ -22,7 +22,7 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
 from tests.builders import encode, make_picture
-from tests.steps import ROOT, called, complaints, mien, until
+from tests.steps import ROOT, called, complaints, mien, obey_signals, until
 
 
 def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_recording_that_is_ended_is_kept(tmp_path: Path, clip: Path, end: Call
     command = (sys.executable, "-m", "emotion_core", "camera", "--source", str(clip))
     with subprocess.Popen(
         [*command, "--out", str(tmp_path), "--detector", "centerface"],
-        cwd=ROOT, stdin=inside, stdout=inside, stderr=inside,
+        cwd=ROOT, stdin=inside, stdout=inside, stderr=inside, preexec_fn=obey_signals,
     ) as process:  # fmt: skip
         os.close(inside)
         said = b""
@@ -276,7 +276,11 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, clip: Path) -> None:
     out = tmp_path / "out"
     command = (sys.executable, "-m", "emotion_core", "video", str(clip), "--out", str(out))
     process = subprocess.Popen(
-        [*command, "--detector", "centerface"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [*command, "--detector", "centerface"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=obey_signals,
     )
     until(lambda: out.is_dir() and any(path.stat().st_size for path in out.rglob("*")))
     process.send_signal(signal.SIGINT)

@@ -20,7 +20,7 @@ from emotion_core.jobs import owner_hash
 from emotion_core.runs import list_runs
 from emotion_core.workbench.store import COMMAND_LINE
 from tests.builders import make_voted_faces, tiny, write_faces
-from tests.steps import JAX, ROOT, called, complaints, mien, until
+from tests.steps import JAX, ROOT, called, complaints, mien, obey_signals, until
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
                "--set", "stages.0.epochs=12", "--set", "batch=2"]  # fmt: skip
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ,
+        env=os.environ, preexec_fn=obey_signals,
     ) as running:  # fmt: skip
         assert running.stdout is not None
         assert running.stderr is not None
