@@ -13,18 +13,20 @@ _NOISE_STD, _BLUR_SHARE = 20.0, 1 / 32
 _GREY = 128
 
 
-def degrade(faces: Face, name: str) -> Face:
+def degrade(faces: Face, name: str, *, first: int = 0) -> Face:
     """Return faces with one thing made worse, the same ones at every call.
 
     Args:
         faces: uint8 (n, h, h, c); 1 channel is grey, 3 are RGB.
         name: A key of `DEGRADATIONS`.
+        first: The number of the first face, where they are some of many: what is drawn for a face
+            follows from its number.
 
     Returns:
         uint8 (n, h, h, c).
     """
     change = DEGRADATIONS[name]
-    changed = [change(face, row) for row, face in enumerate(faces)]
+    changed = [change(face, row) for row, face in enumerate(faces, start=first)]
     return np.stack(changed).reshape(faces.shape) if changed else faces
 
 

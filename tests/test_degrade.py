@@ -22,6 +22,8 @@ def test_each_changes_every_face_and_is_repeated(name: str) -> None:
         assert np.array_equal(faces, kept), "the faces themselves stay"
         assert not any(np.array_equal(a, b) for a, b in zip(changed, faces, strict=True))
         assert np.array_equal(changed, degrade(faces, name))
+        parts = [degrade(faces[:2], name), degrade(faces[2:], name, first=2)]
+        assert np.array_equal(changed, np.concatenate(parts))
     assert degrade(FACES[:0], name).shape == (0, 48, 48, 1)
 
 

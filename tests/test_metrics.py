@@ -29,6 +29,22 @@ def test_the_interval_of_a_mean_recall_holds_it_in_19_of_20_draws() -> None:
         low, high = metrics.mean_recall_interval(recall, counts)
         held += low <= true.mean() <= high
     assert 930 < held < 985
+
+
+@pytest.mark.parametrize(
+    ("counts", "true"),
+    [([2] + [40] * 7, [0.5] + [0.9] * 7), ([3] * 7, [0.6] * 7), ([2, 200], [0.5, 0.9])],
+)
+def test_it_holds_it_for_classes_of_two_or_three_rows(counts: list[int], true: list[float]) -> None:
+    random, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        recall = random.binomial(counts, true) / np.array(counts)
+        low, high = metrics.mean_recall_interval(recall, np.array(counts))
+        held += low <= np.mean(true) <= high
+    assert held > 930
+
+
+def test_the_interval_of_a_mean_recall_of_what_is_not_there() -> None:
     assert metrics.mean_recall_interval(np.array([1.0, np.nan]), np.array([10, 0]))[0] > 0.6
     assert metrics.mean_recall_interval(np.array([np.nan]), np.array([0])) == (0.0, 1.0)
 
@@ -94,6 +110,18 @@ def test_the_temperature_of_a_model_that_is_too_sure_is_found() -> None:
     before = metrics.expected_calibration_error(too_sure, truth)
     assert metrics.expected_calibration_error(repaired, truth) < before / 3
     assert metrics.scale_temperature(probs, 1.0) == pytest.approx(probs, abs=1e-6)
+
+
+def test_a_few_rows_move_a_temperature_little() -> None:
+    random = np.random.default_rng(0)
+    probs = random.dirichlet([0.3, 0.3, 0.3], 2000)
+    truth = np.array([random.choice(3, p=row) for row in probs])
+    right = np.flatnonzero(probs.argmax(axis=1) == truth)[:1]
+    assert metrics.fit_temperature(probs[right], truth[right]) > 0.7
+    rows = [random.permutation(2000)[:10] for _ in range(50)]
+    found = np.array([metrics.fit_temperature(probs[ten], truth[ten]) for ten in rows])
+    assert (found > 0.5).all()
+    assert (found < 2).all()
 
 
 def test_the_threshold_reaches_its_goal_with_the_most_answers() -> None:

@@ -21,7 +21,8 @@ from ..texts import say
 from .decisions import DROP, KEEP, RELABEL, Decision, as_rows
 from .naming import LEFT_OUT, name_labels
 from .outliers import RULES, check_rules, find_outliers
-from .splits import TEST, TRAIN, VAL, check_split, fold_rows, split_rows
+from .sources import VOTE
+from .splits import SPLIT_ORDER, TEST, TRAIN, VAL, check_split, fold_rows, split_rows
 
 SCHEMA = "mien-dataset-recipe/1"
 #: What may be done with copies that agree, and with copies whose labels differ.
@@ -32,8 +33,6 @@ CONFLICT_POLICIES = (LEAVE, "majority", "drop")
 GIVEN = "given"
 #: Lowest and highest share of the validation rows, seed, and number of folds.
 SHARES, SEEDS, FOLDS = (0.01, 0.9), (0, 2**31 - 1), (0, 20)
-#: Of several copies the one that judges stays, so that training loses it.
-_SPLIT_ORDER = {TEST: 0, VAL: 1, TRAIN: 2, "": 3}
 
 
 @dataclass(frozen=True)
@@ -187,10 +186,12 @@ def load_recipe(path: Path) -> DatasetRecipe:
 
 
 def fingerprint_of(index: pd.DataFrame) -> str:
-    """Return a hash over the paths and contents of a source, 64 hex digits."""
+    """Return a hash over the paths, contents and votes of a source, 64 hex digits."""
     digest = hashlib.sha256()
-    rows = index[["path", "sha256", "raw_label", "split"]].fillna("").sort_values("path")
-    for row in rows.itertuples(index=False):
+    rows = index[["path", "sha256", "raw_label", "split"]].fillna("")
+    votes = sorted(str(column) for column in index if str(column).startswith(VOTE))
+    rows[votes] = index[votes].fillna(0).astype("int64")
+    for row in rows.sort_values("path").itertuples(index=False):
         digest.update("\0".join(map(str, row)).encode() + b"\n")
     return digest.hexdigest()
 
@@ -222,7 +223,7 @@ def apply_recipe(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         As `clean_rows`, with `split` anew (`train`, `val`, `test`; empty where removed or
-        unlabelled) and, when asked for, `fold`.
+        unlabelled) and, when asked for, `fold` (missing for what trains whatever the fold).
 
     Raises:
         UnknownLabels, BadTable: A label name is unknown, or the rest cannot be split.
@@ -239,7 +240,8 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The index with `label` (after relabelling), `given` (the label before), `by_model` (whether
-        a model chose the label) and `removed` (why the picture is left out, empty where it stays).
+        a model chose the label; it may not where the source puts the picture into test) and
+        `removed` (why the picture is left out, empty where it stays).
 
     Raises:
         UnknownLabels: A label name is unknown.
@@ -252,9 +254,11 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
     new = table["path"].map(
         {p: canonical_name(d.label) or d.label for p, d in recipe.decisions.items() if d.label}
     )
-    table["label"] = table["label"].where(new.isna(), new)
     taught = {path for path, one in recipe.decisions.items() if one.by}
-    table["by_model"] = table["path"].isin(taught)
+    by_model = table["path"].isin(taught)
+    table["by_model"] = by_model & (table["split"] != TEST)
+    may_be_new = new.notna() & (table["by_model"] | ~by_model)
+    table["label"] = table["label"].mask(may_be_new, new)
     removed = pd.Series("", table.index, dtype="str")
     # whatever anybody decided: nothing can be done with it
     _remove(removed, ~index["is_readable"].astype(bool), "unreadable")
@@ -289,7 +293,7 @@ def _drop_copies(
     columns = {"exact": recipe.exact} | ({"group": ONE} if recipe.near == ONE else {})
     for column, policy in columns.items():
         rows = np.flatnonzero((removed == "") & table[column].notna() & table["label"].notna())
-        order = table["split"].map(_SPLIT_ORDER).fillna(3) - 10 * is_sure
+        order = table["split"].map(SPLIT_ORDER).fillna(3) - 10 * is_sure
         rows = rows[np.argsort(order.to_numpy()[rows], kind="stable")]
         labels, paths = table["label"].to_numpy(object), table["path"].to_numpy(object)
         sure, reasons = is_sure.to_numpy(bool), removed.to_numpy(object).copy()
@@ -328,7 +332,7 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
     """Give every labelled picture that stays its split; the source's test pictures stay so.
 
     A rule that keeps copies together takes theirs out; the student systems did not look. What a
-    model has relabelled trains and never validates.
+    model has relabelled trains and never validates: neither it nor a copy of it has a fold.
 
     Args:
         table: As `clean_rows` gives it; it is changed.
@@ -355,9 +359,12 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
             table.loc[rest.index, "split"] = words
     table.loc[table["by_model"] & (table["split"] == VAL), "split"] = TRAIN
     if choice.folds:
-        rest = table[table["split"].isin([TRAIN, VAL])]
-        table["fold"] = fold_rows(rest, folds=choice.folds, seed=choice.seed or 0)
-        table["fold"] = table["fold"].astype("Int64")
+        taught = table["by_model"] | table["group"].isin(table["group"][table["by_model"]].dropna())
+        judging = table[table["split"].isin([TRAIN, VAL]) & ~taught]
+        table["fold"] = pd.Series(pd.NA, table.index, dtype="Int64")
+        if len(judging):
+            folds = fold_rows(judging, folds=choice.folds, seed=choice.seed or 0)
+            table.loc[judging.index, "fold"] = folds
     return table
 
 

@@ -18,7 +18,7 @@ from ..texts import say
 from . import fer2013
 from .archives import PICTURES
 from .containers import Container, Folder, Stamp, open_container
-from .splits import TEST, TRAIN, VAL
+from .splits import SPLIT_ORDER, TEST, TRAIN, VAL
 from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
 
 #: Votes of several people stand in columns of this name and the label's.
@@ -354,11 +354,18 @@ def _split_of(word: str, name: str) -> str:
 
 
 def _opinions(told: pd.DataFrame) -> pd.DataFrame:
-    """Turn several rows of one picture into votes, and take the label that leads."""
+    """Turn several rows of one picture into votes, and take the label that leads.
+
+    Of several splits it gets the one that judges: test before validation before training.
+    """
     one = told.drop_duplicates("path")
-    if len(one) == len(told) or told["raw_label"].isna().all():
+    if len(one) == len(told):
         return one
     one = one.set_index("path")
+    order = told["split"].map(SPLIT_ORDER).sort_values(kind="stable")
+    one["split"] = told.loc[order.index].groupby("path")["split"].first()
+    if told["raw_label"].isna().all():
+        return one.reset_index()
     # two spellings of a label are one opinion, and go by the first
     told = told.assign(key=told["raw_label"].map(_same_word, na_action="ignore"))
     words = told["key"].map(told.groupby("key")["raw_label"].first())

@@ -17,6 +17,8 @@ from ..errors import BadTable
 Words = NDArray[np.str_]
 
 TRAIN, VAL, TEST = "train", "val", "test"
+#: Of a picture or its copies that stand in several, the one that judges comes first.
+SPLIT_ORDER = {TEST: 0, VAL: 1, TRAIN: 2, "": 3}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .checkpoint import TrainingState
 from .examples import TrainingData
 from .feed import answers_by, answers_of
 from .half import save_half
-from .litert import QUANTISED_LOSS_MAX, export_litert, export_quantised, litert
+from .litert import export_litert, export_quantised, litert
 from .measure import measure_model
 from .recipe import AFFECT, Recipe
 
@@ -117,8 +117,8 @@ def _serve(recipe: Recipe, model: Any, data: TrainingData, target: Path) -> dict
     of it, for the card."""
     found: dict[str, float] = {}
     if recipe.quantise:
-        gap, loss = export_quantised(model, target, data.val, recipe.outputs)
-        if loss <= QUANTISED_LOSS_MAX:
+        gap, loss, is_close = export_quantised(model, target, data.val, recipe.outputs)
+        if is_close:
             return {"litert_difference": gap, "weights_bits": 8, "accuracy_loss": loss}
         found = {"accuracy_loss_of_8_bits": loss}
     return {"litert_difference": export_litert(model, target, data.val.images[:_PROBE]), **found}

@@ -186,13 +186,21 @@ def _check_widths(shapes: list[tuple[Any, ...]], request: dict[str, Any]) -> Non
 def _as_probabilities(
     pixels: Any, held: list[Any], request: dict[str, Any], probe: Any
 ) -> tuple[list[Any], list[str]]:
-    """Put a softmax on what answers emotions, unless its answers sum to 1 already."""
+    """Make what answers emotions sum to 1, where it does not already.
+
+    Answers from 0 to 1 are those of a sigmoid for each label: they are divided by their sum. Others
+    are logits.
+    """
     if "emotion" not in request["outputs"]:
         return held, []
     where = request["outputs"].index("emotion")
     answered = np.asarray(keras.Model(pixels, held[where])(probe.astype(np.float32)))
     if (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3):
         return held, []
+    if (answered >= 0).all() and (answered <= 1).all():
+        total = keras.ops.sum(held[where], axis=-1, keepdims=True)
+        held[where] = held[where] / keras.ops.maximum(total, 1e-7)
+        return held, ["Its answers stand for each label alone; they were divided by their sum."]
     held[where] = keras.layers.Softmax(name="probabilities")(held[where])
     return held, ["Its answers were no probabilities; a softmax was put on them."]
 

@@ -17,12 +17,14 @@ from ..errors import TrainingError
 from ..files import atomic_write
 from .examples import Examples
 from .feed import Ask, answers_by, answers_of, largest_gap
-from .recipe import EMOTION
+from .recipe import AFFECT, EMOTION
 
 #: Largest difference of an output between Keras and LiteRT that an export may have.
 TOLERANCE = 1e-4
 #: Weights in 8 bits may cost this share of the validation faces that are read right.
 QUANTISED_LOSS_MAX = 0.005
+#: As for the accuracy, for valence and arousal: how far they may move on average, on -1 to 1.
+QUANTISED_SHIFT_MAX = 0.02
 _BATCH = 16
 
 
@@ -56,7 +58,7 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
 
 def export_quantised(
     model: Any, target: Path, val: Examples, outputs: tuple[str, ...]
-) -> tuple[float, float]:
+) -> tuple[float, float, bool]:
     """Write a LiteRT file with weights in 8 bits; what flows between layers is rounded as it runs.
 
     It is a quarter of the size and several times as quick.
@@ -68,9 +70,10 @@ def export_quantised(
         outputs: What the network answers, in order.
 
     Returns:
-        The largest difference of an output, and the share of the validation faces that it reads
-        right less than Keras does (0 without an emotion output). Nothing is written where that is
-        more than `QUANTISED_LOSS_MAX`.
+        The largest difference of an output, the share of the validation faces that it reads right
+        less than Keras does (0 without an emotion output), and whether it was written: it is not
+        where that is more than `QUANTISED_LOSS_MAX`, or where valence and arousal move by more than
+        `QUANTISED_SHIFT_MAX`.
     """
     import tensorflow as tf
 
@@ -80,9 +83,13 @@ def export_quantised(
     given = answers_by(litert(content), val.images)
     expected = answers_of(model, val.images)
     loss = accuracy_loss(expected, given, val, outputs)
-    if loss <= QUANTISED_LOSS_MAX:
+    is_close = loss <= QUANTISED_LOSS_MAX
+    if AFFECT in outputs:
+        where = outputs.index(AFFECT)
+        is_close &= float(np.abs(given[where] - expected[where]).mean()) <= QUANTISED_SHIFT_MAX
+    if is_close:
         atomic_write(target, content)
-    return largest_gap(given, expected), loss
+    return largest_gap(given, expected), loss, is_close
 
 
 def accuracy_loss(

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
-from ..datasets.cleaning import clean_rows, fingerprint_of, split_cleaned
+from ..datasets.cleaning import clean_rows, split_cleaned
 from ..errors import InputError
 from ..labels import LabelSet
 from ..texts import say
 from .faces import read_both_ways, read_probs
 from .index import OnProgress, load_index
 from .store import Dataset
+from .teaching import learned_here
 
 ALL = "all"
 
@@ -116,7 +117,6 @@ def evaluate(
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_both_ways(source, paths, recognizer.members, on_progress=on_progress)
-        state = {fingerprint_of(load_index(dataset)), source.content_hash()} - {""}
     truth = pd.Index(labels.names).get_indexer(pd.Index(rows["label"])).astype(np.int64)
     plain, flipped = (recognizer.fuse([one[way] for one in scores]) for way in range(2))
     members = {
@@ -134,11 +134,7 @@ def evaluate(
         confusion=metrics.confusion_matrix(plain.as_probs(), truth),
         members=members if len(members) > 1 else {},
         weights=_weights_of(recognizer),
-        learned_here=[
-            member.card.id
-            for member in recognizer.members
-            if state & {member.card.training.get(key) for key in ("fingerprint", "data_sha256")}
-        ],
+        learned_here=learned_here(dataset, [member.card for member in recognizer.members]),
         latency_ms={
             member.card.id: measure_latency(member)["median_ms"] for member in recognizer.members
         },

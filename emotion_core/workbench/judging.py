@@ -16,6 +16,7 @@ from ..datasets.noise import rank_labels
 from ..datasets.splits import TEST, VAL, fold_rows
 from ..errors import BadTable, TrainingError
 from ..registry import like_minded, load_model
+from ..runs import alone_in
 from ..texts import say
 from .faces import load_faces, read_probs
 from .index import OnProgress, load_index, write_table
@@ -53,7 +54,8 @@ def judge_labels(
         Columns as in `noise.NOISE_COLUMNS`, also kept as the table `noise`.
 
     Raises:
-        TrainingError: Keras is missing, or there are fewer than two labels.
+        TrainingError: Keras is missing, there are fewer than two labels, or another process judges
+            them now.
         BadTable: A label stands in one group of copies only.
     """
     if find_spec("keras") is None:
@@ -87,13 +89,14 @@ def judge_labels(
         source.close()
     identity = "\n".join([*rows["path"] + rows["sha256"] + rows["label"], str(recipe), str(folds)])
     work = dataset.folder / "noise-work" / content_hash(identity.encode() + fold.tobytes())[:16]
-    for other in work.parent.glob("*"):  # of labels that have changed meanwhile
-        if other != work:
-            shutil.rmtree(other, ignore_errors=True)
-    probs = out_of_fold_probs(recipe, images, targets, fold, work, on_epoch=tell_epochs)
-    ranked = rank_labels(rows["path"], rows["label"], probs, names)
-    write_table(ranked, dataset.folder / "noise.parquet")
-    shutil.rmtree(work.parent, ignore_errors=True)
+    with alone_in(dataset.folder):
+        for other in work.parent.glob("*"):  # of labels that have changed meanwhile
+            if other != work:
+                shutil.rmtree(other, ignore_errors=True)
+        probs = out_of_fold_probs(recipe, images, targets, fold, work, on_epoch=tell_epochs)
+        ranked = rank_labels(rows["path"], rows["label"], probs, names)
+        write_table(ranked, dataset.folder / "noise.parquet")
+        shutil.rmtree(work.parent, ignore_errors=True)
     return ranked
 
 

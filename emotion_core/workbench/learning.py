@@ -14,7 +14,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..affect import ANCHORS, RAYS, anchor_targets, ray_targets
-from ..datasets.cleaning import clean_rows, fingerprint_of, split_cleaned
+from ..datasets.cleaning import GIVEN, clean_rows, fingerprint_of, split_cleaned
 from ..datasets.naming import in_label_order
 from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
@@ -30,6 +30,7 @@ from ..types import CropRule
 from .faces import load_faces, read_probs
 from .index import OnProgress, load_index
 from .store import Dataset, load_dataset
+from .teaching import learned_here, sources_of
 
 #: Faces of this many preparations are kept beside a data set.
 _KEPT = 2
@@ -106,9 +107,19 @@ def prepare_data(
             "pictures": {name: len(split) for name, split in splits.items()},
         },
         crop=crop_rule(rows, recipe),
+        limits=_limits(dataset, recipe),
     )
     data.check_labels()
     return data
+
+
+def _limits(dataset: Dataset, recipe: Recipe) -> tuple[str, ...]:
+    """Say whether what a network starts from or is taught by may know its validation faces."""
+    cards = sources_of(recipe)
+    if not cards or (recipe.split or dataset.recipe().split.rule) == GIVEN:
+        return ()
+    known = learned_here(dataset, cards)
+    return (say("training.knows_validation", names=", ".join(known)),) if known else ()
 
 
 def validation_again(

@@ -1,12 +1,14 @@
 """What a recipe takes from other models: teachers, and weights to start from."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cards import KERAS_FILE, Card
+from ..datasets.cleaning import fingerprint_of
 from ..errors import TrainingError
 from ..metrics import scale_temperature
 from ..registry import load_model, model_folder, verify_model
@@ -14,6 +16,8 @@ from ..serving import open_network
 from ..texts import say
 from ..training.recipe import EMOTION, MODEL_WEIGHTS, Recipe
 from ..training.weights import Start
+from .index import load_index
+from .store import Dataset
 
 
 def suits_datasets(recipe: Recipe, here: Collection[str]) -> bool:
@@ -29,6 +33,28 @@ def suits_datasets(recipe: Recipe, here: Collection[str]) -> bool:
     start = recipe.weights.removeprefix(MODEL_WEIGHTS)
     starts_here = start == recipe.weights or start in here
     return not recipe.loss.given_weight and starts_here and set(recipe.teachers) <= set(here)
+
+
+def sources_of(recipe: Recipe) -> list[Card]:
+    """Return the cards of the models that a recipe starts from or is taught by.
+
+    Raises:
+        ModelError, ModelNotTrusted: One is missing or broken.
+    """
+    start = recipe.weights.removeprefix(MODEL_WEIGHTS)
+    starts = [] if start == recipe.weights else [start]
+    return [verify_model(model_id) for model_id in dict.fromkeys([*starts, *recipe.teachers])]
+
+
+def learned_here(dataset: Dataset, cards: Iterable[Card]) -> list[str]:
+    """Return the ids of those that were trained on a data set as it is now.
+
+    It may be one of the studio's, or FER2013 with the votes of FER+.
+    """
+    with closing(dataset.open()) as source:
+        state = {fingerprint_of(load_index(dataset)), source.content_hash()} - {""}
+    known = ("fingerprint", "data_sha256")
+    return [card.id for card in cards if state & {card.training.get(key) for key in known}]
 
 
 def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:

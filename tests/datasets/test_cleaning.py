@@ -144,6 +144,35 @@ def test_test_pictures_stay_so_and_their_near_copies_leave_training() -> None:
     assert table["split"].iloc[25] == ""
 
 
+def test_what_a_model_relabelled_never_judges() -> None:
+    rows = [*PLAIN, {"split": "test"}, {"group": 0}, {"group": 0}]
+    taught = {
+        path: Decision(path, "relabel", "read", "sad", by="vgg-s")
+        for path in ("0.png", "24.png", "25.png")
+    }
+    recipe = DatasetRecipe(decisions=taught, split=SplitChoice(folds=3))
+    table = apply_recipe(recipe, make_index(rows)).set_index("path")
+    assert table.loc["0.png", ["label", "split"]].tolist() == ["sad", "train"]
+    assert table.loc["24.png", ["label", "split"]].tolist() == ["happy", "test"]
+    assert not table.loc["24.png", "by_model"]
+    assert table.loc[["0.png", "24.png", "25.png", "26.png"], "fold"].isna().all()
+    assert table.loc["1.png":"23.png", "fold"].notna().all()
+
+
+@pytest.mark.parametrize("row", [{"raw_label": None}, {"split": "test"}])
+def test_folds_of_nothing_are_none(row: dict) -> None:
+    table = apply_recipe(DatasetRecipe(split=SplitChoice(folds=3)), make_index([row] * 4))
+    assert table["fold"].isna().all()
+
+
+def test_other_votes_are_another_source() -> None:
+    index = make_index(PLAIN)
+    before = fingerprint_of(index)
+    voted = index.assign(vote_happy=[5.0, *[float("nan")] * 23], vote_sad=2)
+    assert len({before, fingerprint_of(voted), fingerprint_of(voted.assign(vote_sad=4))}) == 3
+    assert fingerprint_of(voted) == fingerprint_of(voted.fillna({"vote_happy": 0}))
+
+
 def test_folds_leave_test_out() -> None:
     table = apply_recipe(
         DatasetRecipe(split=SplitChoice(folds=3)), make_index([*PLAIN, {"split": "test"}])

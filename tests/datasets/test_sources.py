@@ -153,6 +153,15 @@ def test_several_opinions_become_votes(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("label", ["happy", ""])
+def test_of_several_splits_a_picture_has_the_one_that_judges(label: str, tmp_path: Path) -> None:
+    told = [("a", "train"), ("a", "test"), ("b", ""), ("b", "val"), ("b", "train"), ("c", "train")]
+    rows = [f"{name}.png,{label},{split}" for name, split in told]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,emotion,split", *rows]))
+    items = open_source(SourceSpec(str(tmp_path / "labels.csv"))).items().set_index("path")
+    assert items["split"].to_dict() == {"a.png": "test", "b.png": "val", "c.png": "train"}
+
+
 def test_votes_of_ferplus_are_joined_and_may_decide(tmp_path: Path) -> None:
     faces = make_voted_faces(12)
     spec = arrays(tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import TrainingError
+from emotion_core.training.examples import Examples
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.recipe import parse_recipe
 from tests.builders import make_voted_faces, tiny
@@ -40,7 +41,7 @@ def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
 def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     from emotion_core.classify import LiteRTClassifier
     from emotion_core.metrics import scale_temperature
-    from emotion_core.training import export, litert
+    from emotion_core.training import litert
     from emotion_core.training.export import write_model
     from emotion_core.training.feed import answers_of
     from emotion_core.training.fit import train
@@ -62,8 +63,7 @@ def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     exact = answers_of(model, data.test.images)[0]
     assert np.abs(probs - exact).max() < 0.3
     with pytest.MonkeyPatch.context() as patch:
-        for module in (litert, export):
-            patch.setattr(module, "QUANTISED_LOSS_MAX", -1.0)
+        patch.setattr(litert, "QUANTISED_LOSS_MAX", -1.0)
         card = write_model(recipe, model, state, data, tmp_path / "costly")
     assert "weights_bits" not in card.training
     assert card.training["accuracy_loss_of_8_bits"] <= 0.005
@@ -71,6 +71,27 @@ def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
     served = LiteRTClassifier(tmp_path / "costly" / "model.tflite", card).classify
     expected = scale_temperature(exact, card.temperature)
     assert served(np.asarray(data.test.images)).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_eight_bits_that_move_valence_and_arousal_are_not_served(tmp_path: Path) -> None:
+    import keras
+
+    from emotion_core.training.litert import export_quantised
+
+    random = np.random.default_rng(0)
+    faces = random.integers(0, 256, (64, 48, 48, 1)).astype(np.uint8)
+    faces[:, 0, 0] = 0
+    val = Examples(faces, np.eye(2, dtype=np.float32)[[0] * 64])
+    pixels = keras.Input((48, 48, 1))
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(2)(flat))
+    weights = random.normal(0, 0.01, (2304, 2))
+    for corner, is_close in ((0.0, True), (50.0, False)):  # of a pixel that is always black
+        weights[0] = corner
+        model.layers[-1].set_weights([weights, np.zeros(2)])
+        target = tmp_path / f"{corner}.tflite"
+        assert export_quantised(model, target, val, ("affect",))[2] == is_close
+        assert target.exists() == is_close
 
 
 def test_half_precision_halves_the_file_and_spares_what_it_cannot_hold(tmp_path: Path) -> None:

@@ -79,6 +79,16 @@ def test_a_model_of_ones_own_answers_as_it_did(
     assert [path.name for path in user_models_folder().iterdir()] == ["mine"]
 
 
+def test_an_answer_for_each_label_alone_is_a_share_of_their_sum(tmp_path: Path) -> None:
+    model = small(activation="sigmoid")
+    card = import_model(request(keras_file(model, tmp_path)), is_trusted=True)
+    assert any("divided by their sum" in limit for limit in card.limits)
+    faces = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), np.uint8)
+    expected = np.asarray(model(faces / np.float32(255)))
+    shares = expected / expected.sum(axis=1, keepdims=True)
+    assert load_model("mine").classify(faces).probs == pytest.approx(shares, abs=1e-4)
+
+
 def test_two_do_not_add_a_model_under_one_name(tmp_path: Path) -> None:
     with model_being_added("mine") as folder:
         with pytest.raises(ModelError, match="Another model is being added"):

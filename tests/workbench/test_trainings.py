@@ -14,7 +14,7 @@ import pytest
 from emotion_core.affect import scores_from_affect
 from emotion_core.analysis import ReadOptions, read_frames, read_picture
 from emotion_core.crops import crop_faces
-from emotion_core.datasets.cleaning import SplitChoice
+from emotion_core.datasets.cleaning import SplitChoice, fingerprint_of
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import InputError, JobCancelled, TrainingError
@@ -27,8 +27,9 @@ from emotion_core.runs import Run, alone_in, delete_run, list_runs, load_run, re
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe
 from emotion_core.types import Frame
+from emotion_core.workbench import teaching
 from emotion_core.workbench.evaluation import evaluate, submission
-from emotion_core.workbench.index import build_index
+from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.learning import (
     prepare_data,
     training_rows,
@@ -76,6 +77,20 @@ def test_who_learned_a_table_of_faces_is_named(
     training = {**model.card.training, "data_sha256": faces.content_hash()}
     monkeypatch.setattr(model, "_card", replace(model.card, training=training))
     assert evaluate(made, model).learned_here == ["vgg-xs"]
+
+
+def test_a_start_that_knows_the_validation_faces_is_a_limit(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(TINY, teachers=("vgg-xs",))
+    assert prepare_data(dataset, recipe).limits == ()
+    card = load_model("vgg-xs").card
+    learned = {**card.training, "fingerprint": fingerprint_of(load_index(dataset))}
+    knows = replace(card, training=learned)
+    monkeypatch.setattr(teaching, "verify_model", lambda _: knows)
+    (limit,) = prepare_data(dataset, recipe).limits
+    assert "taught by vgg-xs" in limit
+    assert prepare_data(dataset, TINY).limits == ()
 
 
 def test_what_cannot_be_trained_is_said_before(dataset: Dataset, tmp_path: Path) -> None:

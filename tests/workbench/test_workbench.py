@@ -22,6 +22,7 @@ from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import BadTable, InputError, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.media.photo import decode_photo
+from emotion_core.runs import alone_in
 from emotion_core.types import CropRule, Image
 from emotion_core.workbench import judging
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
@@ -321,6 +322,8 @@ def test_labels_are_judged_and_ranked(
     assert ranked.set_index("path").loc["happy/1.png", "given"] == "sad"
     assert measured.table("noise").equals(ranked)
     assert not (measured.folder / "noise-work").exists()
+    with alone_in(measured.folder), pytest.raises(TrainingError, match="Another process"):
+        judge_labels(measured, recipe_name=str(recipe), folds=2)
 
 
 def test_a_data_set_with_one_label_cannot_be_judged(tmp_path: Path) -> None:
