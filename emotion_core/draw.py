@@ -17,6 +17,10 @@ from .palette import COLOURS, HEAT, VALENCE_COLOURS, ink_on, rgb
 from .types import Image, Reading
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
+#: A larger picture is looked at smaller, so what is drawn grows with its longer side.
+_SHOWN_PX = 1600
+#: In a crowd of more faces, a label far wider than its face is left to the table.
+_CROWD, _CHIP_WIDTHS = 6, 2.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def draw_reading(
 ) -> Image:
     """Draw boxes, labels and what else is asked for on a copy of the picture.
 
-    Nothing is drawn beyond the picture; text and lines follow the size of the face.
+    Nothing is drawn beyond the picture; text and lines follow the size of the face. In a crowd,
+    faces that are small for their label bear their number alone.
 
     Args:
         image: uint8 RGB (height, width, 3), the picture that was read.
@@ -62,24 +67,31 @@ def draw_reading(
         colour = rgb(colours.get(reading.label[row], COLOURS[UNCERTAIN]))
         box = np.round(reading.faces.xyxy[row]).astype(int)
         text_px = text_size(image, box)
-        _draw_box(canvas, box, colour, width=2 if text_px < 20 else 3)
-        _draw_chip(canvas, box, _chip_text(reading, row, options, names), colour, text_px)
+        _draw_box(canvas, box, colour, width=max(2, round(text_px / 9)))
+        text = _chip_text(reading, row, options, names)
+        width = _chip(text, colour, text_px).shape[1]
+        if len(reading) > _CROWD and width > _CHIP_WIDTHS * (box[2] - box[0]):
+            text = _number(reading, row)
+        _draw_chip(canvas, box, text, colour, text_px)
         if options.show_bars:
             _draw_bars(canvas, box, reading, row, text_px, names)
     return canvas
 
 
 def text_size(image: Image, box: NDArray[np.int64]) -> int:
-    """Return the height of a face's text in px: 12 to 28, and no wider than the picture."""
-    wanted = round((box[3] - box[1]) / 8)
-    return int(np.clip(min(wanted, image.shape[1] // 12), _TEXT_MIN_PX, _TEXT_MAX_PX))
+    """Return the height of a face's text in px: 12 to 28, and no wider than the picture.
+
+    On pictures of more than 1600 px it is as much larger as they are.
+    """
+    scale = max(1.0, max(image.shape[:2]) / _SHOWN_PX)
+    wanted = min(round((box[3] - box[1]) / 8), image.shape[1] // 12)
+    return round(float(np.clip(wanted, _TEXT_MIN_PX * scale, _TEXT_MAX_PX * scale)))
 
 
 def _chip_text(reading: Reading, row: int, options: DrawOptions, names: Mapping[str, str]) -> str:
     label, top = reading.label[row], reading.top_label[row]
     percent = f"{reading.confidence[row]:.0%}"
-    people = reading.faces.tracker_id
-    number = row + 1 if people is None else people[row]
+    number = _number(reading, row)
     text = f"{number}  {names.get(label, label)} {percent}"
     if reading.abstained[row]:
         text = f"{number}  {names.get(label, label)} ({names.get(top, top)} {percent})"
@@ -87,6 +99,11 @@ def _chip_text(reading: Reading, row: int, options: DrawOptions, names: Mapping[
         valence, arousal = reading.affect.valence[row], reading.affect.arousal[row]
         text += f"  V = {valence:.2f} A = {arousal:.2f}"
     return text
+
+
+def _number(reading: Reading, row: int) -> str:
+    people = reading.faces.tracker_id
+    return str(row + 1 if people is None else people[row])
 
 
 def _draw_box(

@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 
 from . import __version__
-from .files import atomic_write, unique_name, write_json
+from .errors import StorageError
+from .files import atomic_write, read_json, unique_name, write_json
+from .texts import say
 from .timeline import (
     EPISODE_COLUMNS,
     PERSON_COLUMNS,
@@ -119,6 +121,22 @@ def write_timeline(
         held = {"schema": SCHEMA, "provenance": asdict(provenance)}
         write_json(written.with_suffix(".json"), held)
     return written
+
+
+def check_free(folder: Path, stem: str) -> None:
+    """Check that results called `stem` would overwrite nothing but earlier results.
+
+    Many tools put a CSV or a JSON of the picture's own name beside it.
+
+    Raises:
+        StorageError: `<stem>.json` or `<stem>.csv` is there and was not written here.
+    """
+    about, table = folder / f"{stem}.json", folder / f"{stem}.csv"
+    if about.exists():
+        if "provenance" not in (read_json(about) or {}):
+            raise StorageError(say("error.not_a_result", name=about))
+    elif table.exists():
+        raise StorageError(say("error.not_a_result", name=table))
 
 
 def to_csv(table: pd.DataFrame) -> str:

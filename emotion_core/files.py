@@ -65,6 +65,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: The file cannot be written; the message names the free space.
     """
+    if not target.name or target.is_dir():
+        raise StorageError(f"{target} is a folder. Give the name of a file in it.")
     temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

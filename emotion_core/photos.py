@@ -11,7 +11,7 @@ from .analysis import ReadOptions, provenance_of, read_picture
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import EmotionError
-from .export import photo_table, to_csv, to_json
+from .export import check_free, photo_table, to_csv, to_json
 from .faces import Detector
 from .files import atomic_write
 from .media.photo import decode_photo, encode_png, load_bytes
@@ -120,13 +120,13 @@ def read_photo_file(
 def photo_files(
     result: PhotoResult, *, stem: str, drawing: DrawOptions | None = None
 ) -> Sequence[tuple[str, bytes]]:
-    """Return the three files of a result: annotated PNG, CSV and JSON, by name."""
+    """Return the three files of a result by name: JSON, CSV and annotated PNG."""
     table = result.table()
     annotated = draw_reading(result.picture(), result.reading, options=drawing)
     return [
-        (f"{stem}.annotated.png", encode_png(annotated)),
-        (f"{stem}.csv", to_csv(table).encode()),
         (f"{stem}.json", to_json(table, result.provenance).encode()),
+        (f"{stem}.csv", to_csv(table).encode()),
+        (f"{stem}.annotated.png", encode_png(annotated)),
     ]
 
 
@@ -136,7 +136,8 @@ def export_photo(
     """Write the three files of a result into a folder, each whole or not at all.
 
     Raises:
-        StorageError: One cannot be written.
+        StorageError: One cannot be written, or would overwrite a file that is no earlier result.
     """
+    check_free(folder, stem)
     files = photo_files(result, stem=stem, drawing=drawing)
     return [atomic_write(folder / name, content) for name, content in files]

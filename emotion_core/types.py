@@ -21,6 +21,11 @@ def check_image(image: Image) -> Image:
     Raises:
         BadArgument: It is not uint8 of shape (height, width, 3) with at least one pixel.
     """
+    if not isinstance(image, np.ndarray):
+        raise BadArgument(
+            f"A picture is uint8 RGB (height, width, 3); this is a {type(image).__name__}. Files "
+            "are read by read_photo."
+        )
     is_picture = image.ndim == 3 and image.shape[2] == 3 and image.size > 0
     if not is_picture or image.dtype != np.uint8:
         raise BadArgument(

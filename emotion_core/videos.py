@@ -16,7 +16,7 @@ from .cards import DEFAULT_PRIOR
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import BadArgument, InputError, StorageError, TooLarge, said_of
-from .export import timeline_files
+from .export import check_free, timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
 from .files import atomic_write, safe_stem, sha256_of
 from .jobs import Job, delete_job, new_job, start_job
@@ -158,10 +158,11 @@ def analyse_video(
     Raises:
         InputError: The video cannot be read, or nothing of it lies in the chosen range.
         ModelError: The models or the detector cannot be loaded.
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written, or would overwrite one that is no earlier result.
     """
     info = probe_video(source)
     _check_range(task, info, source.name)
+    check_free(out, stem)
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)

@@ -7,7 +7,7 @@ from pages._shared import dataset_open, dataset_view, notice, place
 from pages._shared.errors import error_box
 
 st.title(say("dataset.title"))
-with error_box(), place.kept("dataset"):
+with error_box(), place.kept("dataset", "dataset_view"):
     notice.require()
     dataset = dataset_open.choose()
     if dataset is None:

@@ -3,13 +3,14 @@
 import streamlit as st
 
 from emotion_core.jobs import list_jobs
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench.store import list_datasets
 from pages._shared import notice, resources, visitor
 from pages._shared.dataset_open import title_of
 from pages._shared.drawer import describe, has_page, open_job
 from pages._shared.errors import error_box, plain
+from pages._shared.models_grid import main_figures
+from pages._shared.names import short
 
 #: The newest jobs and data sets; the drawer and the data set page have them all.
 _ROWS_SHOWN = 5
@@ -61,21 +62,19 @@ def show_state() -> None:
         st.subheader(say("home.models_title"))
         ready = sum(not entry.problem for entry in entries)
         st.caption(say("home.models_ready", ready=ready, n=len(entries)))
-        rows = [
-            {
-                say("home.model_column"): entry.card.title if entry.card else entry.id,
-                say("home.state_column"): entry.problem or say("home.usable"),
-                say("home.rule_column"): (
-                    entry.card.metrics.get("test", {}).get("rule", "") if entry.card else ""
-                ),
-                say("home.accuracy_column"): (
-                    100 * entry.card.metrics["test"]["accuracy"]
-                    if entry.card and "test" in entry.card.metrics
-                    else None
-                ),
-            }
-            for entry in entries
-        ]
+        titles = resources.titles([entry.card for entry in entries if entry.card])
+        rows = []
+        for entry in entries:
+            split, shown = main_figures(entry.card) if entry.card else ("", {})
+            by = say(f"home.rule_{split}", rule=shown["rule"]) if shown else ""
+            rows.append(
+                {
+                    say("home.model_column"): titles.get(entry.id, entry.id),
+                    say("home.state_column"): entry.problem or say("home.usable"),
+                    say("home.rule_column"): by,
+                    say("home.accuracy_column"): 100 * shown["accuracy"] if shown else None,
+                }
+            )
         accuracy = st.column_config.NumberColumn(format="%.1f %%", help=say("home.accuracy_help"))
         st.dataframe(
             rows,
@@ -90,13 +89,22 @@ def show_state() -> None:
         mine = list_jobs(visitor.owner())
         if not mine:
             st.caption(say("jobs.none"))
+        more(len(mine))
         for job in mine[:_ROWS_SHOWN]:
             with st.container(horizontal=True, vertical_alignment="center"):
-                title = plain(job.title[:NAME_SHOWN_CHARS])
-                st.markdown(say("jobs.line", title=title, state=plain(describe(job))))
+                title = plain(short(job.title))
+                kind = say(f"jobs.{job.kind}".replace("-", "_"))
+                named = say("jobs.name", title=title, kind=kind)
+                st.markdown(say("jobs.line", title=named, state=plain(describe(job))))
                 if has_page(job) and st.button(say("jobs.open"), key=f"home-{job.id}"):
                     open_job(job)
         _show_datasets()
+
+
+def more(n: int) -> None:
+    """Say that of so many only the newest are listed."""
+    if n > _ROWS_SHOWN:
+        st.caption(say("home.newest", shown=_ROWS_SHOWN, n=n))
 
 
 def _show_datasets() -> None:
@@ -104,11 +112,13 @@ def _show_datasets() -> None:
     mine = list_datasets(*visitor.owners())
     if not mine:
         st.caption(say("home.datasets_none"))
+    more(len(mine))
     for dataset in mine[:_ROWS_SHOWN]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(plain(title_of(dataset, mine)))
             if st.button(say("jobs.open"), key=f"home-{dataset.id}"):
                 st.session_state["dataset"] = dataset.id
+                st.session_state.pop("dataset_view", None)
                 st.switch_page("pages/dataset.py")
     with st.container(horizontal=True):
         if st.button(say("dataset.open"), key="open_dataset"):

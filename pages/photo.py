@@ -6,12 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from emotion_core.limits import NAME_SHOWN_CHARS, PHOTO_MAX_BYTES, PHOTOS_PER_UPLOAD
+from emotion_core.limits import PHOTO_MAX_BYTES, PHOTOS_PER_UPLOAD
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import PhotoResult, Refusal, read_photos
 from emotion_core.texts import say
 from pages._shared import notice, options, resources
 from pages._shared.errors import error_box, plain
+from pages._shared.names import short
 from pages._shared.photo_view import show_downloads, show_model_note, show_result
 
 
@@ -148,7 +149,7 @@ def choose_photo(results: list[PhotoResult]) -> PhotoResult:
     index = st.selectbox(
         say("photo.several"),
         range(len(results)),
-        format_func=lambda i: f"{i + 1}. {results[i].name[:NAME_SHOWN_CHARS]}",
+        format_func=lambda i: f"{i + 1}. {short(results[i].name)}",
         key="photo_shown",
     )
     return results[index]
@@ -156,7 +157,7 @@ def choose_photo(results: list[PhotoResult]) -> PhotoResult:
 
 def offer_whole(result: PhotoResult, key: str) -> None:
     """Say that nobody was found, and offer to read the picture as one face."""
-    st.info(plain(say("photo.faces_none", name=result.name[:NAME_SHOWN_CHARS])))
+    st.info(plain(say("photo.faces_none", name=short(result.name))))
     if st.button(say("photo.read_whole"), key="read_whole"):
         st.session_state["photo_whole"].add(key)
         st.rerun()

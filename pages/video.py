@@ -4,13 +4,14 @@ import streamlit as st
 
 from emotion_core import jobs
 from emotion_core.files import path_under_roots, readable_roots
-from emotion_core.limits import NAME_SHOWN_CHARS, VIDEO_UPLOAD_MAX_BYTES
+from emotion_core.limits import VIDEO_UPLOAD_MAX_BYTES
 from emotion_core.live import RECORDING
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import notice, place, video_options, visitor
 from pages._shared.drawer import clock, describe, show_end
 from pages._shared.errors import error_box, plain
+from pages._shared.names import short
 from pages._shared.video_view import show_result
 
 _PREVIEW_PX = 640
@@ -108,7 +109,7 @@ with error_box(), place.kept("job"):
     if job is None:
         st.info(say("video.empty"))
     else:
-        st.subheader(plain(job.title[:NAME_SHOWN_CHARS]))
+        st.subheader(plain(short(job.title)))
         if job.is_over:
             show_end(job, show_result, lambda ended: say(f"video.{ended.state}"))
         else:

@@ -171,9 +171,24 @@ def test_an_abstaining_model_is_drawn_in_grey() -> None:
 
 
 def test_text_follows_the_face_between_12_and_28_px() -> None:
-    image = make_picture(2000, 2000)
-    sizes = [text_size(image, np.array([0, 0, side, side])) for side in (20, 160, 1900)]
-    assert sizes == [12, 20, 28]
+    def sizes(side_px: int) -> list[int]:
+        image = make_picture(side_px, side_px)
+        return [text_size(image, np.array([0, 0, face, face])) for face in (20, 160, 1500)]
+
+    assert sizes(1600) == [12, 20, 28]
+    assert sizes(4000) == [30, 30, 70]
+
+
+def test_small_faces_of_a_crowd_bear_their_number_alone() -> None:
+    def width(n: int) -> int:
+        """How many px beyond the first face, of 30 px, its chip reaches."""
+        image = np.full((400, 900, 3), 127, np.uint8)
+        boxes = [(20 + 120 * i, 100, 50 + 120 * i, 130) for i in range(n)]
+        drawn = draw_reading(image, make_reading(*boxes))
+        return int((drawn[95, :100] != 127).any(axis=1).sum())
+
+    assert width(6) > 60
+    assert width(7) <= 30
 
 
 def test_letters_on_a_colour_can_be_read() -> None:

@@ -18,7 +18,7 @@ import typer
 from ..analysis import ReadOptions, VideoOptions, provenance_of, read_frames
 from ..cards import DEFAULT_PRIOR
 from ..errors import InputError
-from ..export import timeline_files
+from ..export import check_free, timeline_files
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import atomic_write, sha256_of
 from ..media.camera import iter_camera
@@ -57,6 +57,7 @@ def camera(
     """
     with refusals():
         stem, frames, digest = _open(source)
+        check_free(out, stem)
         options = VideoOptions(
             reading=ReadOptions(flip=tta, threshold=threshold),
             detect_every=detect_every,

@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
+from ..datasets.cleaning import FOLDS as FOLDS_IN_A_SPLIT
 from ..datasets.cleaning import DatasetRecipe, SplitChoice, load_recipe
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.fer2013 import clean_training_faces, read_csv, save_arrays
 from ..datasets.kaggle import DATASETS, fetch_dataset
 from ..datasets.splits import RULES
+from ..errors import InputError
 from ..export import to_csv
 from ..files import atomic_write, work_folder
+from ..texts import say
 from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, report_dataset
 from ..workbench.index import load_index
 from ..workbench.judging import FOLDS, judge_labels
+from ..workbench.store import Dataset
 from .shared import cancellable, counting, refusals
 from .source import ByVotes, Kind, Labels, Source, Votes, answers, keep_labels, measured
 
@@ -88,6 +92,7 @@ def clean(
         chosen = _recipe(recipe, label)
         # faces are counted in the table that is written, as the page does
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
+        chosen = _remembered(chosen, dataset, recipe)
         for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
             print(path)
 
@@ -101,7 +106,10 @@ def split(
         float | None, typer.Option(min=0.01, max=0.9, help="Share of validation rows.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides the choice.")] = None,
-    folds: Annotated[int | None, typer.Option(min=0, help="Also deal out so many folds.")] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=0, max=FOLDS_IN_A_SPLIT[1], help="Also deal out so many folds."),
+    ] = None,
     recipe: RecipeFile = None,
     changed: Changed = False,
     kind: Kind = "",
@@ -128,6 +136,9 @@ def split(
         )
         chosen = replace(chosen, split=held)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
+        chosen = _remembered(chosen, dataset, recipe)
+        if load_index(dataset)["raw_label"].isna().all():
+            raise InputError(say("error.no_labels_to_split", name=dataset.name))
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
         for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
             if name in written:
@@ -150,6 +161,7 @@ def crop(
     with refusals(), cancellable():
         chosen = _recipe(recipe, label)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
+        chosen = _remembered(chosen, dataset, recipe)
         with counting("faces") as tell:
             n, skipped = crop_dataset(
                 dataset,
@@ -224,6 +236,13 @@ def drawn(
     with refusals(), counting("faces") as tell:
         planted = write_drawn_dataset(out, n=n, seed=seed, on_progress=tell)
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
+
+
+def _remembered(chosen: DatasetRecipe, dataset: Dataset, path: Path | None) -> DatasetRecipe:
+    """Return a recipe with what labels were said to mean before, unless it comes of a file."""
+    if path:
+        return chosen
+    return replace(chosen, labels={**dataset.recipe().labels, **chosen.labels})
 
 
 def _recipe(

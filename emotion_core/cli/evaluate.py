@@ -153,6 +153,9 @@ def _print(found: Evaluation) -> None:
         print(f"  the committee gains {100 * found.gain:+.1f} points, {total:.2f} ms a face")
     if found.learned_here:
         print(say("training.learned_here", names=", ".join(found.learned_here)))
+    if found.removed:
+        told = ", ".join(f"{reason} {n}" for reason, n in found.removed.items())
+        print(say("training.measure_removed", told=told))
     if found.left_out:
         told = ", ".join(f"{name} {n}" for name, n in found.left_out.items())
         print(f"left out, since the model does not know these labels: {told}")

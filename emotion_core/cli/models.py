@@ -20,7 +20,7 @@ from ..registry import (
 )
 from ..texts import say
 from ..training.recipes import load_recipe
-from ..training.weights import published_weights
+from ..training.weights import published_backbone, published_weights
 from ..workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from .shared import (
     BAD_INPUT,
@@ -113,17 +113,19 @@ def fetch(
 
 @app.command()
 def weights(
-    recipe: Annotated[str, typer.Argument(help="A training recipe, such as seed-002-best.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A training recipe, such as seed-002-best, or EfficientNetB0."),
+    ],
     source: Annotated[
         Path | None, typer.Option("--from", help="Take the file from here; no network needed.")
     ] = None,
 ) -> None:
-    """Download the published weights that a training recipe starts from."""
+    """Download the published weights that a training recipe or a survey starts from."""
     with refusals(), progress_bar() as progress:
-        settings = load_recipe(recipe)
-        file = published_weights(settings)
+        file = published_backbone(recipe) or published_weights(load_recipe(recipe))
         if file is None:
-            raise TrainingError(say("error.no_weights", name=settings.name))
+            raise TrainingError(say("error.no_weights", name=recipe))
         task = progress.add_task(file.name, total=None)
         path = (
             place_file(file, source)

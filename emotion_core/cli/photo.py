@@ -16,7 +16,7 @@ from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
 from ..texts import say
 from . import reading
-from .shared import BAD_INPUT, complain, progress_bar, quiet_natives, refusals
+from .shared import BAD_INPUT, cancellable, complain, progress_bar, quiet_natives, refusals
 
 
 def photo(
@@ -49,18 +49,21 @@ def photo(
     refused = False
     taken: set[str] = set()
     told: list[str] = []
-    with progress_bar() as progress:
-        for path in progress.track(paths, description="photos"):
-            try:
-                result = read_photo_file(path, faces, recognizer, options=options)
-                stem = unique_name(path.stem, taken)
-                export_photo(result, out, stem=stem, drawing=drawing)
-                looks = ", ".join(result.reading.label) or say("photo.nobody")
-                told.append(f"{out / stem}.csv  {looks}")
-            except EmotionError as error:
-                complain(error)
-                refused = True
-    for line in told:
-        print(line)
+    with cancellable(say("photo.cancelled")):
+        try:
+            with progress_bar() as progress:
+                for path in progress.track(paths, description="photos"):
+                    try:
+                        result = read_photo_file(path, faces, recognizer, options=options)
+                        stem = unique_name(path.stem, taken)
+                        export_photo(result, out, stem=stem, drawing=drawing)
+                        looks = ", ".join(result.reading.label) or say("photo.nobody")
+                        told.append(f"{out / stem}.csv  {looks}")
+                    except EmotionError as error:
+                        complain(error)
+                        refused = True
+        finally:
+            for line in told:
+                print(line)
     if refused:
         raise typer.Exit(BAD_INPUT)

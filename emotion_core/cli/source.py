@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from ..datasets.cleaning import clean_rows
+from ..datasets.outputs import removed_counts
 from ..datasets.sources import SourceSpec
 from ..errors import BadTable
-from ..workbench.index import build_index
+from ..workbench.index import build_index, load_index
 from ..workbench.store import Dataset, dataset_at
 from .shared import counting, quiet_natives
 
@@ -46,6 +48,14 @@ def measured(
     with quiet_natives() as terminal, counting("pictures", terminal) as tell:
         with_faces = dataset.recipe().needs_faces if with_faces is None else with_faces
         return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
+
+
+def tell_removed(dataset: Dataset) -> None:
+    """Print what the recipe of a data set leaves out, by reason; nothing where it leaves none."""
+    removed = removed_counts(clean_rows(dataset.recipe(), load_index(dataset)))
+    if removed:
+        told = ", ".join(f"{reason} {n}" for reason, n in removed.items())
+        print(f"left out: {told}", flush=True)
 
 
 def keep_labels(dataset: Dataset, labels: list[str] | None) -> None:

@@ -15,7 +15,7 @@ from ..training.recipes import load_recipe
 from ..workbench.store import COMMAND_LINE, Dataset
 from ..workbench.sweeps import run_all, surveyed, varied, write_submissions
 from .shared import cancellable, complain, refusals
-from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
+from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured, tell_removed
 from .train import need_keras, print_epoch, show_table
 
 Out = Annotated[Path | None, typer.Option(help="The ranked table as CSV.")]
@@ -111,6 +111,7 @@ def _run(
     with cancellable(_STOPPED):
         dataset, _ = measured(*source)
         keep_labels(dataset, labels)
+        tell_removed(dataset)
         table: pd.DataFrame = run_all(
             dataset,
             recipes,

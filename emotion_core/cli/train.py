@@ -32,7 +32,7 @@ from ..workbench.trainings import (
     work_on,
 )
 from .shared import cancellable, counting, refusals, refuse_options
-from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured
+from .source import ByVotes, Kind, Labels, Votes, keep_labels, measured, tell_removed
 
 _PAUSED = "Paused after the last finished epoch. Go on with: python -m emotion_core resume"
 RunId = Annotated[str, typer.Argument(help="A run's id, as 'compare' lists it.")]
@@ -88,6 +88,7 @@ def train(
         with cancellable():
             dataset, _ = measured(data, kind, votes, by_votes)
             keep_labels(dataset, label)
+            tell_removed(dataset)
         run = begin_run(dataset, settings, owner=COMMAND_LINE, name=name)
         _work(run)
 

@@ -62,6 +62,12 @@ def dataset_files(
     return files
 
 
+def removed_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many pictures of a cleaned table are left out, by reason."""
+    reasons = table["removed"][table["removed"] != ""].map(_short_reason).value_counts()
+    return {str(reason): int(n) for reason, n in sorted(reasons.items())}
+
+
 def make_card(
     table: pd.DataFrame, recipe: DatasetRecipe, *, name: str, kind: str
 ) -> dict[str, Any]:
@@ -74,7 +80,6 @@ def make_card(
         }
         for label in in_label_order(kept["label"])
     }
-    reasons = table["removed"][table["removed"] != ""].map(_short_reason).value_counts()
     changed = kept["given"].notna() & (kept["given"] != kept["label"])
     return {
         "schema": CARD_SCHEMA,
@@ -90,7 +95,7 @@ def make_card(
         "decisions": len(recipe.decisions),
         "split_rule": recipe.split.rule,
         "labels": by_label,
-        "removed": {str(reason): int(n) for reason, n in sorted(reasons.items())},
+        "removed": removed_counts(table),
     }
 
 

@@ -109,7 +109,8 @@ def report_html(
     parts = [
         f"<h1>{escape(report['name'])}</h1>",
         f"<p>{report['pictures']:,} pictures, {report['labelled']:,} with a label, "
-        f"{report['unreadable']:,} unreadable.</p>",
+        f"{report['unreadable']:,} unreadable. This is the source as it is, before anything of it "
+        "is left out, relabelled or split.</p>",
         "<h2>Pictures per label</h2>",
         _class_table(report),
         *(

@@ -282,6 +282,8 @@ def open_source(spec: SourceSpec) -> Source:
     kind = spec.kind or _kind_of(Path(spec.path))
     if kind not in SOURCES:
         raise BadTable(say("error.no_source_kind", kind=kind, names=", ".join(SOURCES)))
+    if spec.votes and kind != "fer2013":
+        raise BadTable(say("error.no_votes_here", name=Path(spec.path).name))
     if spec.by_votes and kind not in ("fer2013", "arrays"):
         raise BadTable(say("error.no_votes", name=Path(spec.path).name))
     return SOURCES[kind](spec)

@@ -20,6 +20,9 @@ _CELL_CHARS = 1_000_000
 def read_table(content: bytes, name: str, *, limit: int | None = None) -> pd.DataFrame:
     """Read a CSV with a header; every cell is a text, an empty one is empty.
 
+    Where the header has no comma, its columns may be separated by semicolons or tabs, as
+    spreadsheets of many countries save them.
+
     Args:
         content: The file: UTF-8, with or without a byte order mark.
         name: How messages call it.
@@ -31,7 +34,9 @@ def read_table(content: bytes, name: str, *, limit: int | None = None) -> pd.Dat
     """
     csv.field_size_limit(_CELL_CHARS)
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        text = content.decode("utf-8-sig")
+        first = text[:_HEADER_BYTES].partition("\n")[0]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
         header = [cell.strip() for cell in next(reader, [])]
         rows = []
         for cells in reader:
@@ -73,10 +78,16 @@ def header_of(path: Path) -> list[str]:
     try:
         with path.open("rb") as handle:
             first = handle.read(_HEADER_BYTES).split(b"\n")[0]
-        cells = next(csv.reader([first.decode("utf-8-sig")], skipinitialspace=True), [])
+        text = first.decode("utf-8-sig")
+        cells = next(csv.reader([text], delimiter=_delimiter(text), skipinitialspace=True), [])
         return [cell.strip().lower() for cell in cells]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the columns of a header."""
+    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
 
 
 def place_in(base: str, text: str, file: str) -> str:

@@ -102,6 +102,17 @@ def published_weights(recipe: Recipe) -> FetchedFile | None:
     return _BIT if recipe.network == "bit" else None
 
 
+def published_backbone(name: str) -> FetchedFile | None:
+    """Return the published weights of a network of `keras.applications`, or None.
+
+    Args:
+        name: The network's, such as `EfficientNetB0`, or that of the recipe which a survey makes of
+            it, such as `survey-efficientnetb0`.
+    """
+    wanted = name.lower().removeprefix("survey-")
+    return next((file for key, file in _APPLICATIONS.items() if key.lower() == wanted), None)
+
+
 def weights_path(recipe: Recipe) -> Path | None:
     """Return the file that a recipe starts from, or None for random weights or a model's.
 

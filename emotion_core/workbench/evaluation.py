@@ -14,6 +14,8 @@ from .. import metrics
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
+from ..datasets.outputs import removed_counts
+from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
 from ..labels import LabelSet
 from ..texts import say
@@ -22,7 +24,7 @@ from .index import OnProgress, load_index
 from .store import Dataset
 from .teaching import learned_here
 
-ALL = "all"
+ALL, SPLITS = "all", (TRAIN, VAL, TEST)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Evaluation:
         split: Which rows: `train`, `val`, `test` or `all`.
         prior: At which it read, one of `cards.PRIORS`.
         left_out: Rows whose label the model does not know, by label.
+        removed: Pictures of the data set, whatever their split, that are not measured: unreadable,
+            copies, conflicting labels and what else its recipe leaves out, by reason.
         plain: Figures without, as `metrics.figures` gives them.
         with_flip: Figures with the mirror image beside each face.
         confusion: int64 (k, k), row = label, column = answer; without the mirror image.
@@ -51,6 +55,7 @@ class Evaluation:
     split: str
     prior: str
     left_out: dict[str, int]
+    removed: dict[str, int]
     plain: dict[str, Any]
     with_flip: dict[str, Any]
     confusion: NDArray[np.int64]
@@ -74,6 +79,7 @@ class Evaluation:
             "split": self.split,
             "prior": self.prior,
             "left_out": self.left_out,
+            "removed": self.removed,
             "plain": self.plain,
             "with_flip": self.with_flip,
             "confusion": self.confusion.tolist(),
@@ -112,7 +118,7 @@ def evaluate(
     """
     if fit_on:
         recognizer = _weighted(dataset, recognizer, split, fit_on, on_progress)
-    rows, left_out = _known(dataset, recognizer, split)
+    rows, left_out, removed = _known(dataset, recognizer, split)
     labels = recognizer.labels
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
@@ -129,6 +135,7 @@ def evaluate(
         split=split,
         prior=recognizer.prior,
         left_out=left_out,
+        removed=removed,
         plain=_figures(plain, truth, labels),
         with_flip=_figures(flipped, truth, labels),
         confusion=metrics.confusion_matrix(plain.as_probs(), truth),
@@ -153,7 +160,7 @@ def submission(
     """Return what a model says of the unlabelled pictures of a data set, for a competition.
 
     Args:
-        dataset: Measured before; its readable pictures without a label are read.
+        dataset: Measured before; its pictures without a label are read.
         recognizer: Who reads; it answers always, abstaining is left out.
         order: Names of the pictures in the order that is wanted; without it, by number.
         flip: Whether the mean over each face and its mirror image is taken.
@@ -163,11 +170,11 @@ def submission(
         Columns `image_path`, the picture's bare name, and `emotion`.
 
     Raises:
-        InputError: No picture is without a label, two of them bear one name, or one of `order` is
-            not among them.
+        InputError: No picture is without a label, two of them bear one name, one of `order` is not
+            among them, or one that is wanted cannot be read: a submission has to have them all.
     """
     index = load_index(dataset)
-    rows = index[index["is_readable"] & index["raw_label"].isna()]
+    rows = index[index["raw_label"].isna()]
     names = rows["path"].map(lambda path: PurePosixPath(path).name)
     if names.duplicated().any():
         name = names[names.duplicated()].iloc[0]
@@ -179,8 +186,12 @@ def submission(
     missing = [name for name in wanted if name not in by_name]
     if missing:
         raise InputError(say("error.submission_order", n=len(missing), name=missing[0]))
+    paths = [by_name[name] for name in wanted]
+    broken = rows[rows["path"].isin(paths) & ~rows["is_readable"]]
+    if len(broken):
+        path = broken["path"].iloc[0]
+        raise InputError(say("error.submission_unreadable", n=len(broken), path=path))
     with closing(dataset.open()) as source:
-        paths = [by_name[name] for name in wanted]
         scores = read_probs(source, paths, recognizer.members, flip=flip, on_progress=on_progress)
     vote = recognizer.fuse(scores)
     labels = np.array(recognizer.labels.names, object)
@@ -189,18 +200,25 @@ def submission(
 
 def _known(
     dataset: Dataset, recognizer: Recognizer, split: str
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the rows whose label a model knows, and how many are left out by label."""
-    rows = _labelled(dataset, split)
+) -> tuple[pd.DataFrame, dict[str, int], dict[str, int]]:
+    """Return the rows whose label a model knows, how many are left out by label, and how many the
+    data set's recipe leaves out by reason."""
+    rows, removed = _labelled(dataset, split)
     is_known = rows["label"].isin(recognizer.labels.names)
     left_out = rows.loc[~is_known, "label"].value_counts().to_dict()
     rows = rows[is_known].reset_index(drop=True)
+    index = load_index(dataset)
+    if not index["is_readable"].any():
+        first = index.iloc[0]
+        raise InputError(
+            say("error.all_unreadable", name=dataset.name, path=first["path"], why=first["error"])
+        )
     if rows.empty:
         names = ", ".join(recognizer.labels)
         raise InputError(
             say("error.no_evaluation_rows", name=dataset.name, split=split, labels=names)
         )
-    return rows, {str(name): int(n) for name, n in left_out.items()}
+    return rows, {str(name): int(n) for name, n in left_out.items()}, removed
 
 
 def _weighted(
@@ -215,7 +233,7 @@ def _weighted(
         raise InputError(say("error.weights_of_what", name=recognizer.id))
     if fit_on in (split, ALL) or split == ALL:
         raise InputError(say("error.weights_where", split=split, fit_on=fit_on))
-    rows, _ = _known(dataset, recognizer, fit_on)
+    rows, _, _ = _known(dataset, recognizer, fit_on)
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_probs(source, paths, recognizer.members, on_progress=on_progress)
@@ -231,13 +249,15 @@ def _weights_of(recognizer: Recognizer) -> dict[str, float]:
     return dict(zip(names, recognizer.weights, strict=True))
 
 
-def _labelled(dataset: Dataset, split: str) -> pd.DataFrame:
+def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    if split not in (*SPLITS, ALL):
+        raise InputError(say("error.no_such_split", split=split, names=", ".join((*SPLITS, ALL))))
     recipe = dataset.recipe()
     table = clean_rows(recipe, load_index(dataset))
     if split != ALL:
         table = split_cleaned(table, recipe.split)
     rows = table[(table["removed"] == "") & table["label"].notna()]
-    return rows if split == ALL else rows[rows["split"] == split]
+    return rows if split == ALL else rows[rows["split"] == split], removed_counts(table)
 
 
 def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str, Any]:

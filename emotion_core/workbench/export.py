@@ -14,6 +14,7 @@ from ..datasets.cleaning import (
     DatasetRecipe,
     apply_recipe,
     check_fits,
+    clean_rows,
     fingerprint_of,
     label_rows,
 )
@@ -21,7 +22,7 @@ from ..datasets.duplicates import summarise_groups
 from ..datasets.outputs import CARD_FILE, CARD_SCHEMA, OPTIONAL_FILES, cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
-from ..errors import InputError
+from ..errors import BadTable, InputError
 from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import atomic_path, atomic_write, read_json, write_json
@@ -108,7 +109,11 @@ def crop_dataset(
     index, recipe = load_index(dataset), recipe or dataset.recipe()
     if not allow_changed:
         check_fits(recipe, index, name=dataset.name)
-    rows = cleaned_rows(apply_recipe(recipe, index))
+    try:
+        table = apply_recipe(recipe, index)
+    except BadTable:  # it cannot be split, which faces need not be
+        table = clean_rows(recipe, index).assign(split="")
+    rows = cleaned_rows(table)
     model = verify_model(DEFAULT_MODEL).crop
     rule = CropRule(model.margin, model.shift_y, model.align, side_px, channels=3)
     detector = load_detector(DEFAULT_DETECTOR)

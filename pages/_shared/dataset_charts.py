@@ -63,7 +63,8 @@ def strip(table: pd.DataFrame, column: str) -> go.Figure:
     if len(rows) > _POINTS:
         rows = rows.sample(_POINTS, random_state=0)
     spread = np.random.default_rng(0).uniform(-0.32, 0.32, len(rows))
-    height = rows["label"].map({label: i for i, label in enumerate(labels)}) + spread
+    # of no rows it would stay a column of words
+    height = rows["label"].map({label: i for i, label in enumerate(labels)}).astype(float) + spread
     figure.add_scatter(
         x=rows[column],
         y=height,

@@ -18,6 +18,9 @@ from .dataset_data import cleaned, labelled, task_button
 from .errors import plain
 from .gallery import label_text
 
+#: From this share of doubted labels on it is rather the judges that are wrong.
+_UNSURE_FROM = 0.3
+
 
 def show(dataset: Dataset) -> None:
     """Show the three ways to doubt a label."""
@@ -35,6 +38,9 @@ def _show_noise(dataset: Dataset) -> None:
         return
     issues = int(ranked["is_issue"].sum())
     st.metric(say("dataset.issues"), f"{issues:,}", help=say("dataset.issues_help"))
+    doubted = float((ranked["suggested"] != ranked["given"]).mean())
+    if doubted > _UNSURE_FROM:
+        st.warning(say("dataset.noise_unsure", share=f"{doubted:.0%}"))
     decided = dataset.decisions.current()
     open_ones = ranked[~ranked["path"].isin(decided)]
     # what is decided leaves the list, and a slider whose end moves would jump back
@@ -74,7 +80,10 @@ def _show_suggestions(dataset: Dataset) -> None:
     readings = dataset.table("map")
     if readings is None:
         return
-    st.caption(say("dataset.suggest_read", n=f"{len(readings):,}"))
+    readable = int(labelled(dataset)["is_readable"].sum())
+    is_all = len(readings) >= readable
+    told = "dataset.suggest_all" if is_all else "dataset.suggest_read"
+    st.caption(say(told, n=f"{len(readings):,}"))
     percent = st.slider(
         say("dataset.suggest_threshold"), 50, 100, 90, format="%d %%", key=f"sure-{dataset.id}"
     )

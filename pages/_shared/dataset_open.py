@@ -7,12 +7,12 @@ import streamlit as st
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.files import path_under_roots, readable_roots
 from emotion_core.jobs import delete_job
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.texts import say
 from emotion_core.workbench.store import Dataset, delete_dataset, list_datasets, new_dataset
 from emotion_core.workbench.tasks import start_task, tasks_of
 
 from . import visitor
+from .names import short
 
 _DRAWN = {"n": 1600, "seed": 0}
 _UPLOADS = ["zip", "tar", "tgz", "gz", "bz2", "xz", "csv"]
@@ -97,14 +97,15 @@ def _open_new() -> None:
 def _begin(dataset: Dataset, with_faces: bool) -> None:
     start_task("index", dataset, owner=visitor.owner(), settings={"with_faces": with_faces})
     st.session_state["dataset"] = dataset.id
+    st.session_state.pop("dataset_view", None)
     st.session_state["dataset_round"] += 1
     st.rerun()
 
 
 def title_of(dataset: Dataset, everyone: list[Dataset]) -> str:
     """Return the name of a data set as it is shown, with a number where several bear it."""
-    name = dataset.name[:NAME_SHOWN_CHARS]
-    same = [one for one in everyone if one.name[:NAME_SHOWN_CHARS] == name]
+    name = short(dataset.name)
+    same = [one for one in everyone if short(one.name) == name]
     if len(same) == 1:
         return name
     number = len(same) - same.index(dataset)

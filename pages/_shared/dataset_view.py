@@ -50,7 +50,7 @@ def show(dataset: Dataset) -> None:
     waiting = len(read_queue(dataset))
     view = one_of(
         list(VIEWS),
-        key=f"view-{dataset.id}",
+        key="dataset_view",
         shown=lambda name: _view_title(name, waiting),
     )
     VIEWS[view](dataset)

@@ -9,7 +9,6 @@ import streamlit as st
 
 from emotion_core import jobs
 from emotion_core.errors import InputError
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.live import RECORDING
 from emotion_core.texts import say
 from emotion_core.workbench import imports, looking
@@ -18,6 +17,7 @@ from emotion_core.workbench.trainings import EXPORT, KIND
 
 from . import visitor
 from .errors import error_box, plain
+from .names import short
 
 _VIDEO = "pages/video.py"
 _PAGES = {
@@ -70,7 +70,7 @@ def open_job(job: jobs.Job) -> None:
     dataset = job.settings.get("dataset", st.session_state.get("dataset"))
     st.session_state["dataset"] = dataset
     if job.kind in _DATASET_VIEWS:
-        st.session_state[f"view-{dataset}"] = _DATASET_VIEWS[job.kind]
+        st.session_state["dataset_view"] = _DATASET_VIEWS[job.kind]
     st.switch_page(_PAGES[job.kind])
 
 
@@ -181,7 +181,7 @@ def _show_jobs() -> None:
 
 def _show_job(job: jobs.Job) -> None:
     with st.container(border=True, key=f"job-{job.id}"):
-        title = plain(job.title[:NAME_SHOWN_CHARS])
+        title = plain(short(job.title))
         st.markdown(say("jobs.name", title=title, kind=say(f"jobs.{job.kind}".replace("-", "_"))))
         if job.state == "running" and job.share is not None:
             st.progress(job.share)

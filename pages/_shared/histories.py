@@ -8,12 +8,12 @@ import streamlit as st
 from emotion_core.cards import HISTORY_FILE
 from emotion_core.errors import EmotionError
 from emotion_core.histories import read_history
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.registry import model_folder
 from emotion_core.texts import say
 
 from . import resources, training_charts
 from .errors import plain
+from .names import short
 
 #: What is shown of our own histories: losses on the left, how good it is on the right.
 LOSSES = ("loss", "val_loss", "val_mse")
@@ -75,7 +75,7 @@ def show_foreign() -> None:
             say("training.foreign_file"), accept_multiple_files=True, key="training_foreign"
         )
         for number, upload in enumerate(uploads or []):
-            name = upload.name[:NAME_SHOWN_CHARS]
+            name = short(upload.name)
             try:
                 table = read_history(upload.name, upload.getvalue())
             except EmotionError as error:

@@ -154,7 +154,8 @@ def _choose_detector() -> tuple[str, float | None]:
         key="detector",
         **KEPT,
     )
-    own = st.checkbox(say("options.own_confidence"), value=True, key="own_confidence", **KEPT)
+    if st.checkbox(say("options.own_confidence"), value=True, key="own_confidence", **KEPT):
+        return str(name), None
     percent = st.slider(
         say("options.confidence"),
         20,
@@ -162,12 +163,11 @@ def _choose_detector() -> tuple[str, float | None]:
         60,
         step=5,
         format="%d %%",
-        disabled=own,
         help=say("options.confidence_help"),
         key="min_confidence",
         **KEPT,
     )
-    return str(name), None if own else percent / 100
+    return str(name), percent / 100
 
 
 def _choose_reading(*, is_mirrored: bool) -> ReadOptions:
@@ -178,7 +178,8 @@ def _choose_reading(*, is_mirrored: bool) -> ReadOptions:
         key="tta_photo" if is_mirrored else "tta",
         **KEPT,
     )
-    own = st.checkbox(say("options.own_threshold"), value=True, key="own_threshold", **KEPT)
+    if st.checkbox(say("options.own_threshold"), value=True, key="own_threshold", **KEPT):
+        return ReadOptions(flip=flip)
     threshold = st.slider(
         say("options.threshold"),
         0,
@@ -186,9 +187,8 @@ def _choose_reading(*, is_mirrored: bool) -> ReadOptions:
         50,
         step=5,
         format="%d %%",
-        disabled=own,
         help=say("options.threshold_help"),
         key="threshold",
         **KEPT,
     )
-    return ReadOptions(flip=flip, threshold=None if own else threshold / 100)
+    return ReadOptions(flip=flip, threshold=threshold / 100)

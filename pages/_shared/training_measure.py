@@ -169,7 +169,7 @@ def _show_evaluation(job: Job) -> None:
             f"{figures['kappa']:.3f}",
             say("training.measure_kappa_help"),
         ),
-        (say("figure.val_ece"), f"{figures['ece_15_bins']:.1%}", say("training.ece_help")),
+        (say("training.ece"), f"{figures['ece_15_bins']:.1%}", say("training.ece_help")),
     ]
     total_ms = sum(held["latency_ms"].values())
     if held["members"]:
@@ -179,6 +179,9 @@ def _show_evaluation(job: Job) -> None:
         tiles.append((say("training.column_ms_per_face"), f"{total_ms:.1f} ms", None))
     for column, (name, value, told) in zip(st.columns(len(tiles)), tiles, strict=True):
         column.metric(name, value, help=told)
+    if held.get("removed"):  # results that were kept may be older
+        told = ", ".join(f"{reason} {n}" for reason, n in held["removed"].items())
+        st.caption(plain(say("training.measure_removed", told=told)))
     if held["left_out"]:
         told = ", ".join(f"{label_name(name)} {n}" for name, n in held["left_out"].items())
         st.caption(plain(say("training.measure_left_out", told=told)))

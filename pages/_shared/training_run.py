@@ -12,7 +12,6 @@ from emotion_core.cards import LARGE, read_card
 from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.jobs import Job, list_jobs
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
@@ -42,6 +41,7 @@ from . import (
 )
 from .drawer import describe
 from .errors import error_box, plain
+from .names import short
 from .training_runs import state_text
 
 _MISTAKES = 240
@@ -55,7 +55,7 @@ def show(run: Run) -> None:
             st.session_state.pop("run")
             st.session_state["training_view"] = "runs"
             st.rerun()
-        st.subheader(plain(run.name[:NAME_SHOWN_CHARS]), anchor=False)
+        st.subheader(plain(short(run.name)), anchor=False)
     job = job_of(run, visitor.owner())
     if job is not None and not job.is_over:
         st.fragment(_show_moving, run_every=1.0)(run.id)
@@ -167,7 +167,7 @@ def _show_figures(run: Run) -> None:
         tiles += [
             (f"training.accuracy_{split}", f"{held['accuracy']:.1%}", interval),
             ("figure.val_macro_f1", f"{held['macro_f1']:.1%}", None),
-            ("figure.val_ece", f"{held['ece_15_bins']:.1%}", say("training.ece_help")),
+            ("training.ece", f"{held['ece_15_bins']:.1%}", say("training.ece_help")),
         ]
     affect = shown.get(f"{split}_affect")
     if affect:

@@ -7,7 +7,6 @@ import streamlit as st
 
 from emotion_core.errors import InputError
 from emotion_core.jobs import owner_hash
-from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.runs import Run, list_runs, load_run
 from emotion_core.texts import figure_name, say
 from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, state_of
@@ -15,6 +14,7 @@ from emotion_core.workbench.trainings import COMPARED, compare_runs, job_of, sta
 from . import histories, training_charts, visitor
 from .choice import keyed
 from .errors import error_box, plain
+from .names import short
 
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
 
@@ -59,7 +59,7 @@ def _state(run: Run) -> str:
 
 def _titles(runs: list[Run]) -> dict[str, str]:
     """Return the name of each run by id, with the id where several bear it."""
-    names = [run.name[:NAME_SHOWN_CHARS] for run in runs]
+    names = [short(run.name) for run in runs]
     counts = Counter(names)
     return {
         run.id: name if counts[name] == 1 else f"{name} ({run.id[:4]})"

@@ -88,7 +88,7 @@ def _show_video(path: Path | None, at_s: float, in_video_s: float) -> None:
     else:
         st.video(str(path), start_time=in_video_s)
     # the player shows the first one
-    picture = _frame(str(path), in_video_s) if in_video_s else None
+    picture = _frame(str(path), in_video_s) if in_video_s >= _STEP_S else None
     if picture is not None:
         caption = say("video.at", moment=timeline_charts.moment(at_s))
         st.image(picture, caption=caption, width="stretch", alt=caption)
@@ -137,13 +137,16 @@ def _show_summary(people: pd.DataFrame) -> None:
     shares = [column for column in people if column.startswith("share_")]
     plain = ["tracker_id", "seen_s", "label", "changes_per_min", "valence", "arousal"]
     names = {column: say(f"video.column_{column}") for column in plain}
-    names.update({c: label_name(c.removeprefix("share_")) for c in shares})
+    for column in shares:
+        label = label_name(column.removeprefix("share_"))
+        names[column] = say("video.column_share", label=label)
     shown = people[[*plain, *shares]].copy()
     shown["label"] = [label_name(label) for label in shown["label"]]
     shown[shares] = shown[shares] * 100
     number = st.column_config.NumberColumn
     formats = {names[c]: number(format="%.1f %%") for c in shares}
     formats[names["seen_s"]] = number(format="%.1f s")
+    formats.update({names[c]: number(format="%.2f") for c in ("valence", "arousal")})
     st.dataframe(
         shown.rename(columns=names),
         hide_index=True,

@@ -274,7 +274,7 @@ def test_a_committee_is_as_sure_as_it_is_right(
         vote, mean = committee.fuse(scores), soft_vote(scores)
         assert (vote.class_id == mean.class_id).all()
         sharper = np.abs(vote.scores.probs - mean.scores.probs).max()
-        assert (sharper > 1e-3) == (abs(fitted.temperature - 1) > 1e-2)
+        assert (sharper > 1e-4) == (abs(fitted.temperature - 1) > 1e-3)
         assert vote.confidence == pytest.approx(vote.scores.probs.max(axis=1))
         weighed = load_committee(ids, weights=(1, 2), prior=prior)
         assert weighed.fuse(scores).scores.probs == pytest.approx(

@@ -48,6 +48,21 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(sample_photo())
+    for name in ("a.json", "a.csv"):
+        (tmp_path / name).write_text("{}")
+        refused = mien("photo", photo, "--out", tmp_path)
+        assert refused.returncode == 2
+        assert f"{name} is there already" in refused.stderr
+        assert (tmp_path / name).read_text() == "{}"
+        assert not (tmp_path / "a.annotated.png").exists()
+        (tmp_path / name).unlink()
+    for _ in range(2):  # results of its own may be
+        assert mien("photo", photo, "--out", tmp_path).returncode == 0
+
+
 def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
     photo = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.png"))
     photo.write_bytes(sample_photo())

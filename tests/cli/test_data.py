@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -47,6 +48,40 @@ def test_report_and_split_write_their_files(folder: Path, tmp_path: Path) -> Non
     assert set(pd.read_csv(tmp_path / "split" / "folds.csv")["fold"]) == {0, 1, 2}
     assert [Path(line).name for line in split.stdout.split()] == ["train.csv", "val.csv",
                                                                    "folds.csv"]  # fmt: skip
+
+
+def test_what_is_not_measured_or_cannot_be_is_said(folder: Path, tmp_path: Path) -> None:
+    rows = [f"train/angry/{n}.png,angry" for n in range(12)] + [f"no/{n}.png,happy" for n in (1, 2)]
+    (folder / "some.csv").write_text("\n".join(["image;emotion", *rows]).replace(",", ";"))
+    told = called(
+        "evaluate", "--data", folder / "some.csv", "--json", tmp_path / "some.json"
+    ).stdout
+    assert "leaves out: unreadable 2" in told
+    assert json.loads((tmp_path / "some.json").read_text())["removed"] == {"unreadable": 2}
+    (folder / "none.csv").write_text("image,emotion\nno/1.png,happy\n")
+    for command in (
+        ("evaluate", "--data", folder / "none.csv"),
+        ("evaluate", "--data", folder, "--split", "dev"),
+        ("evaluate", "--data", folder, "--json", folder),
+        ("data", "index", folder, "--votes", "missing.csv"),
+        ("data", "split", folder / "test", "--out", tmp_path / "split"),
+    ):
+        refused = mien(*command)
+        assert refused.returncode == 2, command
+        assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+    (folder / "test" / "1.png").write_bytes(b"")
+    refused = mien("submit", "--data", folder, "--out", tmp_path / "all.csv")
+    assert "test/1.png cannot be read" in refused.stderr
+    assert not (tmp_path / "all.csv").exists()
+
+
+def test_what_labels_mean_is_remembered_and_a_rare_one_is_cut_out(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"ire": 3, "happy": 3, "fear": 1})
+    called("data", "report", folder, "--out", tmp_path / "report", "--label", "ire=anger")
+    called("data", "crop", folder, "--out", tmp_path / "faces.zip")
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        held = {name.split("/")[1] for name in archive.namelist() if name.startswith("faces/")}
+    assert held == {"anger", "happy", "fear"}
 
 
 def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:

@@ -303,6 +303,7 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
         (["submit", "--data", "SET/train", "--out", "OUT"], "nothing to submit"),
         (["submit", "--data", "SET", "--out", "OUT", "--sample", "none.csv"], "cannot be opened"),
         (["models", "weights", "quick"], "No weights are published"),
+        (["models", "weights", "survey-efficientnetb0", "--from", "none"], "is not at none"),
         (["models", "weights", "seed-000-bit", "--from", "none"], "is not at none"),
     ],
 )

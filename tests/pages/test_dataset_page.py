@@ -41,7 +41,7 @@ def opened() -> AppTest:
 
 
 def view(app: AppTest, dataset: Dataset, name: str) -> AppTest:
-    app.button(key=f"view-{dataset.id}-{name}").click().run()
+    app.button(key=f"dataset_view-{name}").click().run()
     assert not app.exception, name
     assert not app.error, name
     return app
@@ -49,6 +49,22 @@ def view(app: AppTest, dataset: Dataset, name: str) -> AppTest:
 
 def wait_for_jobs() -> None:
     until(lambda: all(job.is_over for job in jobs.list_jobs("tester")))
+
+
+def test_a_data_set_without_a_readable_picture_is_shown(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "broken", {"happy": 2, "sad": 2})
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    held = new_dataset("broken", SourceSpec(str(folder)), owner="tester")
+    build_index(held, with_faces=False)
+    app = opened()
+    for name in VIEWS:
+        view(app, held, name)
+
+
+def test_the_view_stands_in_the_address(dataset: Dataset) -> None:
+    app = view(opened(), dataset, "labels")
+    assert app.query_params["dataset_view"] == "labels"
 
 
 def test_it_invites_when_it_is_empty() -> None:
@@ -281,7 +297,7 @@ def test_unknown_labels_are_asked_about(tmp_path: Path) -> None:
     send.click().run()
     assert not app.exception
     assert held.recipe().labels == {"joyful": "happy", "calm": "calm"}
-    assert app.button(key=f"view-{held.id}-overview")
+    assert app.button(key="dataset_view-overview")
     app.selectbox(key=f"meanings-{held.id}-calm-calm").set_value("neutral")
     (send,) = [b for b in app.button if b.label == say("dataset.meanings_send")]
     send.click().run()

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
+from pages._shared.names import short
 from tests.builders import encode, make_picture
 from tests.steps import until
 
@@ -30,6 +32,13 @@ def app() -> AppTest:
 def photo_page(app: AppTest) -> AppTest:
     app.run()
     return app.switch_page("pages/photo.py").run()
+
+
+def test_long_names_keep_their_beginning_and_end() -> None:
+    name = "a" * 70 + " take 12.mp4"
+    assert len(short(name)) == NAME_SHOWN_CHARS
+    assert short(name).endswith("… take 12.mp4")
+    assert short("short.mp4") == "short.mp4"
 
 
 def test_home_asks_once_and_remembers(work_home: Path) -> None:
@@ -170,6 +179,7 @@ def test_a_picture_without_a_face_may_be_read_as_a_whole(photo_page: AppTest) ->
 
 def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.button(key="try_sample").click().run()
+    assert "threshold" not in [slider.key for slider in photo_page.slider]
     photo_page.checkbox(key="own_threshold").uncheck().run()
     photo_page.slider(key="threshold").set_value(100).run()
     assert "is unclear" in markdown_of(photo_page)

@@ -196,6 +196,10 @@ def test_where_the_network_looked_is_shown(done: Run) -> None:
 
 def test_a_promoted_model_of_other_labels_breaks_no_other_page(done: Run) -> None:
     promote_run(done, "mine")
+    home = fresh_app().run()
+    told = home.dataframe[0].value
+    assert told[say("home.accuracy_column")].notna().all()
+    assert told[say("home.rule_column")].str.endswith(", validation").sum() == 1
     cards = [entry.card for entry in list_models() if entry.card]
     assert not [one for one in committees(cards) if "mine" in one]
     app = fresh_app().switch_page("pages/photo.py").run()
