@@ -3,8 +3,8 @@ RUN := .venv/bin/python
 # side by side, but for those with a camera, which have to keep up with time
 define TESTS
 $(RUN) -m pytest -m "not browser" -n logical --maxprocesses 4 --dist worksteal
-$(RUN) -m pytest -m "browser and not camera" -n 2 --dist worksteal
-$(RUN) -m pytest -m camera
+$(RUN) -m pytest tests/browser -m "browser and not camera" -n 2 --dist worksteal
+$(RUN) -m pytest tests/browser -m camera
 endef
 
 .PHONY: app test test-slow check bench pictures models env env-dev clean

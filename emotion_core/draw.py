@@ -18,7 +18,7 @@ from .types import Image, Reading
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
 #: A larger picture is looked at smaller, so what is drawn grows with its longer side.
-_SHOWN_PX = 1600
+_SHOWN_PX = 800
 #: In a crowd of more faces, a label far wider than its face is left to the table.
 _CROWD, _CHIP_WIDTHS = 6, 2.0
 
@@ -81,7 +81,7 @@ def draw_reading(
 def text_size(image: Image, box: NDArray[np.int64]) -> int:
     """Return the height of a face's text in px: 12 to 28, and no wider than the picture.
 
-    On pictures of more than 1600 px it is as much larger as they are.
+    On pictures of more than 800 px it is as much larger as they are.
     """
     scale = max(1.0, max(image.shape[:2]) / _SHOWN_PX)
     wanted = min(round((box[3] - box[1]) / 8), image.shape[1] // 12)

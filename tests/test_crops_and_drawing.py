@@ -170,13 +170,13 @@ def test_an_abstaining_model_is_drawn_in_grey() -> None:
     assert tuple(drawn[160, 100]) == rgb(COLOURS["uncertain"])
 
 
-def test_text_follows_the_face_between_12_and_28_px() -> None:
+def test_text_follows_the_face_between_12_and_28_px_as_it_is_shown() -> None:
     def sizes(side_px: int) -> list[int]:
         image = make_picture(side_px, side_px)
         return [text_size(image, np.array([0, 0, face, face])) for face in (20, 160, 1500)]
 
-    assert sizes(1600) == [12, 20, 28]
-    assert sizes(4000) == [30, 30, 70]
+    assert sizes(800) == [12, 20, 28]
+    assert sizes(4000) == [60, 60, 140]
 
 
 def test_small_faces_of_a_crowd_bear_their_number_alone() -> None:

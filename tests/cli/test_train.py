@@ -153,7 +153,7 @@ def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
     assert int(epochs[0]) >= 3
 
 
-@pytest.mark.parametrize("is_published", [True, False])
+@pytest.mark.parametrize("is_published", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_jax_trained_is_written_by_tensorflow(
     folder: Path, tmp_path: Path, *, is_published: bool
 ) -> None:

@@ -143,7 +143,7 @@ def test_adjusted_logits_are_the_prior_times_the_answer() -> None:
     assert loss_of("emotion", recipe(), examples) == "categorical_crossentropy"
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("average", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
 def test_a_network_with_adjusted_logits_answers_at_the_prior_of_the_data(
     tmp_path: Path, average: float
 ) -> None:

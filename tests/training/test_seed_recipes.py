@@ -185,7 +185,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 #: One of each loop: two stages, one output of emotions, one of valence and arousal.
-QUICK = ("seed-003-convnext", "seed-003-affect", "seed-004")
+QUICK = ("seed-003-affect", "seed-004")
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.slow
 def test_several_devices_train_as_one(tmp_path: Path) -> None:
     found = []
     for number in (1, 2):

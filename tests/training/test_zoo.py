@@ -52,8 +52,9 @@ SMALL = [
     ("vggface", {"variant": "senet50", "input_px": 32, "channels": 3, "width": 4, "depths": (1,)}),
     ("vggface", {"variant": "vgg16", "input_px": 32, "channels": 3, "width": 2}),
     ("bit", {"input_px": 32, "channels": 3, "width": 4, "depths": (1, 1), "groups": 4}),
-    ("application", {"variant": "MobileNetV3Small", "input_px": 32, "channels": 3}),
 ]
+#: What a survey of `application` networks trains as well.
+LARGE = [("application", {"variant": "MobileNetV3Small", "input_px": 32, "channels": 3})]
 
 
 def values(tensor: object) -> np.ndarray:
@@ -94,7 +95,9 @@ def test_networks_have_their_published_sizes(
     keras.backend.clear_session()
 
 
-@pytest.mark.parametrize(("network", "options"), SMALL)
+@pytest.mark.parametrize(
+    ("network", "options"), [*SMALL, *(pytest.param(*one, marks=pytest.mark.slow) for one in LARGE)]
+)
 def test_each_network_learns_is_saved_and_answers_alike_everywhere(
     network: str, options: dict, tmp_path: Path
 ) -> None:
