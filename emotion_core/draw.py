@@ -81,10 +81,11 @@ def draw_reading(
 def text_size(image: Image, box: NDArray[np.int64]) -> int:
     """Return the height of a face's text in px: 12 to 28, and no wider than the picture.
 
-    On pictures of more than 800 px it is as much larger as they are.
+    On pictures of more than 800 px it is as much larger as they are, unless they are narrow.
     """
-    scale = max(1.0, max(image.shape[:2]) / _SHOWN_PX)
-    wanted = min(round((box[3] - box[1]) / 8), image.shape[1] // 12)
+    height, width = image.shape[:2]
+    scale = max(1.0, min(max(height, width) / _SHOWN_PX, 2 * width / _SHOWN_PX))
+    wanted = min(round((box[3] - box[1]) / 8), width // 12)
     return round(float(np.clip(wanted, _TEXT_MIN_PX * scale, _TEXT_MAX_PX * scale)))
 
 

@@ -145,7 +145,7 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
     result = outcomes[0]
     assert isinstance(result, PhotoResult)
     files = dict(photo_files(result.slim(), stem="photo-1"))
-    assert list(files) == ["photo-1.annotated.png", "photo-1.csv", "photo-1.json"]
+    assert list(files) == ["photo-1.json", "photo-1.csv", "photo-1.annotated.png"]
     held = json.loads(files["photo-1.json"])
     assert held["provenance"]["models"].keys() == {"vgg-s"}
     assert len(held["provenance"]["input_sha256"]) == 64
