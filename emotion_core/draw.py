@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 
 from .labels import UNCERTAIN
 from .palette import COLOURS, HEAT, VALENCE_COLOURS, ink_on, rgb
-from .types import Image, Reading
+from .types import Image, Reading, check_image
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
 #: A larger picture is looked at smaller, so what is drawn grows with its longer side.
@@ -58,10 +58,13 @@ def draw_reading(
 
     Returns:
         uint8 RGB (height, width, 3).
+
+    Raises:
+        BadArgument: The picture is not uint8 RGB.
     """
     options = options or DrawOptions()
     names = names or {}
-    canvas = image.copy()
+    canvas = check_image(image).copy()
     colours = VALENCE_COLOURS if options.by_valence else COLOURS
     for row in range(len(reading)):
         colour = rgb(colours.get(reading.label[row], COLOURS[UNCERTAIN]))

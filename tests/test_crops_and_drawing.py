@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, _written, draw_reading, text_size
+from emotion_core.errors import BadArgument
 from emotion_core.palette import COLOURS, VALENCE_COLOURS, ink_on, rgb
 from emotion_core.types import CropRule, Faces
 from tests.builders import make_faces, make_picture, make_reading
@@ -177,6 +178,13 @@ def test_text_follows_the_face_between_12_and_28_px_as_it_is_shown() -> None:
 
     assert sizes(800) == [12, 20, 28]
     assert sizes(4000) == [60, 60, 140]
+
+
+def test_what_is_no_picture_is_not_drawn_on() -> None:
+    reading = make_reading((10, 10, 50, 50))
+    for image in (np.zeros((80, 80), np.uint8), np.zeros((80, 80, 3)), [[0]]):
+        with pytest.raises(BadArgument, match="uint8 RGB"):
+            draw_reading(image, reading)  # type: ignore[arg-type]
 
 
 def test_small_faces_of_a_crowd_bear_their_number_alone() -> None:
