@@ -50,7 +50,12 @@ def show(dataset: Dataset) -> None:
         label, split = chosen[0]
         rows = table[(table["label"] == label) & (table["split"] == split)]
         key = f"class-{dataset.id}-{label}-{split}"
-        gallery.show(dataset, rows["path"].tolist(), key=key, reason=label_text(label))
+        gallery.show(
+            dataset,
+            rows["path"].tolist(),
+            key=key,
+            reason=say("dataset.sample_reason", label=label_text(label)),
+        )
     _show_measures(dataset, table)
     _show_means(dataset)
     _show_formats(dataset, table)
