@@ -55,6 +55,7 @@ def show(dataset: Dataset) -> None:
             rows["path"].tolist(),
             key=key,
             reason=say("dataset.sample_reason", label=label_text(label)),
+            title=label_text(label),
         )
     _show_measures(dataset, table)
     _show_means(dataset)

@@ -95,4 +95,4 @@ def _show_samples(dataset: Dataset) -> None:
     rows = readable[readable["label"] == label].sample(frac=1, random_state=0)
     key = f"sample-grid-{dataset.id}-{label}"
     reason = say("dataset.sample_reason", label=label_text(label))
-    gallery.show(dataset, rows["path"].tolist(), key=key, reason=reason)
+    gallery.show(dataset, rows["path"].tolist(), key=key, reason=reason, title=label_text(label))

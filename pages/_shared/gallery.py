@@ -26,6 +26,7 @@ def show(
     *,
     key: str,
     reason: str,
+    title: str = "",
     suggested: Mapping[str, str] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
@@ -36,13 +37,15 @@ def show(
         paths: Which ones.
         key: Tells this grid from others.
         reason: Why they are shown; it stands with every decision.
+        title: What stands over them; empty for the reason.
         suggested: Labels suggested for some of them, by path.
         notes: A word for some of them, by path.
     """
     if not paths:
         st.caption(say("dataset.no_pictures"))
         return
-    st.fragment(_show)(dataset, list(paths), key, reason, dict(suggested or {}), dict(notes or {}))
+    told = dict(suggested or {}), dict(notes or {})
+    st.fragment(_show)(dataset, list(paths), key, reason, title or reason, *told)
 
 
 def _show(
@@ -50,6 +53,7 @@ def _show(
     paths: list[str],
     key: str,
     reason: str,
+    title: str,
     suggested: dict[str, str],
     notes: dict[str, str],
 ) -> None:
@@ -57,7 +61,7 @@ def _show(
         pages = -(-len(paths) // _SHOWN)
         page = 1
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            st.markdown(say("dataset.n_pictures", n=f"{len(paths):,}", reason=plain(reason)))
+            st.markdown(say("dataset.n_pictures", n=f"{len(paths):,}", reason=plain(title)))
             if pages > 1:
                 page = st.number_input(
                     say("dataset.page", pages=pages), 1, pages, key=f"{key}-page", width=150
