@@ -1,5 +1,6 @@
 """`photo PATH… --out DIR`"""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -49,21 +50,18 @@ def photo(
     refused = False
     taken: set[str] = set()
     told: list[str] = []
-    with cancellable(say("photo.cancelled")):
-        try:
-            with progress_bar() as progress:
-                for path in progress.track(paths, description="photos"):
-                    try:
-                        result = read_photo_file(path, faces, recognizer, options=options)
-                        stem = unique_name(path.stem, taken)
-                        export_photo(result, out, stem=stem, drawing=drawing)
-                        looks = ", ".join(result.reading.label) or say("photo.nobody")
-                        told.append(f"{out / stem}.csv  {looks}")
-                    except EmotionError as error:
-                        complain(error)
-                        refused = True
-        finally:
-            for line in told:
-                print(line)
+    with cancellable(say("photo.cancelled")), ExitStack() as after:
+        after.callback(lambda: print("".join(told), end=""))  # also of what was cancelled
+        with progress_bar() as progress:
+            for path in progress.track(paths, description="photos"):
+                try:
+                    result = read_photo_file(path, faces, recognizer, options=options)
+                    stem = unique_name(path.stem, taken)
+                    export_photo(result, out, stem=stem, drawing=drawing)
+                    looks = ", ".join(result.reading.label) or say("photo.nobody")
+                    told.append(f"{out / stem}.csv  {looks}\n")
+                except EmotionError as error:
+                    complain(error)
+                    refused = True
     if refused:
         raise typer.Exit(BAD_INPUT)

@@ -255,10 +255,9 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
         {p: canonical_name(d.label) or d.label for p, d in recipe.decisions.items() if d.label}
     )
     taught = {path for path, one in recipe.decisions.items() if one.by}
-    by_model = table["path"].isin(taught)
-    table["by_model"] = by_model & (table["split"] != TEST)
-    may_be_new = new.notna() & (table["by_model"] | ~by_model)
-    table["label"] = table["label"].mask(may_be_new, new)
+    is_taught, is_test = table["path"].isin(taught), table["split"] == TEST
+    table["by_model"] = is_taught & ~is_test
+    table["label"] = table["label"].mask(new.notna() & ~(is_taught & is_test), new)
     removed = pd.Series("", table.index, dtype="str")
     # whatever anybody decided: nothing can be done with it
     _remove(removed, ~index["is_readable"].astype(bool), "unreadable")

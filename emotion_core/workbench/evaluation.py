@@ -207,12 +207,6 @@ def _known(
     is_known = rows["label"].isin(recognizer.labels.names)
     left_out = rows.loc[~is_known, "label"].value_counts().to_dict()
     rows = rows[is_known].reset_index(drop=True)
-    index = load_index(dataset)
-    if not index["is_readable"].any():
-        first = index.iloc[0]
-        raise InputError(
-            say("error.all_unreadable", name=dataset.name, path=first["path"], why=first["error"])
-        )
     if rows.empty:
         names = ", ".join(recognizer.labels)
         raise InputError(
@@ -254,6 +248,11 @@ def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int
         raise InputError(say("error.no_such_split", split=split, names=", ".join((*SPLITS, ALL))))
     recipe = dataset.recipe()
     table = clean_rows(recipe, load_index(dataset))
+    if not table["is_readable"].any():
+        first = table.iloc[0]
+        raise InputError(
+            say("error.all_unreadable", name=dataset.name, path=first["path"], why=first["error"])
+        )
     if split != ALL:
         table = split_cleaned(table, recipe.split)
     rows = table[(table["removed"] == "") & table["label"].notna()]

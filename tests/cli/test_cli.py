@@ -21,6 +21,7 @@ from emotion_core.cli import app
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
+from emotion_core.texts import say
 from tests.builders import encode, make_picture
 from tests.steps import ROOT, called, complaints, mien, obey_signals, until
 
@@ -61,6 +62,26 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     for _ in range(2):  # results of its own may be
         assert mien("photo", photo, "--out", tmp_path).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_photos_that_were_read_before_ctrl_c_are_listed(tmp_path: Path) -> None:
+    for number in range(150):
+        (tmp_path / f"{number}.png").write_bytes(sample_photo())
+    command = [sys.executable, "-m", "emotion_core", "photo", *sorted(tmp_path.glob("*.png"))]
+    run = subprocess.Popen(
+        [*command, "--out", tmp_path / "out"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=obey_signals,
+    )  # fmt: skip
+    until(lambda: len(list((tmp_path / "out").glob("*.csv"))) > 2)
+    run.send_signal(signal.SIGINT)
+    told, complained = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert say("photo.cancelled") in complained
+    listed = {line.partition("  ")[0] for line in told.splitlines()}
+    written = {str(path) for path in (tmp_path / "out").glob("*.annotated.png")}
+    assert {path.replace(".csv", ".annotated.png") for path in listed} <= written
+    assert 1 < len(listed) < 150
 
 
 def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
