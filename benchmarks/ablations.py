@@ -36,6 +36,8 @@ from emotion_core.workbench.teaching import teacher_of
 BASE = "vgg-xs"
 #: Without its teacher, and with as few calm epochs as a short training can spare.
 ALONE = ("teachers=[]", "calm_epochs=2")
+#: How far towards even labels the rows are read: the published table is older than `BALANCE`.
+HALF = 0.5
 #: Name of a row: what is changed.
 CHANGES: dict[str, Sequence[str]] = {
     "base": (),
@@ -82,14 +84,14 @@ def folder_of(recipe: Recipe, content_hash: str) -> Path:
 
 
 def figures_of(model: Any, recipe: Recipe, data: Any, subtle: np.ndarray) -> dict[str, float]:
-    """Return the figures of a row, at the prior that was learned and at the balanced one."""
+    """Return the figures of a row, at the prior that was learned and half way to an even one."""
     val = data.val
     (raw,) = answers_of(model, val.images)
     temperature, _, _ = metrics.calibrate(raw, val.truth, val.clear)
     probs = metrics.scale_temperature(raw, temperature)
     found: dict[str, float] = {"nll": metrics.negative_log_likelihood(raw, val.targets)}
     prior = learned_prior(recipe, data.train.targets)
-    for kind, read in (("data", probs), ("balanced", metrics.balance(probs, prior))):
+    for kind, read in (("data", probs), ("balanced", metrics.balance(probs, prior, strength=HALF))):
         shown, truth = read[val.clear], val.truth[val.clear]
         found[f"accuracy_{kind}"] = metrics.accuracy(shown, truth)
         found[f"recall_{kind}"] = metrics.mean_recall(shown, truth)

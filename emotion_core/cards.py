@@ -214,7 +214,7 @@ def _balanced_text(card: Card, split: str) -> list[str]:
     )
     return [
         f"## The prior\n\nShares in the training data: {shares}. At the balanced prior, which "
-        f"leans on them half as much:\naccuracy {shown['accuracy']:.1%}, mean recall "
+        f"leans on them a third as much:\naccuracy {shown['accuracy']:.1%}, mean recall "
         f"{_mean_recall(shown)},\nECE {shown['ece_15_bins']:.1%}; it abstains under "
         f"{card.balanced_threshold:.2f}."
     ]
