@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -123,18 +123,23 @@ def write_timeline(
     return written
 
 
-def check_free(folder: Path, stem: str) -> None:
-    """Check that results called `stem` would overwrite nothing but earlier results.
+def check_free(folder: Path, stem: str, *, kind: Literal["photo", "video"]) -> None:
+    """Check that results called `stem` would overwrite nothing but earlier ones of their kind.
 
-    Many tools put a CSV or a JSON of the picture's own name beside it.
+    Many tools put a CSV or a JSON of the picture's own name beside it, and phones give a photo and
+    the moment around it as a video one name.
 
     Raises:
-        StorageError: `<stem>.json` or `<stem>.csv` is there and was not written here.
+        StorageError: `<stem>.json` or `<stem>.csv` is there and was not written here, or is the
+            result of a photo and not of a video, or the other way round.
     """
     about, table = folder / f"{stem}.json", folder / f"{stem}.csv"
     if about.exists():
-        if "provenance" not in (read_json(about) or {}):
+        held = read_json(about) or {}
+        if "provenance" not in held:
             raise StorageError(say("error.not_a_result", name=about))
+        if ("faces" in held) != (kind == "photo"):
+            raise StorageError(say(f"error.not_of_a_{kind}", name=about))
     elif table.exists():
         raise StorageError(say("error.not_a_result", name=table))
 

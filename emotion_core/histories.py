@@ -53,6 +53,10 @@ def _from_csv(name: str, content: bytes) -> pd.DataFrame:
     try:
         # where a semicolon parts the cells, a comma may part a number
         table = pd.read_csv(io.BytesIO(content), sep=sep.decode(), dtype=str)
+        if not isinstance(table.index, pd.RangeIndex) and table.iloc[:, -1].isna().all():
+            # a mark behind the last cell of each row is no further cell
+            names = [*table.columns, ""]
+            table = table.reset_index().set_axis(names, axis=1).iloc[:, :-1]
         if sep == b";":
             table = table.apply(lambda cells: cells.str.replace(",", ".", regex=False))
     except (ValueError, UnicodeError, pd.errors.ParserError) as error:

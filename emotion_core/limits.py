@@ -37,6 +37,8 @@ JOB_STALL_S = 30.0
 #: Some steps are long: a huge file before its first frame and after its last one, a batch of large
 #: pictures, a large network's answer.
 JOB_QUIET_S = 900.0
+#: A network of more than this takes its time with a crowd, as one that Keras runs does.
+QUICK_NETWORK_MAX_BYTES = 16_000_000
 #: An epoch of the largest networks of the student systems is validated for hours on a CPU.
 TRAINING_QUIET_S = 86_400.0
 #: A job that was asked to stop and has not done so after this is ended from outside.

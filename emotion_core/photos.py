@@ -138,6 +138,6 @@ def export_photo(
     Raises:
         StorageError: One cannot be written, or would overwrite a file that is no earlier result.
     """
-    check_free(folder, stem)
+    check_free(folder, stem, kind="photo")
     files = photo_files(result, stem=stem, drawing=drawing)
     return [atomic_write(folder / name, content) for name, content in files]

@@ -162,14 +162,14 @@ def analyse_video(
     """
     info = probe_video(source)
     _check_range(task, info, source.name)
-    check_free(out, stem)
+    check_free(out, stem, kind="video")
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
     total = _frames_expected(info, task)
     started = time.monotonic()
     written: dict[str, Path] = {}
-    frames, first_s = 0, 0.0
+    frames, frames_read, first_s = 0, 0, 0.0
     try:
         with ExitStack() as stack:
             writer = None
@@ -185,6 +185,7 @@ def analyse_video(
                 if writer:
                     writer.write(drawn)
                 frames += 1
+                frames_read += not seen.is_held
                 _check_caps(task, source.name, seconds=drawn.time_s, frames=frames)
                 now_s = time.monotonic()
                 is_preview = now_s - shown_s >= preview_s
@@ -201,7 +202,7 @@ def analyse_video(
         about = {
             **asdict(info),
             "frame_rate": str(info.frame_rate),
-            "frames_read": frames,
+            "frames_read": frames_read,
             "annotated_start_s": first_s,
         }
         provenance = provenance_of(
@@ -290,6 +291,7 @@ def _check_caps(
                 name=name,
                 limit_mb=limits.VIDEO_UPLOAD_MAX_BYTES // 1_000_000,
                 limit_min=round(limits.VIDEO_UPLOAD_MAX_S / 60),
+                limit_frames=f"{limits.VIDEO_UPLOAD_MAX_FRAMES:,}",
             )
         )
 

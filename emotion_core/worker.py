@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import limits
-from .cards import NETWORK_FILE, read_card
+from .cards import NETWORK_FILE
 from .errors import said_of
 from .jobs import JobRun
 from .media.photo import encode_jpeg
@@ -23,8 +23,7 @@ def run_video(run: JobRun) -> None:
     settings = run.job.settings
     source = Path(settings["path"]) if settings.get("path") else next(run.input.iterdir())
     task = VideoTask.from_dict(settings["task"])
-    cards = [read_card(model_folder(one) / "card.json") for one in task.model_ids]
-    is_quick = all(NETWORK_FILE in card.files for card in cards)  # Keras takes its time
+    is_quick = all(_is_quick(one) for one in task.model_ids)
 
     def tell(progress: Progress) -> None:
         preview = progress.preview
@@ -43,6 +42,11 @@ def run_video(run: JobRun) -> None:
         seconds=result.seconds,
         video_start_s=result.start_s,
     )
+
+
+def _is_quick(model_id: str) -> bool:
+    file = model_folder(model_id) / NETWORK_FILE
+    return file.is_file() and file.stat().st_size <= limits.QUICK_NETWORK_MAX_BYTES
 
 
 #: What a worker can do. A new kind of job is a function and a row here.

@@ -31,6 +31,15 @@ def test_a_history_that_pandas_wrote_is_read() -> None:
     assert list(table) == ["epoch", "loss", "val_loss"]
 
 
+@pytest.mark.parametrize("sep", [",", ";"])
+def test_a_mark_behind_the_last_cell_moves_nothing(sep: str) -> None:
+    content = "epoch,loss,val_loss\n1,1.5,2.5,\n2,1.2,2.2,\n".replace(",", sep)
+    table = read_history("h.csv", content.encode())
+    assert list(table) == ["epoch", "loss", "val_loss"]
+    assert table["loss"].tolist() == [1.5, 1.2]
+    assert table["val_loss"].tolist() == [2.5, 2.2]
+
+
 def test_odd_numbers_do_no_harm() -> None:
     table = read_history("h.csv", b"epoch,loss\n1e300,1\ninf,nan\n-5,2\n")
     assert len(table) == 3

@@ -246,6 +246,47 @@ def test_a_recording_ends_when_the_camera_goes(
     assert session.recording is None
 
 
+def test_a_recording_ends_when_the_camera_goes_though_nothing_could_be_read(
+    work_home: object, session: LiveSession, gate: Gate, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    gate.fails = True
+    feed(session, portrait, lambda: session.state().problem)
+    until(lambda: jobs.load_job(job.id, "me").is_over)
+    assert session.recording is None
+    tried = len(gate.seen)
+    time.sleep(1.2)
+    assert len(gate.seen) == tried, "a frame that failed fails again"
+
+
+def test_frames_of_a_recording_are_those_of_its_video(
+    work_home: object, session: LiveSession, gate: Gate, portrait: Image
+) -> None:
+    feed(session, portrait, lambda: session.state().latest)
+    gate.open.clear()
+    gate.entered.clear()
+    session.show(portrait)
+    assert gate.entered.wait(10), "one of before is being read when it begins"
+    job = record(session)
+    for i in range(24):
+        if i == 8:
+            gate.open.set()
+        session.show(portrait)
+        time.sleep(0.03)
+    session.stop_recording()
+    done = jobs.load_job(job.id, "me")
+    files = done.results()
+    frames = list(iter_frames(files["camera.annotated.mp4"]))
+    held = json.loads(files["camera.json"].read_text())["video"]
+    assert held["annotated_start_s"] == done.summary["video_start_s"]
+    assert held["seconds"] == pytest.approx(held["annotated_start_s"] + frames[-1].time_s, abs=0.1)
+    table = pd.read_csv(files["camera.timeline.csv"])
+    assert table["frame"].iloc[0] > 3, "the first ones were not read"
+    there = [frames[i].time_s + held["annotated_start_s"] for i in table["frame"]]
+    assert table["time_s"].tolist() == pytest.approx(there, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("limit", "value", "told"),
     [("RECORDING_MAX_S", 0.5, "time"), ("RECORDING_SPARE_BYTES", 10**18, "disk")],

@@ -15,6 +15,7 @@ import pytest
 from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
 from emotion_core.errors import BadArgument, InputError, JobCancelled, StorageError, TooLarge
+from emotion_core.faces.contract import finish_faces
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
@@ -102,6 +103,26 @@ def test_faces_move_on_between_two_looks(tools: tuple, clip: Path) -> None:
         assert b.reading.faces.tracker_id.tolist() == [1]
         side = a.quality.size_px[0]
         assert np.abs(a.reading.faces.xyxy - b.reading.faces.xyxy).max() < side / 4
+
+
+class Leaving:
+    """A detector that sees somebody walk out to the left, 20 px a frame."""
+
+    name, min_confidence = "leaving", 0.5
+
+    def detect(self, image: Image) -> Faces:
+        left = 120 - 20 * int(image[0, 0, 0])
+        return finish_faces([[left, 50, left + 80, 130]], np.ones(1, np.float32), image)
+
+
+def test_who_walks_out_between_two_looks_stays_inside_the_picture(tools: tuple) -> None:
+    frames = [Frame(np.full((200, 256, 3), i, np.uint8), i, i / 25) for i in range(14)]
+    options = VideoOptions(detect_every=4)
+    read = list(read_frames(frames, Leaving(), tools[1], options=options))
+    boxes = np.concatenate([seen.reading.faces.xyxy for seen in read])
+    assert boxes.min() == 0, "it reaches the edge, and no further"
+    assert min(seen.quality.size_px.min(initial=99) for seen in read) >= limits.FACE_MIN_PX
+    assert len(read[-1].reading) == 0
 
 
 def test_only_the_region_is_searched(tools: tuple, clip: Path) -> None:
@@ -214,6 +235,8 @@ def test_without_a_video_only_the_chosen_frames_are_read(tmp_path: Path, clip: P
     assert not (tmp_path / "a.annotated.mp4").exists()
     a, b = (pd.read_csv(tmp_path / f"{stem}.timeline.csv") for stem in "ab")
     pd.testing.assert_frame_equal(a, b)
+    held = [json.loads((tmp_path / f"{stem}.json").read_text()) for stem in "ab"]
+    assert [one["video"]["frames_read"] for one in held] == [45, 45]
 
 
 @pytest.mark.parametrize("after", [1, 40, 225])

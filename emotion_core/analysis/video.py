@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from .. import limits
 from ..classify import Recognizer
 from ..errors import BadArgument
 from ..faces import Detector
@@ -158,12 +159,22 @@ def track(batches: _Batches, tracker: Tracker) -> _Batches:
             if seen.is_held:
                 continue
             if seen.faces is None:
-                faces = tracker.carry(seen.frame.time_s, since_s=looked_s)
+                carried = tracker.carry(seen.frame.time_s, since_s=looked_s)
+                faces = _inside(carried, seen.frame.image)
             else:
                 faces = tracker.update(seen.faces, seen.frame.time_s)
                 looked_s = seen.frame.time_s
             batch[i] = replace(seen, faces=faces, quality=face_quality(seen.frame.image, faces))
         yield batch
+
+
+def _inside(faces: Faces, image: Image) -> Faces:
+    """Cut boxes off at the edges, as detectors do; who has all but left the picture is gone."""
+    height, width = image.shape[:2]
+    boxes = np.clip(faces.xyxy, 0, [width, height, width, height]).astype(np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    large = np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
+    return replace(faces, xyxy=boxes)[large]
 
 
 def classify(batches: _Batches, recognizer: Recognizer, options: VideoOptions) -> _Batches:

@@ -57,7 +57,7 @@ def camera(
     """
     with refusals():
         stem, frames, digest = _open(source)
-        check_free(out, stem)
+        check_free(out, stem, kind="video")
         options = VideoOptions(
             reading=ReadOptions(flip=tta, threshold=threshold),
             detect_every=detect_every,

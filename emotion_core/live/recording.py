@@ -48,7 +48,7 @@ class Recording:
         self._builder = TimelineBuilder(labels=tools.recognizer.labels)
         self._models: dict[str, str] = {}
         self._first_index: int | None = None
-        self._first_s = 0.0
+        self._first_s = self._last_s = 0.0
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
         self._written = 0
         self._problem = ""
@@ -65,7 +65,8 @@ class Recording:
     def add_frame(self, frame: Frame) -> None:
         """Take a frame as it is shown."""
         try:
-            self._frames.put_nowait(self._timed(frame))
+            self._frames.put_nowait(timed := self._timed(frame))
+            self._last_s = timed.time_s
         except queue.Full:
             return
 
@@ -74,12 +75,9 @@ class Recording:
         frame = self._timed(seen.frame)
         if frame.time_s < 0:
             return
-        if self._first_index is None:
-            self._first_index = frame.index
         self._tools = tools
         members = tools.recognizer.members
         self._models.update({m.card.id: m.card.files[NETWORK_FILE] for m in members})
-        frame = replace(frame, index=frame.index - self._first_index)
         self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
 
     def has_to_end(self) -> bool:
@@ -111,6 +109,9 @@ class Recording:
             end_job(self.job.folder, "cancelled")
             return
         table = self._builder.table()
+        if self._first_index is not None:  # frames are counted from the first of the video
+            table["frame"] -= self._first_index
+            table = table[table["frame"] >= 0].reset_index(drop=True)
         try:
             if self._problem:
                 raise StorageError(self._problem)
@@ -134,7 +135,7 @@ class Recording:
         first = self._frames.get()
         if first is None:
             return
-        self._first_s = first.time_s
+        self._first_index, self._first_s = first.index, first.time_s
         height, width = first.image.shape[:2]
         info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
         frame: Frame | None = first
@@ -161,6 +162,10 @@ class Recording:
             input_sha256="",
         )
         provenance = replace(provenance, models={**provenance.models, **self._models})
-        about: dict[str, Any] = {"source": "camera", "seconds": round(self.seconds, 3)}
+        about: dict[str, Any] = {
+            "source": "camera",
+            "seconds": round(self._last_s, 3),
+            "annotated_start_s": self._first_s,
+        }
         for end, content in timeline_files(table, provenance, about=about).items():
             atomic_write(self.job.folder / "result" / f"camera.{end}", content)

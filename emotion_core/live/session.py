@@ -78,6 +78,7 @@ class LiveSession:
         self._latest: FrameReading | None = None
         self._is_open = True
         self._index = 0
+        self._given = -1
         self._shown_s: deque[float] = deque(maxlen=300)
         self._read_s: deque[tuple[float, float]] = deque(maxlen=300)
         self._history: deque[tuple[float, dict[str, float]]] = deque(maxlen=2000)
@@ -206,9 +207,8 @@ class LiveSession:
 
     def _frames(self, tools: LiveTools) -> Iterator[Frame]:
         """Give the newest frame, each once, until the tools change or the session closes."""
-        given = self._latest.frame.index if self._latest else -1
-        while (frame := self._next(tools, given)) is not None:
-            given = frame.index
+        while (frame := self._next(tools, self._given)) is not None:
+            self._given = frame.index  # also where it cannot be read: it would fail again
             yield frame
 
     def _next(self, tools: LiveTools, after: int) -> Frame | None:

@@ -65,7 +65,8 @@ def _choose_moment(job_id: str, start_s: float, end_s: float) -> float:
     points = clicked["selection"]["points"] if clicked else []
     if points and points[0]["x"] != st.session_state.get(f"{key}-click"):
         st.session_state[f"{key}-click"] = points[0]["x"]
-        st.session_state[key] = round(min(float(points[0]["x"]), end_s), 2)
+        # a hundredth of a second may be the frame before
+        st.session_state[key] = round(min(float(points[0]["x"]), end_s), 3)
     at_s = st.slider(
         say("video.moment"),
         round(start_s, 2),

@@ -22,7 +22,7 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
 from emotion_core.texts import say
-from tests.builders import encode, make_picture
+from tests.builders import encode, make_picture, make_video
 from tests.steps import ROOT, called, complaints, mien, obey_signals, until
 
 
@@ -60,6 +60,13 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
         assert (tmp_path / name).read_text() == "{}"
         assert not (tmp_path / "a.annotated.png").exists()
         (tmp_path / name).unlink()
+    about = tmp_path / "a.json"
+    about.write_text('{"schema": 1, "provenance": {}}')  # of the moment around it, as a video
+    assert "is the result of a video" in mien("photo", photo, "--out", tmp_path).stderr
+    about.write_text('{"provenance": {}, "faces": []}')
+    make_video(tmp_path / "a.mp4", [make_picture()] * 3)
+    refused = mien("video", tmp_path / "a.mp4", "--out", tmp_path)
+    assert (refused.returncode, "is the result of a photo" in refused.stderr) == (2, True)
     for _ in range(2):  # results of its own may be
         assert mien("photo", photo, "--out", tmp_path).returncode == 0
 
