@@ -29,11 +29,13 @@ class DetectorEntry:
         module: The module of this package.
         kind: Its class there.
         options: What the class is made with.
+        says_how_sure: Whether its faces have a confidence of their own.
     """
 
     module: str
     kind: str
     options: dict[str, str]
+    says_how_sure: bool = True
 
     def kind_of(self) -> Callable[..., Detector]:
         """Return the class; its library is imported only now."""
@@ -56,10 +58,10 @@ DETECTORS = {
     "blazeface-back": DetectorEntry("blazeface", "BlazeNet", {"net": "back"}),
     "blazeface-short": DetectorEntry("blazeface", "BlazeNet", {"net": "short"}),
     "centerface": DetectorEntry("centerface", "CenterFace", {}),
-    "haar": DetectorEntry("haar", "Haar", {}),
-    "haar-default": DetectorEntry("haar", "Haar", {"cascade": "default"}),
-    "haar-alt": DetectorEntry("haar", "Haar", {"cascade": "alt"}),
-    "haar-alt_tree": DetectorEntry("haar", "Haar", {"cascade": "alt_tree"}),
+    "haar": DetectorEntry("haar", "Haar", {}, says_how_sure=False),
+    "haar-default": DetectorEntry("haar", "Haar", {"cascade": "default"}, says_how_sure=False),
+    "haar-alt": DetectorEntry("haar", "Haar", {"cascade": "alt"}, says_how_sure=False),
+    "haar-alt_tree": DetectorEntry("haar", "Haar", {"cascade": "alt_tree"}, says_how_sure=False),
     "ssd": DetectorEntry("ssd", "Ssd", {}),
     "yunet": DetectorEntry("yunet", "YuNet", {}),
 }
@@ -107,7 +109,7 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None 
 
     Raises:
         ModelError: There is no such detector, or its net is not there.
-        BadArgument: The confidence is none.
+        BadArgument: The confidence is none, or the detector gives its faces none.
     """
     if name not in DETECTORS:
         raise ModelError(say("error.no_detector", name=name, names=", ".join(DETECTORS)))
@@ -115,6 +117,8 @@ def load_detector(name: str = DEFAULT_DETECTOR, *, min_confidence: float | None 
     options: dict[str, object] = dict(entry.options)
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise BadArgument(f"The confidence {min_confidence} does not lie between 0 and 1.")
+    if min_confidence and not entry.says_how_sure:
+        raise BadArgument(say("error.detector_unsure", name=name))
     if min_confidence is not None:
         options["min_confidence"] = min_confidence
     return OneAtATime(entry.kind_of()(**options))

@@ -9,7 +9,7 @@ import streamlit as st
 from emotion_core.analysis import ReadOptions
 from emotion_core.cards import DEFAULT_PRIOR, PRIORS
 from emotion_core.draw import DrawOptions
-from emotion_core.faces import DEFAULT_DETECTOR
+from emotion_core.faces import DEFAULT_DETECTOR, DETECTORS
 from emotion_core.registry import DEFAULT_COMMITTEE, DEFAULT_MODEL, committees, reads_faces
 from emotion_core.texts import say
 
@@ -154,6 +154,8 @@ def _choose_detector() -> tuple[str, float | None]:
         key="detector",
         **KEPT,
     )
+    if not DETECTORS[str(name)].says_how_sure:
+        return str(name), None
     if st.checkbox(say("options.own_confidence"), value=True, key="own_confidence", **KEPT):
         return str(name), None
     percent = st.slider(

@@ -10,7 +10,7 @@ import pytest
 from emotion_core import limits
 from emotion_core.analysis import find_faces
 from emotion_core.crops import shrink_to
-from emotion_core.errors import ModelError
+from emotion_core.errors import BadArgument, ModelError
 from emotion_core.faces import DETECTORS, Detector, detector_states, load_detector
 from emotion_core.faces.contract import box_iou, finish_faces, suppress
 from emotion_core.types import Image
@@ -114,6 +114,13 @@ def test_a_picture_that_is_nothing_but_a_face_is_found(
 
 def test_more_confidence_finds_no_more_faces(portrait: Image) -> None:
     assert len(load_detector("blazeface", min_confidence=0.99).detect(portrait)) == 0
+
+
+def test_who_is_never_sure_is_asked_for_no_confidence() -> None:
+    with pytest.raises(BadArgument, match="haar-alt does not say how sure"):
+        load_detector("haar-alt", min_confidence=0.9)
+    unsure = {name for name, entry in DETECTORS.items() if not entry.says_how_sure}
+    assert unsure == {name for name in DETECTORS if name.startswith("haar")}
 
 
 def test_raw_boxes_are_clipped_sorted_and_cleaned() -> None:

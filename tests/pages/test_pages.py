@@ -189,7 +189,10 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.radio(key="vote").set_value("hard").run()
     assert photo_page.checkbox(key="tta_photo").value
     photo_page.checkbox(key="tta_photo").uncheck().run()
+    photo_page.selectbox(key="detector").set_value("haar").run()
+    assert "own_confidence" not in [box.key for box in photo_page.checkbox], "it is never sure"
     photo_page.selectbox(key="detector").set_value("centerface").run()
+    assert "own_confidence" in [box.key for box in photo_page.checkbox]
     assert not photo_page.exception
     assert any("hard(" in caption.value for caption in photo_page.caption)
 
