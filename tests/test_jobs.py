@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from emotion_core.errors import InputError, StorageError
 from emotion_core.videos import VideoTask, start_video_job
 from emotion_core.workbench.store import new_dataset
 from emotion_core.workbench.tasks import start_task
+from emotion_core.worker import run_video
 
 ROOT = Path(__file__).resolve().parent.parent
 ME = "me"
@@ -284,6 +286,25 @@ def test_a_job_that_hangs_is_given_up(work_home: Path) -> None:
     job = jobs.load_job(job.id, ME)
     assert job.state == "failed"
     assert "Nothing moved" in job.message
+
+
+@pytest.mark.parametrize(("largest", "patience"), [(16_000_000, "JOB_STALL_S"), (9, "JOB_QUIET_S")])
+def test_a_large_network_gets_its_time_with_a_crowd(
+    largest: int, patience: str, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "QUICK_NETWORK_MAX_BYTES", largest)
+    told: list[float] = []
+    task = VideoTask(end_s=0.2, has_video=False)
+    settings = {"path": str(clip), "task": task.as_dict(), "stem": "x"}
+    run = SimpleNamespace(
+        job=SimpleNamespace(settings=settings, title="clip"),
+        result=tmp_path,
+        summary={},
+        progress=lambda *_, quiet_s, **__: told.append(quiet_s),
+    )
+    run_video(run)  # type: ignore[arg-type]
+    assert told[0] == getattr(limits, patience)
+    assert told[-1] == limits.JOB_QUIET_S, "while the files are written"
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(work_home: Path) -> None:

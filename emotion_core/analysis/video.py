@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from .. import limits
 from ..classify import Recognizer
 from ..errors import BadArgument
 from ..faces import Detector
+from ..faces.contract import cut_off
 from ..quality import face_quality
 from ..tracking import Smoother, Tracker
 from ..types import Faces, Frame, FrameReading, Image, Quality, Reading
@@ -170,10 +170,7 @@ def track(batches: _Batches, tracker: Tracker) -> _Batches:
 
 def _inside(faces: Faces, image: Image) -> Faces:
     """Cut boxes off at the edges, as detectors do; who has all but left the picture is gone."""
-    height, width = image.shape[:2]
-    boxes = np.clip(faces.xyxy, 0, [width, height, width, height]).astype(np.float32)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    large = np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
+    boxes, large = cut_off(faces.xyxy, image)
     return replace(faces, xyxy=boxes)[large]
 
 

@@ -66,11 +66,7 @@ def finish_faces(
         landmarks: float (n, m, 2) in px, or None.
         overlap: Of two boxes with a higher intersection over union, the weaker one goes.
     """
-    height, width = image.shape[:2]
-    boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
-    boxes = np.clip(np.nan_to_num(boxes), 0, [width, height, width, height]).astype(np.float32)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    large = np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
+    boxes, large = cut_off(np.nan_to_num(np.asarray(xyxy, np.float32).reshape(-1, 4)), image)
     order = large[np.argsort(-confidence[large], kind="stable")][: 4 * limits.FACES_MAX]
     kept = order[suppress(boxes[order], overlap)][: limits.FACES_MAX]
     return Faces(
@@ -78,6 +74,19 @@ def finish_faces(
         np.clip(confidence[kept], 0, 1).astype(np.float32),
         None if landmarks is None else landmarks[kept].astype(np.float32),
     )
+
+
+def cut_off(boxes: Floats, image: Image) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return boxes cut off at the edges of a picture, and the rows of those that are still faces.
+
+    Args:
+        boxes: float (n, 4), xyxy in px.
+        image: The picture that they belong to.
+    """
+    height, width = image.shape[:2]
+    inside = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    sides = inside[:, 2:] - inside[:, :2]
+    return inside, np.flatnonzero(sides.min(axis=1, initial=np.inf) >= limits.FACE_MIN_PX)
 
 
 def suppress(boxes: Floats, overlap: float) -> NDArray[np.intp]:

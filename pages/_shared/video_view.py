@@ -60,17 +60,18 @@ def show_result(job: Job) -> None:
 def _choose_moment(job_id: str, start_s: float, end_s: float) -> float:
     if not end_s - start_s >= _STEP_S:  # one frame, or none
         return start_s
+    first_s, last_s = round(start_s, 2), round(end_s, 2)
     key = f"moment-{job_id}"
     clicked = st.session_state.get(f"lines-{job_id}")
     points = clicked["selection"]["points"] if clicked else []
     if points and points[0]["x"] != st.session_state.get(f"{key}-click"):
         st.session_state[f"{key}-click"] = points[0]["x"]
         # a hundredth of a second may be the frame before
-        st.session_state[key] = round(min(float(points[0]["x"]), end_s), 3)
+        st.session_state[key] = round(min(max(float(points[0]["x"]), first_s), last_s), 3)
     at_s = st.slider(
         say("video.moment"),
-        round(start_s, 2),
-        round(end_s, 2),
+        first_s,
+        last_s,
         step=_STEP_S,
         format=" ",  # the accent on the dark ground is too faint for a text
         help=say("video.moment_help"),
