@@ -196,23 +196,25 @@ def analyse_video(
                 raise InputError(say("error.empty_range", name=source.name))
             if on_progress:
                 on_progress(Progress(frames, total, is_reading=False))
+            # before the annotated video takes the place of an earlier one
+            table = builder.table()
+            about = {
+                **asdict(info),
+                "frame_rate": str(info.frame_rate),
+                "frames_read": frames_read,
+                "annotated_start_s": first_s,
+            }
+            provenance = provenance_of(
+                recognizer,
+                detector,
+                options=task.as_dict(),
+                threshold=task.options.reading.threshold,
+                input_sha256=sha256_of(source),
+            )
+            files = timeline_files(table, provenance, about=about)
         if task.has_video:
             written[ANNOTATED] = out / f"{stem}.{ANNOTATED}"
-        table = builder.table()
-        about = {
-            **asdict(info),
-            "frame_rate": str(info.frame_rate),
-            "frames_read": frames_read,
-            "annotated_start_s": first_s,
-        }
-        provenance = provenance_of(
-            recognizer,
-            detector,
-            options=task.as_dict(),
-            threshold=task.options.reading.threshold,
-            input_sha256=sha256_of(source),
-        )
-        for end, content in timeline_files(table, provenance, about=about).items():
+        for end, content in files.items():
             written[end] = atomic_write(out / f"{stem}.{end}", content)
     except BaseException:
         for path in written.values():

@@ -263,6 +263,21 @@ def test_a_failure_at_the_end_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_second_reading_that_fails_leaves_the_first(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> str:
+        raise StorageError("the video was deleted meanwhile")
+
+    first = analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")
+    held = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(held) == {path.name for path in first.files.values()}
+    monkeypatch.setattr("emotion_core.videos.sha256_of", gone)
+    with pytest.raises(StorageError):
+        analyse_video(clip, tmp_path, VideoTask(end_s=0.3), stem="x")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == held
+
+
 def test_every_nth_is_the_same_with_and_without_a_picture(tmp_path: Path, clip: Path) -> None:
     options = VideoOptions(every=10)
     frames = []
