@@ -30,6 +30,17 @@ def test_anchors_of_seed_000(valence: float, arousal: float, label: str) -> None
     assert nearest_anchor(valence, arousal) == label
 
 
+@pytest.mark.parametrize("system", COORDINATES)
+def test_labels_lie_where_they_feel(system: str) -> None:
+    points = COORDINATES[system]
+    assert all(points[name][0] < -0.1 for name in ("anger", "contempt", "disgust", "fear", "sad"))
+    assert all(points[name][0] > 0.4 for name in ("happy", "surprise"))
+    assert all(points[name][1] > 0.15 for name in ("anger", "fear", "happy", "surprise"))
+    assert points["sad"][1] < -0.4
+    # the two differ on what contempt and disgust are
+    assert (points["contempt"][1] > 0) is (points["disgust"][1] > 0) is (system == "rays")
+
+
 def test_boxes_of_seed_000() -> None:
     assert anchor_box_label(-2.8, 1.2) == "anger"
     assert anchor_box_label(2, 0) is None

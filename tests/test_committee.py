@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from emotion_core.committee import hard_vote, soft_vote
 from emotion_core.errors import CardMismatch
 from emotion_core.labels import LabelSet
+from emotion_core.types import Affect
 from tests.builders import LABELS, make_scores
 
 NAMES = {"a": "anger", "b": "happy", "c": "sad", "d": "fear"}
@@ -17,6 +20,27 @@ def test_the_first_seen_of_the_most_named_wins(votes: str, winner: str) -> None:
     assert LABELS[int(vote.class_id[0])] == NAMES[winner]
     assert vote.confidence[0] == pytest.approx(votes.count(winner) / len(votes))
     assert vote.scores.probs.sum() == pytest.approx(1)
+
+
+def test_shares_of_a_tie_still_name_its_winner() -> None:
+    vote = hard_vote([make_scores({"sad": 0.9}), make_scores({"anger": 0.9})])
+    assert LABELS[int(vote.class_id[0])] == "sad"
+    assert vote.scores.probs.argmax() == LABELS.index("anger"), "the first of two equal ones"
+    probs = vote.as_probs()
+    assert probs.argmax() == LABELS.index("sad")
+    assert probs.sum() == pytest.approx(1)
+
+
+def test_who_answers_valence_and_arousal_is_averaged() -> None:
+    points = [Affect(np.array([v], np.float32), np.array([a], np.float32))
+              for v, a in ((0.2, 0.6), (0.6, -0.2))]  # fmt: skip
+    members = [
+        replace(make_scores({"sad": 0.9}), affect=one) for one in (points[0], None, points[1])
+    ]
+    for vote in (soft_vote(members), hard_vote(members)):
+        assert vote.scores.affect is not None
+        assert vote.scores.affect.valence == pytest.approx([0.4])
+        assert vote.scores.affect.arousal == pytest.approx([0.2])
 
 
 def test_a_soft_vote_is_the_mean() -> None:

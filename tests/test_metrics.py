@@ -168,3 +168,57 @@ def test_weights_of_a_mixture_find_who_knows_more() -> None:
         return metrics.negative_log_likelihood(mixed, np.eye(3)[truth])
 
     assert all(loss(best) <= loss([share, 1 - share]) + 1e-6 for share in np.linspace(0, 1, 21))
+
+
+def answered(*classes: int, sure: float = 0.8) -> np.ndarray:
+    """Rows of three classes that answer so, and are so sure."""
+    probs = np.full((len(classes), 3), (1 - sure) / 2)
+    probs[np.arange(len(classes)), classes] = sure
+    return probs
+
+
+def test_figures_by_hand() -> None:
+    # labelled 0 0 0 0 1 1 1 2, answered 0 0 0 1 1 1 0 1; the ninth has no clear label
+    truth = np.array([0, 0, 0, 0, 1, 1, 1, 2])
+    probs = answered(0, 0, 0, 1, 1, 1, 0, 1, 2)
+    targets = np.vstack([np.eye(3)[truth], np.full(3, 1 / 3)])
+    clear = np.array([True] * 8 + [False])
+    held = metrics.figures(probs, targets, clear, ["a", "b", "c"])
+    assert (held["n"], held["target_n"]) == (8, 9)
+    assert held["accuracy"] == 0.625
+    low, high = held["accuracy_interval_95"]
+    assert low < 0.625 < high
+    assert held["confusion"] == [[3, 1, 0], [1, 2, 0], [0, 1, 0]]
+    assert held["recall"]["a"] == {"n": 4, "recall": 0.75, "precision": 0.75, "f1": 0.75}
+    assert held["recall"]["b"] == {"n": 3, "recall": 0.6667, "precision": 0.5, "f1": 0.5714}
+    assert held["recall"]["c"] == {"n": 1, "recall": 0.0, "precision": None, "f1": 0.0}
+    assert held["mean_recall"] == pytest.approx((0.75 + 2 / 3 + 0) / 3, abs=1e-4)
+    assert held["macro_f1"] == pytest.approx((0.75 + 4 / 7 + 0) / 3, abs=1e-4)
+    by_chance = (4 * 4 + 3 * 4 + 1 * 0) / 64
+    assert held["kappa"] == pytest.approx((0.625 - by_chance) / (1 - by_chance), abs=1e-4)
+    assert held["reliability"] == {"sure": [0.8], "right": [0.625], "n": [8.0]}
+    assert held["ece_15_bins"] == pytest.approx(0.8 - 0.625, abs=1e-4)
+
+
+def test_a_threshold_answers_what_reaches_it() -> None:
+    probs = np.vstack([answered(0, sure=0.5), answered(0, 1, sure=0.8)])
+    thresholds, share, right = metrics.coverage_curve(probs, np.array([1, 0, 2]))
+    at = thresholds.round(2).tolist().index
+    assert (share[at(0.5)], right[at(0.5)]) == pytest.approx((1, 1 / 3))
+    assert (share[at(0.51)], right[at(0.51)]) == pytest.approx((2 / 3, 1 / 2))
+    assert share[at(0.8)] == pytest.approx(2 / 3)
+    assert (share[at(0.81)], np.isnan(right[at(0.81)])) == (0, True)
+
+
+def test_the_threshold_is_that_of_calibrated_answers() -> None:
+    random = np.random.default_rng(1)
+    true = random.dirichlet([1, 1, 1], 4000)
+    truth = np.array([random.choice(3, p=row) for row in true])
+    too_sure = metrics.scale_temperature(true, 0.5)
+    found, threshold, share = metrics.calibrate(too_sure, truth, np.ones(4000, bool))
+    assert found == pytest.approx(2.0, rel=0.1)
+    assert threshold == pytest.approx(
+        metrics.abstain_threshold(true, truth, accuracy_goal=metrics.ACCURACY_GOAL), abs=0.03
+    )
+    calibrated = metrics.scale_temperature(too_sure, found)
+    assert share == pytest.approx((calibrated.max(axis=1) >= threshold).mean())

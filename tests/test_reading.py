@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,12 @@ from emotion_core.analysis import (
     read_frames,
     read_picture,
 )
+from emotion_core.analysis.picture import read_faces
+from emotion_core.committee import Vote, soft_vote
+from emotion_core.crops import crop_faces
 from emotion_core.errors import BadArgument
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
+from emotion_core.labels import LabelSet
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import (
@@ -32,8 +37,17 @@ from emotion_core.photos import (
     read_photos,
 )
 from emotion_core.timeline import SCHEMA
-from emotion_core.types import Frame, Image, Provenance, check_image
-from tests.builders import encode, make_picture, make_reading, make_video
+from emotion_core.types import (
+    Affect,
+    CropRule,
+    Faces,
+    Frame,
+    Image,
+    Provenance,
+    Scores,
+    check_image,
+)
+from tests.builders import encode, make_faces, make_picture, make_reading, make_video
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +77,63 @@ def test_a_batch_reads_like_its_pictures_one_by_one(portrait: Image, tools: tupl
     for picture, reading in zip(pictures, batch, strict=True):
         alone = read_picture(picture, *tools)
         assert reading.scores.probs == pytest.approx(alone.scores.probs, abs=1e-5)
+
+
+class Grey:
+    """A model that reads how bright a crop is, and keeps the crops that it was asked about."""
+
+    prior, threshold, vote_temperature = "data", 0.0, None
+
+    def __init__(self, rule: CropRule, *, answers_affect: bool = False) -> None:
+        self.card = replace(load_model().card, id="grey", crop=rule)
+        self.labels, self.members = LabelSet(["dark", "bright"]), (self,)
+        self._answers_affect = answers_affect
+
+    def classify(self, crops: np.ndarray, *, flip: bool = False) -> Scores:
+        del flip
+        self.crops = crops
+        bright = crops.reshape(len(crops), -1).mean(axis=1).astype(np.float32) / 255
+        affect = Affect(bright, -bright) if self._answers_affect else None
+        return Scores(np.stack([1 - bright, bright], axis=1), self.labels, affect)
+
+    def fuse(self, scores: list[Scores]) -> Vote:
+        return soft_vote(scores)
+
+
+def test_each_face_gets_the_answer_to_its_own_crop() -> None:
+    dark, bright = (np.full((90, 120, 3), grey, np.uint8) for grey in (30, 200))
+    dark[20:60, 10:50] = 80
+    found = [make_faces((10, 20, 50, 60), (70, 30, 100, 60)), make_faces((5, 5, 60, 60)),
+             Faces.empty()]  # fmt: skip
+    options = ReadOptions(flip=False, whole_if_none=True)
+    rule = CropRule(1.5, shift_y=0.1)
+    whole = make_picture(60, 60)
+    network = Grey(rule, answers_affect=True)
+    readings = read_faces([dark, bright, whole], found, network, options=options)
+    assert [reading.is_whole_picture for reading in readings] == [False, False, True]
+    assert [reading.label for reading in readings[:2]] == [("dark", "dark"), ("bright",)]
+    plain = replace(rule, margin=1.0, shift_y=0.0)  # there is nothing around a whole picture
+    expected = [
+        crop_faces(dark, found[0], rule),
+        crop_faces(bright, found[1], rule),
+        crop_faces(whole, Faces.whole(whole), plain),
+    ]
+    assert np.array_equal(network.crops, np.concatenate(expected))
+    for reading, crops in zip(readings, expected, strict=True):
+        means = crops.reshape(len(crops), -1).mean(axis=1) / 255
+        assert reading.scores.probs[:, 1] == pytest.approx(means, abs=1e-5)
+        assert reading.affect.valence == pytest.approx(means, abs=1e-5), "the network's own"
+        assert reading.affect.arousal == pytest.approx(-means, abs=1e-5)
+
+
+def test_each_member_gets_crops_by_its_own_rule(portrait: Image) -> None:
+    tight, wide = Grey(CropRule(1.0)), Grey(CropRule(2.0, side_px=32, channels=3))
+    committee = Grey(CropRule(1.0))
+    committee.members = (tight, wide)  # type: ignore[assignment]
+    faces = make_faces((150, 50, 300, 220))
+    read_faces([portrait], [faces], committee, options=ReadOptions(flip=False))
+    for member in (tight, wide):
+        assert np.array_equal(member.crops, crop_faces(portrait, faces, member.card.crop))
 
 
 def test_no_face_may_be_read_as_a_whole(tools: tuple) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,8 @@ from emotion_core.timeline import (
     persons,
     timeline_table,
 )
-from emotion_core.types import Provenance
-from tests.builders import make_frame_reading
+from emotion_core.types import Affect, FrameReading, Provenance, Quality
+from tests.builders import make_frame_reading, make_scores
 
 BOX, OTHER = (0, 0, 40, 40), (100, 0, 140, 40)
 
@@ -109,6 +110,75 @@ def test_time_counts_and_not_frames() -> None:
     ]
     person = persons(timeline_table(readings)).iloc[0]
     assert person["share_happy"] == pytest.approx(3 / (3 + 1 + 2))
+
+
+def two_faces(index: int, time_s: float) -> FrameReading:
+    """One frame of two people who differ in all that is told of them."""
+    seen = make_frame_reading(index, time_s, {4: (BOX, "happy"), 7: (OTHER, "sad")})
+    reading = replace(
+        seen.reading,
+        scores=make_scores({"happy": 0.7, "fear": 0.2}, {"sad": 0.6, "anger": 0.3}),
+        affect=Affect(np.array([0.5, -0.4], np.float32), np.array([0.1, -0.2], np.float32)),
+        label=("happy", "uncertain"),
+        confidence=np.array([0.7, 0.4 + index / 10], np.float32),
+        abstained=np.array([False, True]),
+    )
+    quality = Quality(
+        np.array([40, 39], np.float32),
+        np.array([120, 80], np.float32),
+        np.array([90, 130], np.float32),
+        np.array([[10, 20, 30], [-1, -2, -3]], np.float32),
+    )
+    return replace(seen, reading=reading, quality=quality)
+
+
+def test_each_column_tells_of_its_face() -> None:
+    row = timeline_table([two_faces(3, 0.12)], model_id="m").iloc[1]
+    told = row.drop([name for name in row.index if name.startswith("prob_")]).to_dict()
+    assert told == {
+        "time_s": 0.12,
+        "frame": 3,
+        "tracker_id": 7,
+        "left_px": 100,
+        "top_px": 0,
+        "right_px": 140,
+        "bottom_px": 40,
+        "detector_confidence": pytest.approx(0.7),
+        "size_px": 39,
+        "sharpness": 80,
+        "brightness": 130,
+        "yaw_deg": -1,
+        "pitch_deg": -2,
+        "roll_deg": -3,
+        "label": "uncertain",
+        "top_label": "sad",
+        "confidence": pytest.approx(0.7),
+        "abstained": True,
+        "valence": pytest.approx(-0.4),
+        "arousal": pytest.approx(-0.2),
+        "model_id": "m",
+    }
+    assert (row["prob_sad"], row["prob_anger"]) == pytest.approx((0.6, 0.3))
+    assert row["prob_happy"] == pytest.approx(0.1 / 6, abs=1e-6)
+
+
+def test_people_and_episodes_mean_over_their_frames() -> None:
+    table = timeline_table([two_faces(0, 0.0), two_faces(1, 0.3), two_faces(2, 0.4)])
+    episode = episodes(table).set_index("tracker_id").loc[7]
+    assert (episode["label"], episode["frames"]) == ("uncertain", 3)
+    assert episode["confidence"] == pytest.approx((0.4 + 0.5 + 0.6) / 3)
+    person = persons(table).set_index("tracker_id").loc[7]
+    assert (person["valence"], person["arousal"]) == pytest.approx((-0.4, -0.2))
+    # the first frame stands for 0.3 s, the second for 0.1 s, the last for their median
+    assert person["confidence"] == pytest.approx(
+        (0.4 * 0.3 + 0.5 * 0.1 + 0.6 * 0.2) / 0.6, abs=1e-4
+    )
+
+
+def test_a_video_of_one_frame_has_a_length() -> None:
+    table = table_of({1: "happy"})
+    assert episodes(table)["duration_s"].tolist() == pytest.approx([0.04])
+    assert persons(table)["share_happy"].tolist() == [1]
 
 
 def test_a_video_of_nobody_has_empty_tables() -> None:

@@ -47,7 +47,21 @@ def test_a_far_face_and_one_of_another_size_is_somebody_else() -> None:
     tracker = Tracker()
     assert ids(tracker, box(0), at=0) == [1]
     assert ids(tracker, box(100), at=STEP_S) == [2]
-    assert ids(tracker, box(0, side=120), at=2 * STEP_S) == [3]
+    assert ids(tracker, box(-40, y=10, side=120), at=2 * STEP_S) == [3], "the same middle"
+
+
+def test_the_longer_unseen_the_further_a_face_may_have_gone() -> None:
+    for after_s, expected in [(STEP_S, 2), (0.6, 1)]:
+        tracker = Tracker()
+        ids(tracker, box(0), at=0)
+        assert ids(tracker, box(48), at=after_s) == [expected], "1.2 sizes away"
+
+
+def test_nobody_runs_on_as_long_ago() -> None:
+    tracker = Tracker()
+    ids(tracker, box(0), at=0)
+    ids(tracker, box(30), at=0.5)  # nobody knows how it came there
+    assert tracker.carry(0.6, since_s=0.5).xyxy.tolist() == [[30, 50, 70, 90]]
 
 
 def test_the_numbers_do_not_depend_on_the_frame_rate() -> None:
@@ -212,10 +226,35 @@ def test_a_sure_answer_ends_abstaining_and_a_weak_one_begins_it(threshold: float
 
 
 def test_people_are_smoothed_apart_and_forgotten_after_a_gap() -> None:
-    smooth = smoother()
     both = np.array([HAPPY, SAD], np.float32)
-    for i in range(10):
-        now = update(smooth, both, [1, 2], i / 30)
-    assert now.class_id.tolist() == [0, 1]
-    later = update(smooth, both[::-1], [1, 2], 5.0)
-    assert later.class_id.tolist() == [1, 0]
+    for gap_s, window_s, expected in [(5.0, 0.4, [1, 0]), (0.9, 9.0, [0, 1]), (1.1, 9.0, [1, 0])]:
+        smooth = smoother(window_s=window_s)
+        for i in range(10):
+            now = update(smooth, both, [1, 2], i / 30)
+        assert now.class_id.tolist() == [0, 1]
+        update(smooth, np.empty((0, 3), np.float32), [], 9 / 30 + gap_s / 2)
+        later = update(smooth, both[::-1], [1, 2], 9 / 30 + gap_s)
+        assert later.class_id.tolist() == expected, gap_s
+
+
+def test_a_small_lead_changes_no_label_and_a_large_one_does() -> None:
+    for lead, expected in [(0.1, 0), (0.3, 1)]:
+        weaker = [0.45 - lead / 2, 0.45 + lead / 2, 0.1]
+        labels, _ = run(smoother(), [HAPPY] * 15 + [weaker] * 30)
+        assert labels[-1] == expected
+
+
+def test_the_middle_of_a_window_decides_and_not_the_last_answer() -> None:
+    labels, _ = run(smoother(hysteresis=0), [HAPPY] * 9 + [SAD])
+    assert labels[-1] == 0
+
+
+def test_abstaining_begins_well_under_its_threshold_and_ends_well_over_it() -> None:
+    for sure, expected in [(0.35, False), (0.28, True)]:
+        row = [sure, (1 - sure) / 2, (1 - sure) / 2]
+        _, abstained = run(smoother(), [HAPPY] * 15 + [row] * 30)
+        assert abstained[-1] is expected
+    for sure, expected in [(0.6, True), (0.8, False)]:
+        row = [sure, (1 - sure) / 2, (1 - sure) / 2]
+        _, abstained = run(smoother(), [UNSURE] * 15 + [row] * 30)
+        assert abstained[-1] is expected
