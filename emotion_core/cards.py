@@ -14,8 +14,7 @@ OUTPUTS = ("emotion", "affect")
 #: How frequent a reading takes the expressions for: as in the training data, or less uneven, by
 #: `metrics.balance`.
 PRIORS = ("data", "balanced")
-#: On FER+ validation it costs a point of accuracy and gains four of mean recall and six on subtle
-#: faces; on FER2013's own labels it gains, too: evaluate --benchmark.
+#: What it costs and gains: docs/models.md, "The prior".
 DEFAULT_PRIOR = "balanced"
 #: The coordinates of `affect.COORDINATES`.
 SYSTEMS = ("rays", "anchors")
@@ -148,9 +147,21 @@ def read_card(path: Path) -> Card:
         ) from error
 
 
+def training_lines(card: Card) -> list[str]:
+    """Return what is known of a card's training, a line for each thing."""
+    known = ((key, value) for key, value in card.training.items() if value != "")
+    return [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in known]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(held)}" for name, held in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def card_text(card: Card) -> str:
     """Return a card as Markdown, for people."""
-    data = "\n".join(f"- {key}: {value}" for key, value in card.training.items() if value != "")
+    data = "\n".join(f"- {line}" for line in training_lines(card))
     limits = "\n".join(f"- {limit}" for limit in card.limits)
     parts = [
         f"# {card.title} (`{card.id}`)",

@@ -46,7 +46,7 @@ PHOTO_COLUMNS = {
     "top_label": "the leading label, whether or not the model abstains",
     "confidence": "calibrated probability of the leading label; of a committee the mean over its "
     "members, calibrated again where the provenance has its vote_temperature, or in a hard vote "
-    "the share of votes",
+    "the share of all members",
     "abstained": "whether the confidence is under the threshold",
     "whole_picture": "whether the whole photo was read as one face, since none was found",
     "valence": "estimate, -1 unpleasant to 1 pleasant",

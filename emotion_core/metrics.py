@@ -94,12 +94,8 @@ def macro_f1(probs: Floats, truth: Ints) -> float:
 
 def expected_calibration_error(probs: Floats, truth: Ints, *, bins: int = 15) -> float:
     """Return the ECE of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width."""
-    confidence = probs.max(axis=1)
-    hit = probs.argmax(axis=1) == truth
-    bin_id = np.minimum((confidence * bins).astype(int), bins - 1)
-    n = np.bincount(bin_id, minlength=bins)
-    gap = np.bincount(bin_id, hit - confidence, minlength=bins)
-    return float(np.abs(gap[n > 0]).sum() / len(probs))
+    sure, right, n = reliability(probs, truth, bins=bins)
+    return float((np.abs(right - sure) * n).sum() / len(probs))
 
 
 def calibration_error_by_chance(

@@ -202,7 +202,7 @@ class Reading:
         top_label: Per face the label that leads.
         label: The same, or `uncertain` where the model abstains.
         confidence: float32 (n,), how strongly the leading label leads: its probability, or in a
-            hard vote its share of the votes.
+            hard vote its share of all members.
         abstained: bool (n,), whether the confidence is under the threshold.
         is_whole_picture: The picture was read as one face, since none was found.
     """

@@ -18,7 +18,7 @@ from .draw import DrawOptions, draw_reading
 from .errors import BadArgument, InputError, StorageError, TooLarge, said_of
 from .export import check_free, timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
-from .files import atomic_write, safe_stem, sha256_of
+from .files import atomic_path, atomic_write, safe_stem, sha256_of
 from .jobs import Job, delete_job, new_job, start_job
 from .media.encode import write_video
 from .media.sample import sample_video
@@ -170,56 +170,49 @@ def analyse_video(
     started = time.monotonic()
     written: dict[str, Path] = {}
     frames, frames_read, first_s = 0, 0, 0.0
-    try:
-        with ExitStack() as stack:
-            writer = None
-            if task.has_video:
-                target = out / f"{stem}.{ANNOTATED}"
-                writing = write_video(target, info, sound_of=source, end_s=task.end_s)
-                writer = stack.enter_context(writing)
-            readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
-            shown_s = 0.0
-            for drawn, seen in readings:
-                first_s = drawn.time_s if not frames else first_s
-                builder.add(seen)
-                if writer:
-                    writer.write(drawn)
-                frames += 1
-                frames_read += not seen.is_held
-                _check_caps(task, source.name, seconds=drawn.time_s, frames=frames)
-                now_s = time.monotonic()
-                is_preview = now_s - shown_s >= preview_s
-                shown_s = now_s if is_preview else shown_s
-                if on_progress:
-                    on_progress(Progress(frames, total, drawn.image if is_preview else None))
-            if not frames:
-                raise InputError(say("error.empty_range", name=source.name))
-            if on_progress:
-                on_progress(Progress(frames, total, is_reading=False))
-            # before the annotated video takes the place of an earlier one
-            table = builder.table()
-            about = {
-                **asdict(info),
-                "frame_rate": str(info.frame_rate),
-                "frames_read": frames_read,
-                "annotated_start_s": first_s,
-            }
-            provenance = provenance_of(
-                recognizer,
-                detector,
-                options=task.as_dict(),
-                threshold=task.options.reading.threshold,
-                input_sha256=sha256_of(source),
-            )
-            files = timeline_files(table, provenance, about=about)
+    # all files take the places of earlier ones at its end, or none does
+    with ExitStack() as stack:
+        writer = None
         if task.has_video:
             written[ANNOTATED] = out / f"{stem}.{ANNOTATED}"
-        for end, content in files.items():
-            written[end] = atomic_write(out / f"{stem}.{end}", content)
-    except BaseException:
-        for path in written.values():
-            path.unlink(missing_ok=True)
-        raise
+            writing = write_video(written[ANNOTATED], info, sound_of=source, end_s=task.end_s)
+            writer = stack.enter_context(writing)
+        readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
+        shown_s = 0.0
+        for drawn, seen in readings:
+            first_s = drawn.time_s if not frames else first_s
+            builder.add(seen)
+            if writer:
+                writer.write(drawn)
+            frames += 1
+            frames_read += not seen.is_held
+            _check_caps(task, source.name, seconds=drawn.time_s, frames=frames)
+            now_s = time.monotonic()
+            is_preview = now_s - shown_s >= preview_s
+            shown_s = now_s if is_preview else shown_s
+            if on_progress:
+                on_progress(Progress(frames, total, drawn.image if is_preview else None))
+        if not frames:
+            raise InputError(say("error.empty_range", name=source.name))
+        if on_progress:
+            on_progress(Progress(frames, total, is_reading=False))
+        table = builder.table()
+        about = {
+            **asdict(info),
+            "frame_rate": str(info.frame_rate),
+            "frames_read": frames_read,
+            "annotated_start_s": first_s,
+        }
+        provenance = provenance_of(
+            recognizer,
+            detector,
+            options=task.as_dict(),
+            threshold=task.options.reading.threshold,
+            input_sha256=sha256_of(source),
+        )
+        for end, content in timeline_files(table, provenance, about=about).items():
+            written[end] = out / f"{stem}.{end}"
+            stack.enter_context(atomic_path(written[end])).write_bytes(content)
     people = int(table["tracker_id"].nunique())
     return VideoResult(written, frames, people, first_s, time.monotonic() - started)
 

@@ -288,6 +288,12 @@ def test_a_job_that_hangs_is_given_up(work_home: Path) -> None:
     assert "Nothing moved" in job.message
 
 
+def test_a_job_that_hangs_ends_on_a_full_disk_too(work_home: Path) -> None:
+    job = jobs.new_job("video", "hangs", owner=ME, settings={})
+    full = "import emotion_core.jobs.run as r; r.end_job = lambda *_, **__: 1 / 0; time.sleep(60)"
+    assert run_in_process(job.folder, full).returncode == 1
+
+
 @pytest.mark.parametrize(("largest", "patience"), [(16_000_000, "JOB_STALL_S"), (9, "JOB_QUIET_S")])
 def test_a_large_network_gets_its_time_with_a_crowd(
     largest: int, patience: str, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
@@ -327,3 +333,18 @@ def test_a_folder_that_is_no_job_is_left_alone_and_a_broken_one_expires(work_hom
     os.utime(jobs.store.jobs_folder() / ("a" * 16), (old_s, old_s))
     jobs.sweep_jobs()
     assert [path.name for path in jobs.store.jobs_folder().iterdir()] == ["not-a-job"]
+
+
+def test_what_ends_a_part_is_told_at_once_and_the_next_part_counts_anew(work_home: Path) -> None:
+    job = jobs.new_job("train", "learns", owner=ME, settings={})
+    with jobs.JobRun(job.folder) as run:
+        run.wait_for_slot()
+        for done in (10, 20, 30):
+            run.progress(done, 30)
+        now = jobs.load_job(job.id, ME)
+        assert (now.done, now.total) == (30, 30)
+        run.progress(40, 900)  # further than the part before, and yet its first step
+        now = jobs.load_job(job.id, ME)
+        assert (now.done, now.total, now.rate) == (40, 900, 0)
+        run.progress(41, 900)
+        assert jobs.load_job(job.id, ME).done == 40, "the disk is not written to at each step"

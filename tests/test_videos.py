@@ -1,5 +1,6 @@
 """The chain of stages, and a video from file to results."""
 
+import errno
 import json
 import math
 import threading
@@ -251,14 +252,15 @@ def test_cancelling_leaves_nothing(tmp_path: Path, clip: Path, after: int) -> No
     assert not [t for t in threading.enumerate() if t.name.startswith("stage") and t.is_alive()]
 
 
+def full_disk(path: Path, content: bytes) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_failure_at_the_end_leaves_nothing(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: object) -> Path:
-        raise StorageError("the disk is full")
-
-    monkeypatch.setattr("emotion_core.videos.atomic_write", full)
-    with pytest.raises(StorageError):
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(StorageError, match="x\\."):
         analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")
     assert list(tmp_path.iterdir()) == []
 
@@ -272,8 +274,13 @@ def test_a_second_reading_that_fails_leaves_the_first(
     first = analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")
     held = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(held) == {path.name for path in first.files.values()}
-    monkeypatch.setattr("emotion_core.videos.sha256_of", gone)
-    with pytest.raises(StorageError):
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr("emotion_core.videos.sha256_of", gone)
+        analyse_video(clip, tmp_path, VideoTask(end_s=0.3), stem="x")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == held
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr(Path, "write_bytes", full_disk)
         analyse_video(clip, tmp_path, VideoTask(end_s=0.3), stem="x")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == held
 

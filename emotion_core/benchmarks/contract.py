@@ -124,7 +124,7 @@ def mean_recall(probs: NDArray[np.float32], truth: NDArray[np.int64]) -> dict[st
     recall = metrics.recalls(probs, truth)
     counts = np.bincount(truth, minlength=len(recall))
     low, high = metrics.mean_recall_interval(recall, counts)
-    value = float(np.nanmean(recall))
+    value = metrics.mean_recall(probs, truth)
     return {"mean_recall": value, "mean_recall_low": low, "mean_recall_high": high}
 
 

@@ -96,15 +96,6 @@ def fold_rows(table: pd.DataFrame, *, folds: int, seed: int = 0) -> pd.Series:
     return pd.Series(numbers, index=table.index, name="fold", dtype="int64")
 
 
-def leaks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the groups that stand in more than one split: columns `group`, `splits`, `rows`."""
-    by_group = table.dropna(subset=["group"]).groupby("group", sort=True)
-    found = by_group.agg(
-        splits=("split", lambda words: ",".join(sorted(set(words)))), rows=("split", "size")
-    )
-    return found[found["splits"].str.contains(",")].reset_index()
-
-
 def _check(table: pd.DataFrame, share: float) -> None:
     if "label" not in table or table["label"].isna().any():
         raise BadTable(

@@ -125,7 +125,8 @@ class JobRun:
         """
         now_s = self._moved_s = time.monotonic()
         self._patience_s = quiet_s
-        if self._marks and done < self._marks[-1][1]:
+        is_new = total != self._status["total"] or done < self._status["done"]
+        if is_new:
             self._marks = []  # another part has begun
         if not self._marks or now_s - self._marks[-1][0] > _RATE_S / 10:
             recent = [mark for mark in self._marks if now_s - mark[0] < _RATE_S]
@@ -137,7 +138,8 @@ class JobRun:
         with suppress(StorageError):  # a disk that is full now is no reason to end the work
             if preview is not None:
                 atomic_write(self._folder / "preview.jpg", preview)
-            if now_s - self._written_s > _WRITE_S:
+            # what begins or ends a part may be all that is told for long
+            if is_new or done == total or now_s - self._written_s > _WRITE_S:
                 self._written_s = now_s
                 write_json(self._folder / "status.json", self._status)
         self._check()
@@ -155,8 +157,10 @@ class JobRun:
         while not self._over.wait(1.0):
             if time.monotonic() - self._moved_s > self._patience_s:
                 message = say("error.job_stalled", seconds=round(self._patience_s))
-                end_job(self._folder, "failed", message=message)
-                os._exit(1)
+                try:
+                    end_job(self._folder, "failed", message=message)
+                finally:  # on a full disk, too, its place in the line is for the next one
+                    os._exit(1)
 
 
 def _free_slot(folder: Path, line: str) -> FileLock | None:

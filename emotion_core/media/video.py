@@ -233,7 +233,7 @@ def _video_stream(container: Any, name: str) -> Any:
         except AttributeError:  # a codec that this build does not know
             continue
         if stream.width * stream.height > limits.VIDEO_MAX_PX:
-            raise TooLarge(say("error.too_large_frames", name=name, limit_mpx=33))
+            raise _too_large(name)
         return stream
     raise NoVideoStream(say("error.no_video_stream", name=name))
 
@@ -270,7 +270,12 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
 
 def _check_frame(frame: Any, name: str) -> None:
     if frame.width * frame.height > limits.VIDEO_MAX_PX:
-        raise TooLarge(say("error.too_large_frames", name=name, limit_mpx=33))
+        raise _too_large(name)
+
+
+def _too_large(name: str) -> TooLarge:
+    limit_mpx = limits.VIDEO_MAX_PX // 1_000_000
+    return TooLarge(say("error.too_large_frames", name=name, limit_mpx=limit_mpx))
 
 
 def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
