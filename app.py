@@ -24,6 +24,7 @@ with error_box():
     resources.sweeper()
     show_drawer()
 visitor.remember_owner()
-st.session_state["has_arrived"] = st.session_state.get("page") != page.url_path
+is_other = st.session_state.get("page") != page.url_path
+st.session_state["has_arrived"] = st.session_state.pop("was_led", False) or is_other
 st.session_state["page"] = page.url_path
 page.run()

@@ -1,5 +1,8 @@
-"""What people use today, on the same faces. Measured on 2026-11-20 with the packages of that day
-on two cores, crops given directly, or [P] as published. None was trained on the votes of FER+."""
+"""What people use today, on the same faces.
+
+Measured on 2026-11-20 with the packages of that day on two cores, crops given directly, or as
+published. None of those measured learned from the votes of FER+.
+"""
 
 import pandas as pd
 

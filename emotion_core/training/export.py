@@ -94,6 +94,8 @@ def write_model(
             "faces_trained_on": len(data.train),
             "recipe": f"{recipe.name}.yaml",
             "source": recipe.source,
+            "begins_with": "" if recipe.weights == "none" else recipe.weights,
+            "teachers": ", ".join(recipe.teachers),
             "seed": recipe.seed,
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ..datasets.cleaning import fingerprint_of
 from ..datasets.naming import in_label_order
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
-from ..jobs import Job, JobRun, cancel_job, load_job, new_job, owner_hash, start_job
+from ..jobs import Job, JobRun, cancel_job, delete_job, load_job, new_job, owner_hash, start_job
 from ..registry import ADDER_FILE, list_models, model_being_added
 from ..runs import (
     DONE,
@@ -113,8 +114,11 @@ def start_run(run: Run, *, owner: str) -> Job:
         StorageError: It cannot be started.
     """
     job = new_job(KIND, run.name, owner=owner, settings={"run": run.id})
+    earlier = run.job
     note_job(run, job.id)
     start_job(job)
+    with suppress(InputError):  # one training is one line among the jobs
+        delete_job(load_job(earlier, owner))
     return job
 
 
@@ -220,6 +224,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
     if not run.history:
         note_dataset(run, _as_it_is(dataset))
     data = prepare_data(dataset, recipe, on_progress=on_progress)
+    tell_steps(len(run.history), recipe.epochs)
     model, state = train(
         recipe,
         data,

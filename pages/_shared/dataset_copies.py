@@ -42,7 +42,7 @@ def show(dataset: Dataset) -> None:
     event = st.dataframe(
         shown.rename(columns=names),
         hide_index=True,
-        height=280,
+        height=min(280, 38 + 35 * len(rows)),
         on_select="rerun",
         selection_mode="multi-row",
         key=keyed(f"groups-{dataset.id}-{name}", rows["group"]),

@@ -76,7 +76,7 @@ def _show_noise(dataset: Dataset) -> None:
 def _show_suggestions(dataset: Dataset) -> None:
     st.subheader(say("dataset.suggest"))
     st.markdown(say("dataset.suggest_text"))
-    task_button(dataset, "map", say("dataset.suggest_start"))
+    task_button(dataset, "map", say("dataset.suggest_start"), view="labels")
     readings = dataset.table("map")
     if readings is None:
         return

@@ -22,7 +22,9 @@ def show(dataset: Dataset) -> None:
         key=f"map-method-{dataset.id}",
         shown=lambda name: say(f"dataset.map_{name}"),
     )
-    st.caption(say("dataset.map_method_help", n=f"{MAP_MAX_POINTS:,}"))
+    others = [name for name in methods if name != "pca"]
+    told = "both" if len(others) > 1 else "tsne"
+    st.caption(say(f"dataset.map_methods_{told}", n=f"{MAP_MAX_POINTS:,}"))
     task_button(dataset, "map", say("dataset.map_start"), method=method)
     points = dataset.table("map")
     if points is None:

@@ -65,12 +65,14 @@ def open_job(job: jobs.Job) -> None:
         st.session_state["job"] = job.id
     st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
     if job.kind in _VIEWS:
-        view = _VIEWS[job.kind]
-        st.session_state.update({"training_view": view, "run": None, f"{view}_job": job.id})
+        shown = _VIEWS[job.kind]
+        st.session_state.update({"training_view": shown, "run": None, f"{shown}_job": job.id})
     dataset = job.settings.get("dataset", st.session_state.get("dataset"))
     st.session_state["dataset"] = dataset
-    if job.kind in _DATASET_VIEWS:
-        st.session_state["dataset_view"] = _DATASET_VIEWS[job.kind]
+    view = job.settings.get("view", _DATASET_VIEWS.get(job.kind))
+    if view:
+        st.session_state["dataset_view"] = view
+    st.session_state["was_led"] = True
     st.switch_page(_PAGES[job.kind])
 
 
@@ -133,6 +135,10 @@ def describe(job: jobs.Job) -> str:
             return say("jobs.recording")
         if job.total == 1:
             return say("jobs.one_step")
+        if job.kind == KIND and not job.rate:
+            return say("training.starting")
+        if job.kind == KIND and job.share == 1:
+            return say("training.finishing")
         unit = say(f"jobs.{_unit(job)}")
         if job.left_s is None:
             return say("jobs.running_open", done=job.done, unit=unit)

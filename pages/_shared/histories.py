@@ -8,7 +8,7 @@ import streamlit as st
 from emotion_core.cards import HISTORY_FILE
 from emotion_core.errors import EmotionError
 from emotion_core.histories import read_history
-from emotion_core.registry import model_folder
+from emotion_core.registry import is_shipped, model_folder
 from emotion_core.texts import say
 
 from . import resources, training_charts
@@ -50,8 +50,12 @@ def show(
 
 def show_shipped() -> None:
     """Show how a model that comes along learned, as an example."""
-    cards = (entry.card for entry in resources.models() if entry.card)
-    card = next((card for card in cards if HISTORY_FILE in card.files), None)
+    shipped = (e.card for e in resources.models() if e.card and is_shipped(e.id))
+    cards = [card for card in shipped if HISTORY_FILE in card.files]
+    # one that others began or taught does not show how a network learns
+    helped = ("begins_with", "teachers")
+    alone = [card for card in cards if not any(card.training.get(name) for name in helped)]
+    card = min(alone, key=lambda one: one.parameters, default=None)
     if card is None:
         return
     rows = _rows(pd.read_csv(model_folder(card.id) / HISTORY_FILE))

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from emotion_core.affect import COORDINATES
-from emotion_core.cards import HISTORY_FILE, Card, card_text
+from emotion_core.cards import HISTORY_FILE, Card, card_text, training_lines
 from emotion_core.classify import BUDGET_MS, measure_latency
 from emotion_core.jobs import owner_hash
 from emotion_core.registry import (
@@ -20,7 +20,7 @@ from emotion_core.registry import (
 )
 from emotion_core.texts import say
 
-from . import figures, histories, resources, training_charts, visitor
+from . import figures, gallery, histories, resources, training_charts, visitor
 from .errors import plain
 from .models_grid import main_figures, row_figures, size_text
 
@@ -101,7 +101,13 @@ def _show_priors(card: Card, split: str) -> None:
     order = ("prior", "n", "accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
     table = pd.DataFrame(rows)[[*order, "nll", "brier"]]
     st.dataframe(table, hide_index=True, column_config=columns, alt=say("models.priors_alt"))
-    st.caption(say("models.prior_text") if len(rows) > 1 else say("models.prior_unknown"))
+    if len(rows) > 1:
+        most = int(np.argmax(card.prior))
+        share = f"{card.prior[most]:.0%}"
+        label = gallery.label_text(card.labels[most])
+        st.caption(plain(say("models.prior_text", label=label, share=share)))
+    else:
+        st.caption(say("models.prior_unknown"))
 
 
 def _show_diagrams(card: Card, shown: dict[str, Any]) -> None:
@@ -195,12 +201,7 @@ def _show_terms(card: Card) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(say("models.trained_on"), anchor=False)
-        rows = [
-            f"- {plain(str(key).replace('_', ' '))}: {plain(str(value))}"
-            for key, value in card.training.items()
-            if value != ""
-        ]
-        listed = "\n".join(rows)
+        listed = "\n".join(f"- {plain(line)}" for line in training_lines(card))
         st.markdown(listed or say("models.not_known"))
     with right:
         st.subheader(say("models.failures"), anchor=False)

@@ -19,10 +19,12 @@ from emotion_core.workbench.looking import can_look, start_looking
 
 from . import charts, looking, visitor
 from .errors import plain
+from .models_grid import main_figures
 
 #: Faces shown in full; a crowd's others stand in the table.
 _FACES_SHOWN = 6
 _CROP_SHOWN_PX = 112
+_BARS_PX, _CIRCLE_PX = 210, 170
 #: A page shows no more; the download has every pixel.
 _PICTURE_SHOWN_PX = 1600
 
@@ -81,8 +83,10 @@ def show_downloads(
 
 def show_model_note(model_id: str, leader: Card, prior: str) -> None:
     """Say under the results who answered, and which expressions the leader misses most there."""
-    split = "test_balanced" if prior == "balanced" and leader.prior else "test"
-    rows = leader.metrics.get(split, {}).get("recall", {})
+    split, shown = main_figures(leader)
+    if prior == "balanced":
+        shown = leader.metrics.get(f"{split}_balanced", shown)
+    rows = shown.get("recall", {})
     recalls = {name: row["recall"] for name, row in rows.items() if row["recall"] is not None}
     weak = sorted(recalls, key=lambda name: recalls[name])[:3]
     parts = [
@@ -91,7 +95,8 @@ def show_model_note(model_id: str, leader: Card, prior: str) -> None:
     ]
     st.caption(say("photo.note", model=model_id))
     if parts:
-        st.caption(say("photo.note_weak", model=leader.title, weak=", ".join(parts)))
+        told = say(f"photo.note_weak_{split}", model=plain(leader.title), weak=", ".join(parts))
+        st.caption(told)
 
 
 def _file(result: PhotoResult, number: int, suffix: str, drawing: DrawOptions) -> bytes:
@@ -121,18 +126,19 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
     values = ", ".join(f"{label_name(name)} {value:.0%}" for name, value in probs)
     with st.container(border=True):
         st.markdown(_sentence(reading, face), help=say("photo.circle_help"))
-        bars, circle = st.columns([3, 2])
-        with bars:
+        # where it is narrow the circle stands below
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
             st.plotly_chart(
                 charts.distribution(reading.scores, face, hatched=bool(reading.abstained[face])),
                 key=f"bars-{key}",
+                width=_BARS_PX,
                 config={"displayModeBar": False},
                 alt=say("photo.bars_alt", face=face + 1, values=values),
             )
-        with circle:
             st.plotly_chart(
                 charts.affect_circle(valence, arousal),
                 key=f"circle-{key}",
+                width=_CIRCLE_PX,
                 config={"displayModeBar": False},
                 alt=say(
                     "photo.circle_alt",

@@ -30,7 +30,11 @@ def show() -> None:
     recipe = _choose_recipe()
     number = st.session_state.get("training_number", 0)  # each training has a name of its own
     name = st.text_input(
-        say("training.name"), placeholder=recipe.title, key=f"training_name_{number}", **KEPT
+        say("training.name"),
+        placeholder=recipe.title,
+        max_chars=NAME_SHOWN_CHARS,
+        key=f"training_name_{number}",
+        **KEPT,
     )
     if st.button(say("training.start"), type="primary", key="training_start"):
         run = start(dataset, recipe, name=name.strip())
@@ -44,7 +48,7 @@ def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
     Raises:
         TrainingError, InputError, StorageError: As `begin_run`.
     """
-    run = begin_run(dataset, recipe, owner=visitor.owner(), name=name[:NAME_SHOWN_CHARS])
+    run = begin_run(dataset, recipe, owner=visitor.owner(), name=name)
     start_run(run, owner=visitor.owner())
     return run
 

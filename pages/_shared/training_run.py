@@ -93,14 +93,17 @@ def _show_moving(run_id: str) -> None:
         job = job_of(run, visitor.owner())
         if job is None or job.is_over:
             st.rerun()
-        st.progress(job.share or 0.0, plain(describe(job)))
+        is_ending = run.should_stop() and not job.is_stopping
+        told = say("training.finishing") if is_ending else plain(describe(job))
+        st.progress(job.share or 0.0, told)
         if run.history:
             last = run.history[-1]
             columns = st.columns(4)
             columns[0].metric(say("training.epoch"), f"{len(run.history)} / {run.epochs}")
-            columns[1].metric(say("figure.loss"), f"{last['loss']:.3f}")
+            columns[1].metric(say("training.loss"), f"{last['loss']:.3f}")
             if "val_accuracy" in last:
-                columns[2].metric(say("figure.val_accuracy"), f"{last['val_accuracy']:.1%}")
+                accuracy = f"{last['val_accuracy']:.1%}"
+                columns[2].metric(say("training.accuracy_validation"), accuracy)
             columns[3].metric(say("figure.images_per_s"), f"{last['images_per_s']:,.0f}")
         else:
             st.caption(say("training.first_epoch"))
@@ -173,11 +176,11 @@ def _show_figures(run: Run) -> None:
     if affect:
         tiles.append(("figure.val_mse", f"{affect['mse']:.4f}", None))
     tiles.append(("training.column_parameters", f"{report.get('parameters', 0):,}", None))
-    tiles.append(("training.column_model_mb", f"{report.get('model_mb', 0):.1f} MB", None))
+    tiles.append(("training.column_model_mb", f"{report.get('model_mb', 0):.1f}", None))
     latency = report.get("latency") or {}
     if latency:
         told = say("training.latency_help", p95=f"{latency['p95_ms']:.1f}", budget=BUDGET_MS)
-        tiles.append(("training.column_ms_per_face", f"{latency['median_ms']:.1f} ms", told))
+        tiles.append(("training.column_ms_per_face", f"{latency['median_ms']:.1f}", told))
     for column, (name, value, told) in zip(st.columns(len(tiles)), tiles, strict=True):
         column.metric(say(name), value, help=told)
 

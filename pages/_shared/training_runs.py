@@ -16,6 +16,8 @@ from .choice import keyed
 from .errors import error_box, plain
 from .names import short
 
+#: What is long, or the same for most: behind the figures.
+_LAST = ("data", "recipe", "seed")
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
 
 
@@ -85,6 +87,7 @@ def _show_table() -> None:
     begun = [datetime.fromtimestamp(mine[run_id].created_s) for run_id in table["run"]]
     table.insert(3, "begun", begun)
     shown = table.drop(columns=["run"])
+    shown["data"] = shown["data"].map(short)
     for name in _PERCENT:
         shown[name] *= 100
     config = {
@@ -105,6 +108,7 @@ def _show_table() -> None:
         shown,
         hide_index=True,
         column_config=config,
+        column_order=[*(c for c in shown if c not in _LAST), *(c for c in _LAST if c in shown)],
         on_select="rerun",
         selection_mode="multi-row",
         key=keyed("training_table", table["run"]),

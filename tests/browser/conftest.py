@@ -184,6 +184,11 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
+def open_drawer(page: Page) -> None:
+    page.get_by_test_id("stExpandSidebarButton").click()
+    expect(page.get_by_role("heading", name="My jobs").first).to_be_visible()
+
+
 def upload(page: Page, *paths: Path) -> None:
     page.locator("input[type=file]").set_input_files([str(path) for path in paths])
     settle(page)

@@ -19,6 +19,7 @@ from tests.browser.conftest import (
     check_look,
     download,
     no_traceback,
+    open_drawer,
     open_page,
     running_studio,
     settle,
@@ -76,6 +77,12 @@ def test_find_mend_export_reload_and_train(
     page.get_by_role("button", name="Make the files").click()
     expect(page.get_by_role("button", name="dataset.zip")).to_be_visible(timeout=90_000)
     no_traceback(page)
+    open_drawer(page)
+    for _ in range(2):  # the second time from where the first one led
+        page.get_by_test_id("stSidebar").get_by_role("button", name="Open").first.click()
+        settle(page)
+        expect(page.get_by_role("button", name="dataset.zip")).to_be_visible()
+        assert "dataset_view=export" in page.url
     held = zipfile.ZipFile(io.BytesIO(download(page, "dataset.zip")))
     assert {"cleaned.csv", "train.csv", "val.csv", "removed.csv", "recipe.yaml", "CARD.md",
             "report.html"} <= set(held.namelist())  # fmt: skip

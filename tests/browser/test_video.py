@@ -15,6 +15,7 @@ from tests.browser.conftest import (
     check_look,
     download,
     no_traceback,
+    open_drawer,
     open_page,
     running_studio,
     settle,
@@ -41,11 +42,6 @@ def start(page: Page, *, slowly: bool = False) -> None:
 def wait_for_result(page: Page) -> None:
     expect(page.get_by_role("heading", name="Downloads")).to_be_visible(timeout=90_000)
     settle(page)
-
-
-def open_drawer(page: Page) -> None:
-    page.get_by_test_id("stExpandSidebarButton").click()
-    expect(page.get_by_role("heading", name="My jobs").first).to_be_visible()
 
 
 def test_a_video_to_the_end_and_its_files(
