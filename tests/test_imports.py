@@ -46,7 +46,8 @@ TENSORFLOW = "import tensorflow"
 @pytest.mark.parametrize(
     "order",
     [
-        order
+        # whose libraries come first decides; what follows has nothing new to say
+        pytest.param(order, marks=pytest.mark.slow) if order[0] == WEBRTC else order
         for order in itertools.permutations((LIBRARY, WEBRTC, TENSORFLOW))
         # here the library comes too late to help
         if order != (TENSORFLOW, WEBRTC, LIBRARY)

@@ -249,23 +249,24 @@ def _show_looking(
     card = read_card(run.model_folder / "card.json")
     if not can_look(card):
         return
-    best, truth = probs.argmax(axis=1), answers["truth"].to_numpy(object)
+    best = np.array(labels, object)[probs.argmax(axis=1)]
+    truth, clear = answers["truth"].to_numpy(object), answers["is_clear"].to_numpy(bool)
+    is_mistake = (best != truth) & clear
     chosen = st.selectbox(
         say("looking.of"),
-        ["", *labels],
+        ["", *labels] if is_mistake.any() else labels,
         format_func=lambda name: (
             say("looking.true_label", label=label_name(name)) if name else say("looking.mistakes")
         ),
         key=f"looking-of-{run.id}",
         width=320,
     )
-    is_asked = truth == chosen if chosen else np.array(labels, object)[best] != truth
-    rows = np.flatnonzero(is_asked & answers["is_clear"].to_numpy(bool))
+    rows = np.flatnonzero((truth == chosen) & clear if chosen else is_mistake)
     rows = rows[np.argsort(-probs[rows].max(axis=1), kind="stable")][:_LOOKED_AT]
     if not len(rows):
         st.caption(say("dataset.no_pictures"))
         return
-    named = [labels[best[row]] for row in rows]
+    named = [str(best[row]) for row in rows]
     looking.offer(
         f"{run.id}-{chosen}",
         lambda: start_looking_back(

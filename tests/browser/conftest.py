@@ -175,13 +175,14 @@ def visit(page: Page, studio: Studio, path: str = "") -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page has drawn itself and no script is running."""
-    page.wait_for_timeout(300)
+    """Wait until no script has run for a third of a second: the page has drawn itself."""
     page.wait_for_function(
-        "() => { const app = document.querySelector('[data-testid=stApp]');"
-        "return app && app.dataset.testScriptState !== 'running'; }"
+        "since => { const app = document.querySelector('[data-testid=stApp]');"
+        "if (!app || app.dataset.testScriptState === 'running') since.at = 0;"
+        "else since.at ||= performance.now();"
+        "return since.at && performance.now() - since.at > 350; }",
+        arg={"at": 0},
     )
-    page.wait_for_timeout(300)
 
 
 def open_drawer(page: Page) -> None:

@@ -27,7 +27,9 @@ from tests.browser.conftest import (
 )
 from tests.steps import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.camera]
+pytestmark = pytest.mark.browser
+#: Those that watch a stream.
+camera = pytest.mark.camera
 
 #: How many pixels of the shown picture have about the colour of the boxes of a label.
 _COUNT_COLOUR = """(video, colour) => {
@@ -82,6 +84,7 @@ def choose(page: Page, box: str, option: str) -> None:
     page.get_by_text("Options", exact=True).click()
 
 
+@camera
 def test_boxes_come_back_in_the_pixels_of_the_page(camera_page: Page, studio: Studio) -> None:
     video = start(camera_page, studio)
     happy = list(rgb(COLOURS["happy"]))
@@ -94,6 +97,7 @@ def test_boxes_come_back_in_the_pixels_of_the_page(camera_page: Page, studio: St
     no_traceback(camera_page)
 
 
+@camera
 def test_what_is_recorded_has_rows_and_opens(camera_page: Page, studio: Studio) -> None:
     page = camera_page
     start(page, studio)
@@ -113,6 +117,7 @@ def test_what_is_recorded_has_rows_and_opens(camera_page: Page, studio: Studio) 
     no_traceback(page)
 
 
+@camera
 def test_the_model_changes_while_it_runs(camera_page: Page, studio: Studio) -> None:
     page = camera_page
     video = start(page, studio)
@@ -126,6 +131,7 @@ def test_the_model_changes_while_it_runs(camera_page: Page, studio: Studio) -> N
     no_traceback(page)
 
 
+@camera
 def test_leaving_the_page_stops_the_camera_and_back_works(
     camera_page: Page, studio: Studio
 ) -> None:
@@ -141,6 +147,7 @@ def test_leaving_the_page_stops_the_camera_and_back_works(
     no_traceback(page)
 
 
+@camera
 def test_closing_the_tab_stops_the_work(camera_chromium: Browser, studio: Studio) -> None:
     context = camera_chromium.new_context(permissions=["camera"])
     page = open_page(context)
@@ -154,6 +161,7 @@ def busy_share(studio: Studio) -> float:
     return psutil.Process(studio.pid).cpu_percent(interval=0.5) / 100
 
 
+@camera
 def test_one_camera_too_many_waits_its_turn(camera_chromium: Browser, tmp_path: Path) -> None:
     with running_studio(tmp_path, MIEN_LIVE_SLOTS="1") as studio:
         contexts = [camera_chromium.new_context(permissions=["camera"]) for _ in range(2)]
@@ -171,6 +179,7 @@ def test_one_camera_too_many_waits_its_turn(camera_chromium: Browser, tmp_path: 
             context.close()
 
 
+@camera
 def test_the_server_of_a_camera_never_loads_tensorflow(camera_page: Page, studio: Studio) -> None:
     start(camera_page, studio)
     maps = Path(f"/proc/{studio.pid}/maps")
@@ -231,6 +240,7 @@ def test_without_a_route_the_page_says_so(camera_page: Page, studio: Studio) -> 
     no_traceback(camera_page)
 
 
+@camera
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 360)])
 def test_the_live_page_fits_and_passes_axe(
     camera_chromium: Browser, studio: Studio, scheme: str, width: int

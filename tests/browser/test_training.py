@@ -1,6 +1,9 @@
 """The training page in a real browser: begin, follow, leave, return, stop, resume, compare, use."""
 
 import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -11,11 +14,33 @@ from tests.browser.conftest import (
     no_traceback,
     open_page,
     settle,
+    upload,
     visit,
 )
 from tests.browser.test_dataset import main
+from tests.builders import write_faces
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def sixty(
+    chromium: Browser, studio: Studio, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
+    """A browser that has opened sixty faces: epochs are short."""
+    folder = tmp_path_factory.mktemp("sixty")
+    archive = shutil.make_archive(str(folder / "faces"), "zip", write_faces(folder / "set"))
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    page = open_page(context)
+    visit(page, studio, "dataset")
+    page.get_by_text("Search for faces").click()
+    settle(page)
+    upload(page, Path(archive))
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
+    page.close()
+    yield context
+    context.close()
 
 
 def begin(page: Page, studio: Studio, *, name: str, epochs: int) -> None:
@@ -47,10 +72,10 @@ def points(page: Page) -> int:
 
 
 def test_begin_follow_leave_stop_resume_compare_promote_and_use(
-    drawn: BrowserContext, studio: Studio
+    sixty: BrowserContext, studio: Studio
 ) -> None:
-    page = open_page(drawn)
-    begin(page, studio, name="first", epochs=40)
+    page = open_page(sixty)
+    begin(page, studio, name="first", epochs=900)
     expect(main(page).get_by_test_id("stMetricValue").first).to_be_visible(timeout=120_000)
     page.wait_for_function(
         "() => document.querySelector('.js-plotly-plot')?.data?.[0]?.x?.length >= 3",

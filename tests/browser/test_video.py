@@ -28,9 +28,13 @@ pytestmark = pytest.mark.browser
 
 
 def start(page: Page, *, slowly: bool = False) -> None:
-    """Press Start; slowly, with a detector that gives time to disturb the job."""
+    """Press Start; slowly, four seconds with a detector that gives time to disturb the job."""
     if slowly:
         page.get_by_text("Options", exact=True).click()
+        settle(page)
+        end = page.get_by_label("To second")
+        end.fill("4")
+        end.press("Tab")
         settle(page)
         page.get_by_role("combobox", name="Face detector").click()
         page.get_by_role("option", name="centerface").click()

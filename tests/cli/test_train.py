@@ -46,29 +46,29 @@ def test_from_a_folder_to_a_submission(folder: Path, recipe: Path, tmp_path: Pat
     assert lines[-2].startswith("validation, n ")
     assert "images_per_s" in lines[3]
 
-    compared = mien("compare", "--out", tmp_path / "runs.csv")
+    compared = called("compare", "--out", tmp_path / "runs.csv")
     assert compared.returncode == 0, compared.stderr
     table = pd.read_csv(tmp_path / "runs.csv")
     assert table["run"].tolist() == [run[1]]
     assert table["val_accuracy"].iloc[0] > 0.8
 
-    promoted = mien("promote", run[1], "--id", "first")
+    promoted = called("promote", run[1], "--id", "first")
     assert promoted.returncode == 0, promoted.stderr
-    assert "first" in mien("models", "list").stdout
-    assert mien("models", "verify", "first").stdout.strip() == "first: as its card says"
+    assert "first" in called("models", "list").stdout
+    assert called("models", "verify", "first").stdout.strip() == "first: as its card says"
 
     # the other forms are looked at in tests/training/test_zoo.py and on the page
     for form, name in {"litert-int8": "m.tflite", "keras": "m.keras"}.items():
-        exported = mien("export", run[1], "--format", form, "--out", tmp_path / name)
+        exported = called("export", run[1], "--format", form, "--out", tmp_path / name)
         assert exported.returncode == 0, exported.stderr
         assert (tmp_path / name).exists()
         assert ("validation faces right" in exported.stdout) is (form == "litert-int8")
-    twice = mien("export", run[1], "--format", "keras", "--out", tmp_path / "m.keras")
+    twice = called("export", run[1], "--format", "keras", "--out", tmp_path / "m.keras")
     assert (twice.returncode, "there already" in twice.stderr) == (2, True)
-    unknown = mien("export", run[1], "--format", "caffe", "--out", tmp_path / "x")
+    unknown = called("export", run[1], "--format", "caffe", "--out", tmp_path / "x")
     assert (unknown.returncode, "no form 'caffe'" in unknown.stderr) == (2, True)
 
-    evaluated = mien("evaluate", "--data", folder, "--model", "first", "--split", "val",
+    evaluated = called("evaluate", "--data", folder, "--model", "first", "--split", "val",
                      "--json", tmp_path / "e.json", "--out", tmp_path / "e.csv")  # fmt: skip
     assert evaluated.returncode == 0, evaluated.stderr
     figures = json.loads((tmp_path / "e.json").read_text())
@@ -78,20 +78,20 @@ def test_from_a_folder_to_a_submission(folder: Path, recipe: Path, tmp_path: Pat
     assert "kappa" in evaluated.stdout
 
     out = tmp_path / "submission.csv"
-    submitted = mien("submit", "--data", folder, "--model", "first", "--out", out)
+    submitted = called("submit", "--data", folder, "--model", "first", "--out", out)
     assert submitted.returncode == 0, submitted.stderr
     content = out.read_bytes()
     assert content.startswith(b"image_path,emotion\r\n60.png,")
     assert content.count(b"\r\n") == 7
     sample = tmp_path / "sample.csv"
     sample.write_text("image_path,emotion\r\n65.png,neutral\r\n60.png,neutral\r\n")
-    again = mien("submit", "--data", folder, "--model", "first", "--out", out, "--sample", sample)
+    again = called("submit", "--data", folder, "--model", "first", "--out", out, "--sample", sample)
     assert again.returncode == 0, again.stderr
     assert pd.read_csv(out)["image_path"].tolist() == ["65.png", "60.png"]
 
 
 def test_a_committee_is_measured_with_its_members(folder: Path, tmp_path: Path) -> None:
-    told = mien("evaluate", "--data", folder, "--model", "vgg-xs", "--model", "se-resnet-s",
+    told = called("evaluate", "--data", folder, "--model", "vgg-xs", "--model", "se-resnet-s",
                 "--vote", "hard", "--json", tmp_path / "e.json")  # fmt: skip
     assert told.returncode == 0, told.stderr
     held = json.loads((tmp_path / "e.json").read_text())
@@ -104,9 +104,11 @@ def test_weights_of_a_committee_are_fitted_where_it_is_not_measured(
     folder: Path, tmp_path: Path
 ) -> None:
     options = ("evaluate", "--data", folder, "--model", "vgg-xs", "--model", "se-resnet-s")
-    refused = mien(*options, "--fit-weights", "val")
+    refused = called(*options, "--fit-weights", "val")
     assert (refused.returncode, "cannot be judged on all" in refused.stderr) == (2, True)
-    told = mien(*options, "--split", "train", "--fit-weights", "val", "--json", tmp_path / "e.json")
+    told = called(
+        *options, "--split", "train", "--fit-weights", "val", "--json", tmp_path / "e.json"
+    )
     assert told.returncode == 0, told.stderr
     held = json.loads((tmp_path / "e.json").read_text())
     assert sum(held["weights"].values()) == pytest.approx(1, abs=1e-3)
@@ -115,7 +117,7 @@ def test_weights_of_a_committee_are_fitted_where_it_is_not_measured(
     assert set(held["latency_ms"]) == {"vgg-xs", "se-resnet-s"}
     assert "the committee gains" in told.stdout
     given = ",".join(str(weight) for weight in held["weights"].values())
-    again = mien(*options, "--split", "train", "--weights", given, "--json", tmp_path / "f.json")
+    again = called(*options, "--split", "train", "--weights", given, "--json", tmp_path / "f.json")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "f.json").read_text())["plain"] == held["plain"]
     for weights, word in [
@@ -124,7 +126,7 @@ def test_weights_of_a_committee_are_fitted_where_it_is_not_measured(
         ("-1,2", "do not fit"),
         ("nan,1", "do not fit"),
     ]:
-        wrong = mien(*options, "--weights", weights)
+        wrong = called(*options, "--weights", weights)
         assert (wrong.returncode, word in wrong.stderr) == (2, True), wrong.stderr
 
 
@@ -199,11 +201,11 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
     assert pd.read_csv(tmp_path / "s.csv")["run"].tolist() == table["run"].tolist()
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(tiny(epochs=1, name="other", title="The other one")))
-    two = mien("sweep", recipe, other, "--data", folder, "--set", "stages.0.epochs=1",
+    two = called("sweep", recipe, other, "--data", folder, "--set", "stages.0.epochs=1",
                "--out", tmp_path / "two.csv")  # fmt: skip
     assert two.returncode == 0, two.stderr
     assert "The other one" in pd.read_csv(tmp_path / "two.csv")["name"].tolist()
-    refused = mien("sweep", recipe, "--data", folder, "--vary", "batch")
+    refused = called("sweep", recipe, "--data", folder, "--vary", "batch")
     assert (refused.returncode, "varies nothing" in refused.stderr) == (2, True)
 
 
@@ -243,7 +245,7 @@ def worker_that_trains(driver: subprocess.Popen[str]) -> psutil.Process:
 
 
 def test_without_a_cluster_it_says_so(folder: Path, recipe: Path) -> None:
-    told = mien("sweep", recipe, "--data", folder, "--seeds", "0,1", "--ray", "127.0.0.1:9")
+    told = called("sweep", recipe, "--data", folder, "--seeds", "0,1", "--ray", "127.0.0.1:9")
     assert told.returncode == 2
     assert "No Ray answers at 127.0.0.1:9" in told.stderr
     assert len(complaints(told)) == 1
@@ -320,10 +322,10 @@ def test_what_cannot_be_done_is_one_line(
 
 def test_weights_are_brought_by_hand(tmp_path: Path) -> None:
     (tmp_path / "BiT-M-R50x1.npz").write_bytes(b"weights")
-    placed = mien("models", "weights", "seed-000-bit", "--from", tmp_path)
+    placed = called("models", "weights", "seed-000-bit", "--from", tmp_path)
     assert placed.returncode == 0, placed.stderr
     assert Path(placed.stdout.strip()).read_bytes() == b"weights"
     (tmp_path / "efficientnetb1_notop.h5").write_bytes(b"not these")
-    refused = mien("models", "weights", "seed-002-best", "--from", tmp_path)
+    refused = called("models", "weights", "seed-002-best", "--from", tmp_path)
     assert refused.returncode == 2
     assert "checksum differs" in complaints(refused)[0]

@@ -330,7 +330,7 @@ def test_a_killed_worker_leaves_a_run_that_goes_on(dataset: Dataset) -> None:
     run = begin_run(dataset, parse_recipe(tiny(epochs=30, batch=4)), owner="me")
     start_run(run, owner="me")
     before: list[dict[str, float]] = []
-    for _ in range(3):
+    for _ in range(2):
         until(partial(has_more, run, len(before)))
         assert again(run).history[: len(before)] == before
         job = job_of(again(run), "me")
@@ -345,7 +345,7 @@ def test_a_killed_worker_leaves_a_run_that_goes_on(dataset: Dataset) -> None:
     done = again(run)
     assert state_of(done, job_of(done, "me")) == "done"
     assert [row["epoch"] for row in done.history] == list(range(1, 31))
-    assert len(list_jobs("me")) == 4
+    assert len(list_jobs("me")) == 1, "one training is one line"
 
 
 def has_more(run: Run, epochs: int) -> bool:
