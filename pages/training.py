@@ -23,7 +23,7 @@ VIEWS = {
 }
 
 st.title(say("training.title"))
-with error_box(), place.kept("training_view", "run"):
+with error_box(), place.kept("training_view", "run", "measure_job", "bring_job"):
     notice.require()
     run = training_runs.opened()
     if run is not None:

@@ -18,6 +18,8 @@ from .gallery import label_text
 
 #: Told apart in light and dark; lines differ in their dash besides.
 LINE_COLOURS = ("#05779C", "#D51934", "#1EA861", "#8F38ED", "#B68D0C", "#BA1761", "#3597F8")
+#: Figures of a history that are shares of the faces, or means of such.
+_SHARES = {"val_accuracy", "val_macro_f1", "val_mean_recall"}
 _MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
 
 
@@ -26,13 +28,14 @@ def curves(
 ) -> go.Figure:
     """Figures over epochs, a line per history and figure; histories by the name that is shown."""
     figure = go.Figure()
-    number = 0
+    number, drawn = 0, set()
     for title, history in histories.items():
         for name in figures:
             rows = [row for row in history if name in row]
             if not rows:
                 continue
             shown = figure_name(name)
+            drawn.add(name)
             figure.add_scatter(
                 x=[row["epoch"] for row in rows],
                 y=[row[name] for row in rows],
@@ -46,6 +49,10 @@ def curves(
             )
             number += 1
     figure.update_xaxes(title=say("training.epoch"), rangemode="tozero")
+    if drawn and all(name.startswith("val_") for name in drawn):
+        figure.update_yaxes(title=say("training.on_validation"))
+    if drawn <= _SHARES:
+        figure.update_yaxes(tickformat=".0%")
     figure.update_layout(
         height=300,
         margin=_MARGINS,

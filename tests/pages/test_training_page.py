@@ -288,7 +288,12 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     wait_for_job("done")
     app.run()
     assert not app.exception
-    assert say("training.measure_distribution", n="6") in [text.value for text in app.markdown]
+    told = say("training.measure_distribution", n="6")
+    assert told in [text.value for text in app.markdown]
+    again = fresh_app().switch_page("pages/training.py")
+    again.query_params.update(app.query_params)
+    again.run()
+    assert told in [text.value for text in again.markdown], "it is there after a refresh, too"
 
 
 def _trust(app: AppTest) -> Checkbox:
