@@ -143,7 +143,7 @@ def starting() -> None:
 
 def browse(url: str, started: float) -> None:
     """Print when the first page stands in a browser, and when the sample has been read."""
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = next((path for name in names if (path := shutil.which(name))), None)
     with sync_playwright() as playwright:
         launched = time.perf_counter()

@@ -1,7 +1,7 @@
 """The one place where detecting, tracking, classifying and affect meet."""
 
 from .picture import ReadOptions, find_faces, read_batches, read_picture
-from .provenance import provenance_of
+from .provenance import network_hashes, provenance_of
 from .video import VideoOptions, ahead, read_frames
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "VideoOptions",
     "ahead",
     "find_faces",
+    "network_hashes",
     "provenance_of",
     "read_batches",
     "read_frames",

@@ -28,7 +28,7 @@ def provenance_of(
         input_sha256: SHA-256 of what was read; empty for a camera.
     """
     return Provenance(
-        models={m.card.id: _hash_of(m.card.files) for m in recognizer.members},
+        models=network_hashes(recognizer),
         options={
             **options,
             "recognizer": recognizer.id,
@@ -44,6 +44,8 @@ def provenance_of(
     )
 
 
-def _hash_of(files: Mapping[str, str]) -> str:
-    """Return the hash of the network that was asked: LiteRT, or Keras where there is none."""
-    return files.get(NETWORK_FILE) or files[KERAS_FILE]
+def network_hashes(recognizer: Recognizer) -> dict[str, str]:
+    """Return the hash of each network that is asked, by model: LiteRT, or Keras where there is
+    none."""
+    cards = [member.card for member in recognizer.members]
+    return {card.id: card.files.get(NETWORK_FILE) or card.files[KERAS_FILE] for card in cards}

@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from .. import limits
-from ..analysis import provenance_of
-from ..cards import NETWORK_FILE
+from ..analysis import network_hashes, provenance_of
 from ..errors import EmotionError, StorageError
 from ..export import timeline_files
 from ..files import atomic_write
@@ -76,8 +75,7 @@ class Recording:
         if frame.time_s < 0:
             return
         self._tools = tools
-        members = tools.recognizer.members
-        self._models.update({m.card.id: m.card.files[NETWORK_FILE] for m in members})
+        self._models.update(network_hashes(tools.recognizer))
         self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
 
     def has_to_end(self) -> bool:

@@ -17,7 +17,7 @@ from emotion_core.datasets.cleaning import (
     parse_recipe,
 )
 from emotion_core.datasets.naming import in_label_order
-from emotion_core.datasets.outputs import cleaned_rows
+from emotion_core.datasets.outputs import cleaned_rows, removed_counts
 from emotion_core.datasets.splits import RULES
 from emotion_core.errors import BadTable
 from emotion_core.files import safe_stem
@@ -132,11 +132,12 @@ def _show_counts(table: pd.DataFrame) -> None:
     with left:
         st.dataframe(counts.reset_index(), hide_index=True, alt=say("dataset.balance"))
     with right:
-        reasons = table["removed"][table["removed"] != ""]
-        short = reasons.str.replace(r"^copy of .*", say("dataset.copy_of_other"), regex=True)
-        found = short.value_counts().rename_axis(say("dataset.column_reason"))
+        reason, n = say("dataset.column_reason"), say("dataset.n")
+        rows = [{reason: text, n: count} for text, count in removed_counts(table).items()]
         st.dataframe(
-            found.reset_index(name=say("dataset.n")), hide_index=True, alt=say("dataset.removed")
+            pd.DataFrame(rows, columns=[reason, n]).sort_values(n, ascending=False),
+            hide_index=True,
+            alt=say("dataset.removed"),
         )
 
 
