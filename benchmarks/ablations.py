@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_core import metrics
+from emotion_core import calibration, metrics
 from emotion_core.datasets.fer2013 import (
     emotion_targets,
     load_arrays,
@@ -87,11 +87,14 @@ def figures_of(model: Any, recipe: Recipe, data: Any, subtle: np.ndarray) -> dic
     """Return the figures of a row, at the prior that was learned and half way to an even one."""
     val = data.val
     (raw,) = answers_of(model, val.images)
-    temperature, _, _ = metrics.calibrate(raw, val.truth, val.clear)
-    probs = metrics.scale_temperature(raw, temperature)
+    temperature, _, _ = calibration.calibrate(raw, val.truth, val.clear)
+    probs = calibration.scale_temperature(raw, temperature)
     found: dict[str, float] = {"nll": metrics.negative_log_likelihood(raw, val.targets)}
     prior = learned_prior(recipe, data.train.targets)
-    for kind, read in (("data", probs), ("balanced", metrics.balance(probs, prior, strength=HALF))):
+    for kind, read in (
+        ("data", probs),
+        ("balanced", calibration.balance(probs, prior, strength=HALF)),
+    ):
         shown, truth = read[val.clear], val.truth[val.clear]
         found[f"accuracy_{kind}"] = metrics.accuracy(shown, truth)
         found[f"recall_{kind}"] = metrics.mean_recall(shown, truth)

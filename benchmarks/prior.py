@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core import metrics
+from emotion_core import calibration, metrics
 from emotion_core.datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -53,7 +53,7 @@ def read_validation(faces: VotedFaces, model_id: str) -> Read:
     faces = _voted(validation_faces(faces))
     model = load_model(model_id, prior="data")
     probs = model.classify(faces.images[..., None]).probs
-    raw = metrics.scale_temperature(probs, 1 / model.card.temperature)
+    raw = calibration.scale_temperature(probs, 1 / model.card.temperature)
     return Read(f"{model.id} on validation", faces, raw, probs, np.array(model.card.prior))
 
 
@@ -79,8 +79,8 @@ def read_out_of_fold(faces: VotedFaces, epochs: int) -> Read:
         on_epoch=lambda done, total: print(f"epoch {done} of {total}", flush=True),
     )
     clear = majority_labels(faces.votes) >= 0
-    temperature, _, _ = metrics.calibrate(raw, targets.argmax(axis=1), clear)
-    probs = metrics.scale_temperature(raw, temperature)
+    temperature, _, _ = calibration.calibrate(raw, targets.argmax(axis=1), clear)
+    probs = calibration.scale_temperature(raw, temperature)
     return Read(f"{BASE}, {epochs} epochs, out of fold", faces, raw, probs, targets.mean(axis=0))
 
 
@@ -100,14 +100,14 @@ def print_table(read: Read) -> None:
     names = "accuracy", "recall", "subtle", "ECE", "NLL", "before T"
     print(f"{'strength':>8}" + "".join(f"{name:>9}" for name in names))
     for strength in STRENGTHS:
-        at = metrics.balance(read.probs, read.prior, strength=strength)
+        at = calibration.balance(read.probs, read.prior, strength=strength)
         shown = (
             metrics.accuracy(at[clear], truth[clear]),
             metrics.mean_recall(at[clear], truth[clear]),
             metrics.accuracy(at[faint], subtle[faint]),
             metrics.expected_calibration_error(at[clear], truth[clear]),
         )
-        before = metrics.balance(read.raw, read.prior, strength=strength)
+        before = calibration.balance(read.raw, read.prior, strength=strength)
         likelihoods = (metrics.negative_log_likelihood(one, targets) for one in (at, before))
         told = [f"{one:.1%}" for one in shown] + [f"{one:.3f}" for one in likelihoods]
         print(f"{strength:8}" + "".join(f"{one:>9}" for one in told))

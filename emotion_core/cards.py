@@ -12,7 +12,7 @@ from .types import CropRule
 
 OUTPUTS = ("emotion", "affect")
 #: How frequent a reading takes the expressions for: as in the training data, or less uneven, by
-#: `metrics.balance`.
+#: `calibration.balance`.
 PRIORS = ("data", "balanced")
 #: What it costs and gains: docs/models.md, "The prior".
 DEFAULT_PRIOR = "balanced"

@@ -40,7 +40,7 @@ def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
 
     Args:
         members: One `Scores` per member over the same faces.
-        weights: How much each member counts, such as `metrics.fit_mixture` gives; none = alike.
+        weights: How much each member counts, such as `calibration.fit_mixture` gives; none = alike.
 
     Raises:
         CardMismatch: The members do not share one label set in one order.

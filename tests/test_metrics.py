@@ -76,23 +76,6 @@ def test_concordance_is_one_for_the_same_and_falls_with_scale_and_shift() -> Non
     assert metrics.concordance(np.ones(3), np.ones(3)) == 1
 
 
-def test_the_prior_is_taken_out_as_far_as_asked() -> None:
-    probs, prior = np.array([[0.8, 0.2], [0.5, 0.5]]), np.array([0.9, 0.1])
-    assert metrics.balance(probs, prior, strength=0) == pytest.approx(probs)
-    half = probs / np.sqrt(prior)
-    half /= half.sum(axis=1, keepdims=True)
-    assert metrics.balance(probs, prior, strength=0.5) == pytest.approx(half, abs=1e-6)
-    asked = metrics.balance(probs, prior, strength=metrics.BALANCE)
-    assert metrics.balance(probs, prior) == pytest.approx(asked)
-    whole = metrics.balance(np.array([[0.9, 0.1]]), prior, strength=1)
-    assert whole == pytest.approx(np.array([[0.5, 0.5]]), abs=1e-6)
-    assert np.isfinite(metrics.balance(probs, np.array([1.0, 0.0]))).all()
-    never = np.array([[0.97, 0.025, 0.005]]), np.array([0.5, 0.5, metrics.NEVER_SEEN])
-    assert metrics.balance(*never) == pytest.approx(never[0]), (
-        "what was never learned gains nothing"
-    )
-
-
 def test_likelihood_and_brier_against_votes() -> None:
     target = np.array([[0.5, 0.5]])
     probs = np.array([[0.5, 0.5]])
@@ -101,73 +84,10 @@ def test_likelihood_and_brier_against_votes() -> None:
     assert metrics.brier_score(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == 2
 
 
-def test_the_temperature_of_a_model_that_is_too_sure_is_found() -> None:
-    random = np.random.default_rng(0)
-    probs = random.dirichlet([1, 1, 1], 4000)
-    truth = np.array([random.choice(3, p=row) for row in probs])
-    too_sure = metrics.scale_temperature(probs, 0.5)
-    found = metrics.fit_temperature(too_sure, truth)
-    assert found == pytest.approx(2.0, rel=0.1)
-    repaired = metrics.scale_temperature(too_sure, found)
-    before = metrics.expected_calibration_error(too_sure, truth)
-    assert metrics.expected_calibration_error(repaired, truth) < before / 3
-    assert metrics.scale_temperature(probs, 1.0) == pytest.approx(probs, abs=1e-6)
-
-
-def test_a_few_rows_move_a_temperature_little() -> None:
-    random = np.random.default_rng(0)
-    probs = random.dirichlet([0.3, 0.3, 0.3], 2000)
-    truth = np.array([random.choice(3, p=row) for row in probs])
-    right = np.flatnonzero(probs.argmax(axis=1) == truth)[:1]
-    assert metrics.fit_temperature(probs[right], truth[right]) > 0.7
-    rows = [random.permutation(2000)[:10] for _ in range(50)]
-    found = np.array([metrics.fit_temperature(probs[ten], truth[ten]) for ten in rows])
-    assert (found > 0.5).all()
-    assert (found < 2).all()
-
-
-def test_the_threshold_reaches_its_goal_with_the_most_answers() -> None:
-    top = np.linspace(0.5, 1, 1000)
-    probs = np.stack([top, 1 - top], axis=1)
-    truth = (top < 0.8).astype(int)  # wrong under 0.8, right above
-    threshold = metrics.abstain_threshold(probs, truth, accuracy_goal=0.9)
-    answered = top >= threshold
-    assert (truth[answered] == 0).mean() >= 0.9
-    assert (truth[top >= threshold - 0.02] == 0).mean() < 0.9
-
-
-def test_a_goal_out_of_reach_still_answers_some() -> None:
-    probs = np.array([[0.9, 0.1]] * 10)
-    truth = np.ones(10, int)
-    threshold = metrics.abstain_threshold(probs, truth, accuracy_goal=0.9)
-    assert threshold <= 0.9
-    assert not metrics.is_reached(probs, truth, threshold, accuracy_goal=0.9)
-    assert metrics.is_reached(probs, 1 - truth, threshold, accuracy_goal=0.9)
-
-
 def test_interval() -> None:
     low, high = metrics.wilson_interval(2712, 3153)
     assert (low, high) == pytest.approx((0.848, 0.872), abs=1e-3)
     assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
-
-
-def test_weights_of_a_mixture_find_who_knows_more() -> None:
-    random = np.random.default_rng(0)
-    truth = random.integers(0, 3, 4000)
-    sure = np.full((4000, 3), 0.1)
-    sure[np.arange(4000), np.where(random.random(4000) < 0.8, truth, (truth + 1) % 3)] = 0.8
-    guess = np.full((4000, 3), 1 / 3)
-    weights = metrics.fit_mixture([guess, sure, guess], truth)
-    assert weights.sum() == pytest.approx(1)
-    assert weights[1] > 0.9
-    assert metrics.fit_mixture([sure, sure], truth) == pytest.approx([0.5, 0.5])
-    best = metrics.fit_mixture([guess, sure], truth)
-
-    def loss(shares: object) -> float:
-        mixed = np.average([guess, sure], axis=0, weights=shares)
-        return metrics.negative_log_likelihood(mixed, np.eye(3)[truth])
-
-    assert all(loss(best) <= loss([share, 1 - share]) + 1e-6 for share in np.linspace(0, 1, 21))
 
 
 def answered(*classes: int, sure: float = 0.8) -> np.ndarray:
@@ -208,17 +128,3 @@ def test_a_threshold_answers_what_reaches_it() -> None:
     assert (share[at(0.51)], right[at(0.51)]) == pytest.approx((2 / 3, 1 / 2))
     assert share[at(0.8)] == pytest.approx(2 / 3)
     assert (share[at(0.81)], np.isnan(right[at(0.81)])) == (0, True)
-
-
-def test_the_threshold_is_that_of_calibrated_answers() -> None:
-    random = np.random.default_rng(1)
-    true = random.dirichlet([1, 1, 1], 4000)
-    truth = np.array([random.choice(3, p=row) for row in true])
-    too_sure = metrics.scale_temperature(true, 0.5)
-    found, threshold, share = metrics.calibrate(too_sure, truth, np.ones(4000, bool))
-    assert found == pytest.approx(2.0, rel=0.1)
-    assert threshold == pytest.approx(
-        metrics.abstain_threshold(true, truth, accuracy_goal=metrics.ACCURACY_GOAL), abs=0.03
-    )
-    calibrated = metrics.scale_temperature(too_sure, found)
-    assert share == pytest.approx((calibrated.max(axis=1) >= threshold).mean())

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 
-from .. import metrics
+from .. import calibration
 from ..classify import Calibration, Classifier, Committee
 from ..datasets.fer2013 import EMOTIONS, emotion_targets, majority_labels
 from ..errors import CardMismatch
@@ -51,7 +51,7 @@ def calibrate_committees(
         if row["mirrored"]:
             continue
         probs = among(vote, EMOTIONS)[is_voted]
-        temperature, threshold, _ = metrics.calibrate(probs, truth, is_clear)
+        temperature, threshold, _ = calibration.calibrate(probs, truth, is_clear)
         fitted = Calibration(temperature, threshold)
         found.setdefault(keys[row["model"]], {})[row["prior"]] = fitted
     return found

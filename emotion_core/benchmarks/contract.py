@@ -137,5 +137,5 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
-        return round(float(value), 4)
+        return round(float(value), 6)
     return value.item() if isinstance(value, np.generic) else value

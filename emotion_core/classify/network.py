@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..affect import scores_from_affect
+from ..calibration import balance, scale_temperature
 from ..cards import PRIORS, Card
 from ..committee import Vote, soft_vote
 from ..errors import BadArgument, CardMismatch
 from ..labels import LabelSet
-from ..metrics import balance, scale_temperature
 from ..types import Affect, Scores
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration import NEVER_SEEN
 from ..errors import TrainingError
-from ..metrics import NEVER_SEEN
 from ..types import CropRule
 
 

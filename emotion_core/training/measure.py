@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
+from .. import calibration, metrics
 from ..affect import scores_from_affect
 from ..degrade import DEGRADATIONS, degrade
 from ..errors import TrainingError
@@ -92,8 +92,8 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     answers = answer(data.val.images)
     s_per_face = (time.monotonic() - started) / len(data.val)
     probs = label_probs(recipe, answers, data.labels)
-    temperature, threshold, answered = metrics.calibrate(probs, data.val.truth, data.val.clear)
-    calibrated = metrics.scale_temperature(probs, temperature)
+    temperature, threshold, answered = calibration.calibrate(probs, data.val.truth, data.val.clear)
+    calibrated = calibration.scale_temperature(probs, temperature)
     prior = np.zeros(0)
     if EMOTION in recipe.outputs:
         prior = learned_prior(recipe, data.train.targets)
@@ -107,10 +107,10 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     }
     balanced_threshold = 0.0
     if len(prior):
-        balanced = metrics.balance(calibrated, prior)
+        balanced = calibration.balance(calibrated, prior)
         figures["validation_balanced"] = _measure(balanced, data.val, data)
-        balanced_threshold = metrics.abstain_threshold(
-            balanced, data.val.truth, accuracy_goal=metrics.ACCURACY_GOAL
+        balanced_threshold = calibration.abstain_threshold(
+            balanced, data.val.truth, accuracy_goal=calibration.ACCURACY_GOAL
         )
     if data.test is not None:
         figures |= _test_figures(recipe, answer, data.test, data, temperature, prior)
@@ -130,8 +130,8 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
 
 def _rule_of(probs: NDArray[np.float32], val: Examples, threshold: float) -> str:
     """Return how a threshold was chosen, in words, as far as it is true."""
-    goal = metrics.ACCURACY_GOAL
-    if metrics.is_reached(probs, val.truth, threshold, accuracy_goal=goal):
+    goal = calibration.ACCURACY_GOAL
+    if calibration.is_reached(probs, val.truth, threshold, accuracy_goal=goal):
         return (
             f"lowest at which the answered validation faces (n {len(val)}) are right in at least "
             f"{goal:.0%}"
@@ -200,7 +200,7 @@ def _test_figures(
 ) -> dict[str, Any]:
     answers = (answer(test.images, flip=flip) for flip in (False, True))
     plain, mirrored = (
-        metrics.scale_temperature(label_probs(recipe, one, data.labels), temperature)
+        calibration.scale_temperature(label_probs(recipe, one, data.labels), temperature)
         for one in answers
     )
     with_flip = _measure(mirrored, test, data)
@@ -212,7 +212,7 @@ def _test_figures(
         }
     }
     if len(prior):
-        figures["test_balanced"] = _measure(metrics.balance(plain, prior), test, data)
+        figures["test_balanced"] = _measure(calibration.balance(plain, prior), test, data)
     return figures
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import metrics
+from .. import calibration, metrics
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
@@ -232,7 +232,7 @@ def _weighted(
         paths = rows["path"].tolist()
         scores = read_probs(source, paths, recognizer.members, on_progress=on_progress)
     truth = pd.Index(recognizer.labels.names).get_indexer(pd.Index(rows["label"]))
-    weights = metrics.fit_mixture([one.probs for one in scores], truth.astype(np.int64))
+    weights = calibration.fit_mixture([one.probs for one in scores], truth.astype(np.int64))
     return replace(recognizer, weights=tuple(round(float(one), 4) for one in weights))
 
 

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration import scale_temperature
 from ..cards import KERAS_FILE, Card
 from ..datasets.cleaning import fingerprint_of
 from ..errors import TrainingError
-from ..metrics import scale_temperature
 from ..registry import load_model, model_folder, verify_model
 from ..serving import open_network
 from ..texts import say

@@ -318,7 +318,7 @@ def test_the_command_prints_writes_and_refuses(voted: Path, films: Path, tmp_pat
     assert "n 19 faces, n 1 subtle" in told.stdout
     assert "balanced" in told.stdout
     assert "perfectly calibrated model" in told.stdout
-    assert "none on the votes of FER+" in told.stdout
+    assert "none from the votes of FER+" in told.stdout
     held = json.loads((tmp_path / "all.json").read_text())
     shipped = len(list_models())
     assert len(held["rows"]) == 4 * (shipped + 1)

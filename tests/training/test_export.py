@@ -30,7 +30,7 @@ def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
     assert card.metrics["test"]["accuracy"] > 0.9
     assert "Not allowed" in (tmp_path / "model" / "CARD.md").read_text()
     classifier = LiteRTClassifier(tmp_path / "model" / "model.tflite", card)
-    from emotion_core.metrics import scale_temperature
+    from emotion_core.calibration import scale_temperature
 
     assert data.test is not None
     test = data.test.images
@@ -39,8 +39,8 @@ def test_it_learns_exports_and_writes_a_card(tmp_path: Path) -> None:
 
 
 def test_weights_in_eight_bits_are_served_and_measured(tmp_path: Path) -> None:
+    from emotion_core.calibration import scale_temperature
     from emotion_core.classify import LiteRTClassifier
-    from emotion_core.metrics import scale_temperature
     from emotion_core.training import litert
     from emotion_core.training.export import write_model
     from emotion_core.training.feed import answers_of

@@ -138,7 +138,7 @@ def test_teachers_have_to_fit(tmp_path: object, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_teachers_answer_as_their_networks_do() -> None:
-    from emotion_core.metrics import scale_temperature
+    from emotion_core.calibration import scale_temperature
     from emotion_core.registry import load_model, model_folder
     from emotion_core.training.teacher import ask_keras
 
