@@ -1,5 +1,6 @@
 """What a SavedModel of somebody else would do, found in its description before it is loaded."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ _STATEFUL = {
 }  # fmt: skip
 #: What saves the weights: it stands in every file, and nothing that is run may lead to it.
 _SAVING = {"SaveV2", "MergeV2Checkpoints"}
-#: What TensorFlow takes for computing although it looks at the disk.
+#: What TensorFlow takes for computing although it looks at the disk, or runs something else.
 _READING = {"ReadFile", "MatchingFiles", "ImmutableConst"}
+_REACHING = re.compile(r"^Debug|Dataset|^PyFunc|CustomCall|^Mlir")
+#: What an operation that reaches a file, an address or a debugger asks for.
+_ASKED_FOR = re.compile(r"url|file|path|descriptor_source|debug_ops", re.IGNORECASE)
 _ENDPOINT = "serving_default"
 
 
@@ -55,9 +59,15 @@ def _only_computes(operation: str, own: set[str]) -> bool:
     known = op_def_registry.get(operation)
     if known is None:  # a name of TensorFlow's is never one of the file's own
         return operation in own
-    if operation in _READING:
-        return False
-    return operation in _STATEFUL | _SAVING or not known.is_stateful
+    if operation in _STATEFUL | _SAVING:
+        return True
+    asked = [one.name for one in (*known.input_arg, *known.attr)]
+    return not (
+        known.is_stateful
+        or operation in _READING
+        or _REACHING.search(operation)
+        or any(_ASKED_FOR.search(name) for name in asked)
+    )
 
 
 def _saved_unasked(meta: Any) -> Iterator[str]:

@@ -151,42 +151,80 @@ def test_what_does_not_fit_is_said(changes: dict, word: str, tmp_path: Path) -> 
     assert not list(user_models_folder().iterdir())
 
 
-@pytest.mark.parametrize(
-    "operation", ["ReadFile", "WriteFile", "DatasetToTFRecord", "PrintV2", "SaveV2"]
-)
-def test_a_saved_model_that_does_more_than_compute_is_refused(
-    operation: str, tmp_path: Path
-) -> None:
+def doer_of(operation: str, folder: Path) -> Path:
+    """A SavedModel that runs an operation, which would write to `written` if it writes."""
     import tensorflow as tf
 
-    target = str(tmp_path / "written")
-    does = {
-        "ReadFile": lambda: tf.io.read_file("/etc/hostname"),
-        "WriteFile": lambda: tf.io.write_file(target, "x"),
-        "DatasetToTFRecord": lambda: tf.raw_ops.DatasetToTFRecord(
-            input_dataset=tf.raw_ops.TensorDataset(
-                components=["x"], output_shapes=[tf.TensorShape([])]
-            ),
-            filename=target,
-            compression_type="",
+    raw, target = tf.raw_ops, str(folder / "written")
+
+    def rows() -> object:
+        return raw.TensorDataset(components=["x"], output_shapes=[tf.TensorShape([])])
+
+    does: dict[str, Callable[[object], object]] = {
+        "ReadFile": lambda _: tf.io.read_file("/etc/hostname"),
+        "WriteFile": lambda _: tf.io.write_file(target, "x"),
+        "DatasetToTFRecord": lambda _: raw.DatasetToTFRecord(
+            input_dataset=rows(), filename=target, compression_type=""
         ),
-        "PrintV2": lambda: tf.print("x"),
-        "SaveV2": lambda: tf.raw_ops.SaveV2(
+        "CacheDataset": lambda _: raw.CacheDataset(
+            input_dataset=rows(),
+            filename=target,
+            output_types=[tf.string],
+            output_shapes=[tf.TensorShape([])],
+        ),
+        "PrintV2": lambda _: tf.print("x"),
+        "SaveV2": lambda _: raw.SaveV2(
             prefix=target, tensor_names=["a"], shape_and_slices=[""], tensors=[tf.zeros(1)]
         ),
-    }[operation]
+        "DebugIdentity": lambda x: raw.DebugIdentity(
+            input=x, device_name="/cpu:0", tensor_name="n:0", debug_urls=[f"file://{target}"]
+        ),
+        "Copy": lambda x: raw.Copy(
+            input=x, tensor_name="n", debug_ops_spec=[f"DebugIdentity;file://{target};0"]
+        ),
+        "CopyHost": lambda x: raw.CopyHost(input=x, tensor_name="n", debug_ops_spec=[]),
+        "PyFuncStateless": lambda x: raw.PyFuncStateless(input=[x], token="x", Tout=[tf.float32]),
+        "GenerateVocabRemapping": lambda _: raw.GenerateVocabRemapping(
+            new_vocab_file=target, old_vocab_file=target, new_vocab_offset=0, num_new_vocab=1
+        ),
+    }
 
     class Doer(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 1])])
         def serve(self, pixels: object) -> object:
-            with tf.control_dependencies([does()]):
-                return tf.reduce_mean(pixels, axis=(1, 2)) * [[1.0, 2.0, 3.0]]
+            answer = tf.reduce_mean(pixels, axis=(1, 2)) * [[1.0, 2.0, 3.0]]
+            done = does[operation](answer)
+            with tf.control_dependencies([] if done is None else tf.nest.flatten(done)):
+                return tf.identity(answer)
 
     doer = Doer()
-    tf.saved_model.save(doer, str(tmp_path / "m"), {"serving_default": doer.serve})
+    tf.saved_model.save(doer, str(folder / "m"), {"serving_default": doer.serve})
+    return folder / "m"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "ReadFile", "WriteFile", "DatasetToTFRecord", "CacheDataset", "PrintV2", "SaveV2",
+        "DebugIdentity", "Copy", "CopyHost", "PyFuncStateless", "GenerateVocabRemapping",
+    ],
+)  # fmt: skip
+def test_a_saved_model_that_does_more_than_compute_is_refused(
+    operation: str, tmp_path: Path
+) -> None:
+    from emotion_core.training.saved_model import check_saved_model
+
+    path = doer_of(operation, tmp_path)
     with pytest.raises(ModelNotTrusted, match=f"does more than compute: {operation}"):
-        import_model(request(tmp_path / "m"), is_trusted=True)
-    assert not Path(target).exists()
+        check_saved_model(path, "m")
+
+
+@pytest.mark.parametrize("operation", ["DebugIdentity", "WriteFile"])
+def test_a_saved_model_writes_nothing_while_it_is_imported(operation: str, tmp_path: Path) -> None:
+    path = doer_of(operation, tmp_path)
+    with pytest.raises(ModelNotTrusted, match=f"does more than compute: {operation}"):
+        import_model(request(path), is_trusted=True)
+    assert not (tmp_path / "written").exists()
 
 
 def test_page_and_reader_know_the_same_pixels() -> None:
