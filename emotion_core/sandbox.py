@@ -1,11 +1,12 @@
 """`python -m emotion_core.sandbox MODULE ARGUMENTS`: a process without network and programs.
 
-Its memory is bounded, too. It may still read and write the files of its user, so it is a second
-wall behind the refusals of who reads files that nobody has checked, and no first one.
+Its memory and its time are bounded, too. It may still read and write the files of its user, so it
+is a second wall behind the refusals of who reads files that nobody has checked, and no first one.
 """
 
 import ctypes
 import os
+import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import Any
 from . import limits
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_PDEATHSIG = 1
 #: What Python code may not even try afterwards, by the names of its audit events.
 _FORBIDDEN = (
     "socket.bind",
@@ -34,13 +36,17 @@ _FORBIDDEN = (
 )
 
 
-def confine(*, memory_bytes: int) -> None:
-    """Take the network away from this process, where the system lets it, and bound its memory.
+def confine(*, memory_bytes: int, seconds: int) -> None:
+    """Take the network away from this process, where the system lets it, and bound it.
 
     Called before anything starts a thread. Linux gives the process a network of its own without a
     way out; elsewhere, and where that is not permitted, `forbid` alone holds. The bound is on
-    addresses, of which a process needs several times what it uses.
+    addresses, of which a process needs several times what it uses. After its time the process
+    ends, and on Linux it ends with whoever started it.
     """
+    parent = os.getppid()
+    with suppress(AttributeError):  # not there on Windows
+        signal.alarm(seconds)
     with suppress(ImportError, OSError, ValueError):  # not there on Windows
         import resource
 
@@ -48,7 +54,11 @@ def confine(*, memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+            system = ctypes.CDLL(None)
+            system.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+            system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before this process asked to be told
+            sys.exit(1)
 
 
 def forbid() -> None:
@@ -64,7 +74,7 @@ def forbid() -> None:
 def main() -> None:
     """Confine this process, import a module, and call its `main` with the arguments."""
     name, *arguments = sys.argv[1:]
-    confine(memory_bytes=limits.SANDBOX_MAX_BYTES)
+    confine(memory_bytes=limits.SANDBOX_MAX_BYTES, seconds=int(limits.IMPORT_MAX_S))
     module = import_module(name)
     forbid()
     module.main(*arguments)

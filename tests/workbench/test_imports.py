@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -306,7 +308,7 @@ def test_the_network_is_taken_away_by_the_system_too() -> None:
     script = (
         "import ctypes, socket, sys\n"
         "from emotion_core.sandbox import confine\n"
-        "confine(memory_bytes=8_000_000_000)\n"
+        "confine(memory_bytes=8_000_000_000, seconds=60)\n"
         "try:\n    socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print('allowed')\n"
         "except OSError: print('refused')\n"
     )
@@ -317,6 +319,43 @@ def test_the_network_is_taken_away_by_the_system_too() -> None:
         command = [sys.executable, "-c", script, str(server.getsockname()[1])]
         told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "refused"
+
+
+WAITS = """
+    import subprocess, sys
+    confined = (
+        "import time; from emotion_core.sandbox import confine; "
+        "confine(memory_bytes=8_000_000_000, seconds=int(__import__('sys').argv[1])); "
+        "print('confined', flush=True); time.sleep(600)"
+    )
+    sys.exit(subprocess.run([sys.executable, "-c", confined, sys.argv[1]]).returncode)
+"""
+
+
+def importer_of_one_that_waits(seconds: int) -> subprocess.Popen[str]:
+    """Start a process whose confined child never ends by itself; both hold its stdout."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WAITS), str(seconds)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "confined\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")
+def test_the_confined_process_ends_with_a_killed_importer() -> None:
+    with importer_of_one_that_waits(seconds=60) as importer:
+        importer.kill()
+        began_s = time.monotonic()
+        assert importer.stdout
+        assert importer.stdout.read() == ""  # until nobody holds it, the child neither
+        assert time.monotonic() - began_s < 30
+
+
+def test_the_confined_process_ends_after_its_time() -> None:
+    with importer_of_one_that_waits(seconds=1) as importer:
+        assert importer.wait(60) == -signal.SIGALRM & 0xFF
 
 
 def test_a_model_is_called_as_its_file() -> None:
