@@ -1,7 +1,8 @@
 """Cards: what a model is, what it was trained on, how good it is, and what it is not for."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ LIMITS = (
     "read as neutral.",
     "Faces turned away, covered, blurred or under 24 px are read worse, without a warning.",
 )
+#: What every measured split tells of emotions, beside its recalls, rule and interval.
+_FIGURES = ("n", "accuracy", "mean_recall", "ece_15_bins", "target_n", "nll", "brier")
+_OF_A_LABEL = ("n", "recall", "precision", "f1")
 #: A limit of networks that no page loads.
 LARGE = "It is too large for the pages: videos and evaluations read with it, in jobs and commands."
 
@@ -130,7 +134,8 @@ def read_card(path: Path) -> Card:
     """Read a `card.json`.
 
     Raises:
-        CardMismatch: It is missing, no JSON, incomplete, or has unknown fields.
+        CardMismatch: It is missing, no JSON, incomplete, or has unknown fields or values that
+            cannot be.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -139,12 +144,108 @@ def read_card(path: Path) -> Card:
         if unknown:
             raise CardMismatch(f"The card {path} has unknown fields: {', '.join(unknown)}.")
         for name in ("outputs", "labels", "limits", "prior"):
+            _expect(isinstance(values.get(name, []), list), name)
             values[name] = tuple(values.get(name, ()))
-        return Card(**{**values, "crop": CropRule(**values["crop"])})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        card = Card(**{**values, "crop": CropRule(**values["crop"])})
+        _check_values(card)
+        _check_figures(card)
+        return card
+    except (
+        OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError
+    ) as error:  # fmt: skip
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise CardMismatch(
-            f"The card {path} cannot be used: {error}. Restore the model's folder."
+            f"The card {path} cannot be used: {reason}. Restore the model's folder."
         ) from error
+
+
+def _expect(is_so: bool, what: str) -> None:
+    if not is_so:
+        raise ValueError(f"{what!r} is missing or impossible")
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) and value for value in values)
+
+
+def _are_numbers(values: Iterable[Any], *, count: int | None = None) -> bool:
+    held = list(values)
+    fits = count is None or len(held) == count
+    is_number = [isinstance(one, int | float) and not isinstance(one, bool) for one in held]
+    return fits and all(is_number) and all(math.isfinite(one) for one in held)
+
+
+def _check_values(card: Card) -> None:
+    """Raise where a field holds what everybody who shows or runs the model would stumble over."""
+    for field_ in fields(Card):
+        if field_.type in (str, "str"):
+            _expect(isinstance(getattr(card, field_.name), str), field_.name)
+    _expect(bool(card.title), "title")
+    _expect(_are_texts(card.labels), "labels")
+    _expect(_are_texts(card.limits), "limits")
+    _expect(bool(card.files) and _are_texts((*card.files, *card.files.values())), "files")
+    _expect(isinstance(card.training, dict), "training")
+    _expect(type(card.parameters) is int, "parameters")  # a truth value is an int, too
+    _expect(_are_numbers([card.temperature]), "temperature")
+    _expect(_are_numbers(card.prior) and (not card.prior or sum(card.prior) > 0), "prior")
+    crop = card.crop
+    _expect(type(crop.side_px) is int and 8 <= crop.side_px <= 1024, "side_px")
+    _expect(type(crop.channels) is int and crop.channels in (1, 3), "channels")
+    # as recipes take them
+    _expect(_are_numbers([crop.margin]) and 0 < crop.margin <= 10, "margin")
+    _expect(_are_numbers([crop.shift_y]) and abs(crop.shift_y) <= 2, "shift_y")
+    _expect(isinstance(crop.align, bool), "align")
+
+
+def _check_figures(card: Card) -> None:
+    """Raise where measured figures lack what pages and texts tell of them."""
+    held = card.metrics
+    for split in ("validation", "test"):
+        for name in (split, f"{split}_balanced"):
+            if name in held:
+                _expect(_is_complete(held[name]), f"metrics.{name}")
+        if split in held:
+            _expect(_are_numbers([held["answered_at_threshold"]]), "answered_at_threshold")
+        affect = held.get(f"{split}_affect")
+        if affect:
+            numbers = [affect[name] for name in ("n", "mse", "mae")]
+            _expect(_are_numbers(numbers), f"metrics.{split}_affect")
+    robust = held.get("robustness")
+    if robust:
+        numbers = [robust["n"], robust["accuracy"], *robust["under"].values()]
+        _expect(_are_numbers(numbers) and _are_texts([robust["split"]]), "metrics.robustness")
+    for name, found in held.get("benchmarks", {}).items():
+        is_told = _are_texts([found["rule"]]) and _are_numbers(found["n"].values())
+        is_told &= all(_is_benchmark_row(row) for row in found["rows"])
+        _expect(is_told, f"metrics.benchmarks.{name}")
+
+
+def _is_complete(shown: Mapping[str, Any]) -> bool:
+    recalls = shown["recall"].values()
+    told = [row[name] for row in recalls for name in _OF_A_LABEL if row[name] is not None]
+    told += [row["n"] for row in recalls]
+    told += [shown[name] for name in _FIGURES]
+    told += [one for row in shown.get("confusion", ()) for one in row]
+    if "reliability" in shown:
+        told += [one for name in ("sure", "right", "n") for one in shown["reliability"][name]]
+    intervals = [shown["accuracy_interval_95"], shown.get("mean_recall_interval_95") or (0, 1)]
+    return (
+        _are_numbers(told)
+        and all(_are_numbers(ends, count=2) for ends in intervals)
+        and _are_texts([shown["rule"]])
+    )
+
+
+def _is_benchmark_row(row: Mapping[str, Any]) -> bool:
+    told = [value for name, value in row.items() if name not in ("prior", "mirrored")]
+    if "valence_ccc_rays" in row:
+        told += [
+            row[f"{name}_{figure}_{system}"]
+            for name in ("valence", "arousal")
+            for figure in ("ccc", "mae")
+            for system in SYSTEMS
+        ]
+    return row["prior"] in PRIORS and isinstance(row["mirrored"], bool) and _are_numbers(told)
 
 
 def training_lines(card: Card) -> list[str]:
@@ -218,7 +319,7 @@ def _mean_recall(shown: Mapping[str, Any]) -> str:
 
 def _balanced_text(card: Card, split: str) -> list[str]:
     shown = card.metrics.get(f"{split}_balanced")
-    if not shown:
+    if not shown or not card.prior:
         return []
     shares = ", ".join(
         f"{name} {share:.1%}" for name, share in zip(card.labels, card.prior, strict=True)

@@ -101,7 +101,7 @@ def _show_priors(card: Card, split: str) -> None:
     order = ("prior", "n", "accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
     table = pd.DataFrame(rows)[[*order, "nll", "brier"]]
     st.dataframe(table, hide_index=True, column_config=columns, alt=say("models.priors_alt"))
-    if len(rows) > 1:
+    if len(rows) > 1 and card.prior:
         most = int(np.argmax(card.prior))
         share = f"{card.prior[most]:.0%}"
         label = gallery.label_text(card.labels[most])

@@ -1,6 +1,7 @@
 """One suite for every shipped model, and the registry that guards them."""
 
 import json
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -283,6 +284,50 @@ def test_a_card_that_does_not_fit_is_refused(own_models: Path, changes: dict) ->
     edit_card(own_models, **changes)
     with pytest.raises(CardMismatch):
         load_model()
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("title", 5), ("title", None), ("title", ""), ("intended", None), ("forbidden", 1),
+        ("network", 5), ("parameters", "many"), ("parameters", True), ("files", {}),
+        ("files", {"model.tflite": 5}), ("labels", [1, 2, 3, 4, 5, 6, 7, 8]),
+        ("labels", "abcdefgh"), ("limits", [1]), ("limits", "x"), ("training", [1]),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")), ("temperature", True), ("prior", [0] * 8),
+        ("prior", [float("nan")] * 8), ("crop.side_px", 48.0), ("crop.side_px", 0),
+        ("crop.side_px", 2048), ("crop.margin", 0), ("crop.margin", float("nan")),
+        ("crop.margin", 1e9), ("crop.shift_y", float("inf")), ("crop.channels", 2),
+        ("crop.align", "no"), ("metrics", []), ("metrics.test", 5),
+        ("metrics.test", {"accuracy": 0.5}), ("metrics.test.rule", None),
+        ("metrics.test.accuracy", "high"), ("metrics.test.accuracy", float("nan")),
+        ("metrics.test.accuracy_interval_95", [0.5]), ("metrics.test.recall", []),
+        ("metrics.test.recall.happy", {"n": 1}), ("metrics.test_balanced", {}),
+        ("metrics.validation.reliability", {}), ("metrics.validation.confusion", 5),
+        ("metrics.answered_at_threshold", None), ("metrics.robustness", {"n": 5}),
+        ("metrics.validation_affect", {"n": 5}), ("metrics.benchmarks", []),
+        ("metrics.benchmarks.ferplus", {"rule": "x", "n": {}}),
+        ("metrics.benchmarks.ferplus.rows", [{"prior": "none", "mirrored": False}]),
+    ],
+)  # fmt: skip
+def test_a_card_edited_by_hand_is_listed_as_broken(
+    own_models: Path, where: str, value: object
+) -> None:
+    card = json.loads((own_models / "card.json").read_text())
+    *path, name = where.split(".")
+    held = card
+    for step in path:
+        held = held[step]
+    held[name] = value
+    (own_models / "card.json").write_text(json.dumps(card))
+    (entry,) = list_models()
+    assert entry.card is None
+    assert re.search("cannot be used|wrong type", entry.problem)
+
+
+def test_a_card_nested_too_deeply_is_listed_as_broken(own_models: Path) -> None:
+    (own_models / "card.json").write_text("[" * 100_000)
+    assert "cannot be used" in list_models()[0].problem
 
 
 def test_no_card_and_no_json(own_models: Path) -> None:
