@@ -30,6 +30,10 @@ _HOMES = ("keras", "builtins", "emotion_core.training.zoo")
 _PROBE = 16
 #: How Keras makes its messages bold.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+#: Policies and types of half precision in a description.
+_HALF = re.compile(r'"(mixed_)?b?float16"')
+#: How LiteRT calls what it can only hand back to TensorFlow.
+_LEFT_TO_TENSORFLOW = re.compile(r"\(Flex(\w+)\)")
 
 
 def _imagenet(pixels: Any) -> Any:
@@ -90,7 +94,17 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     probe = np.random.default_rng(0).integers(0, 256, (_PROBE, side, side, channels), np.uint8)
     held, notes = _as_probabilities(pixels, held, request, probe)
     model = keras.Model(pixels, held[0] if len(held) == 1 else held)
-    difference = export_litert(model, folder / NETWORK_FILE, probe)
+    try:
+        difference = export_litert(model, folder / NETWORK_FILE, probe)
+    except RuntimeError as error:
+        left = _LEFT_TO_TENSORFLOW.search(str(error))
+        if left is None:
+            raise
+        raise ModelError(
+            f"{name} needs an operation that LiteRT, which runs the models here, does not have: "
+            f"{left[1]}. Build LSTM and GRU layers with unroll=True; leave out others that are "
+            "unusual, and save it again."
+        ) from error
     count = int(model.count_params())
     return {"parameters": count, "difference": difference, "notes": notes}
 
@@ -103,13 +117,23 @@ def _load(path: Path, request: dict[str, Any]) -> Any:
     magic = path.read_bytes()[:8] if path.stat().st_size else b""
     if magic[:4] == b"PK\x03\x04":
         _refuse_code(_keras_config(path, name), name)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return _in_float32(keras.models.load_model(path, compile=False, safe_mode=True))
     if magic == b"\x89HDF\r\n\x1a\n":
         return _hdf5(path, request)
     raise ModelNotTrusted(
         f"{name} is no model that can be read: neither a .keras file, nor HDF5 (.h5), nor "
         "the folder of a SavedModel."
     )
+
+
+def _in_float32(model: Any) -> Any:
+    """Return a network that computes in float32, in which alone LiteRT runs all of it."""
+    described = model.to_json()
+    if not _HALF.search(described):
+        return model
+    whole = keras.models.model_from_json(_HALF.sub('"float32"', described))
+    whole.set_weights(model.get_weights())
+    return whole
 
 
 def _keras_config(path: Path, name: str) -> Any:
@@ -129,7 +153,7 @@ def _hdf5(path: Path, request: dict[str, Any]) -> Any:
     if described is not None:
         text = described.decode() if isinstance(described, bytes) else str(described)
         _refuse_code(json.loads(text), name)
-        return keras.models.load_model(path, compile=False)
+        return _in_float32(keras.models.load_model(path, compile=False))
     if not request["recipe"]:
         raise ModelError(
             f"{name} holds weights alone. Choose the recipe that builds the same network, or "

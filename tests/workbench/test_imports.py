@@ -81,6 +81,29 @@ def test_a_model_of_ones_own_answers_as_it_did(
     assert [path.name for path in user_models_folder().iterdir()] == ["mine"]
 
 
+def test_a_model_of_mixed_precision_is_read_in_whole(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = small()
+        file = keras_file(half, tmp_path)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    import_model(request(file), is_trusted=True)
+    whole = small()
+    whole.set_weights([np.asarray(one, np.float32) for one in half.get_weights()])
+    faces = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), np.uint8)
+    expected = np.asarray(whole(faces / np.float32(255)))
+    assert load_model("mine").classify(faces).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_operation_that_litert_does_not_have_is_named(tmp_path: Path) -> None:
+    pixels = keras.Input((24, 24, 1))
+    rows = layers.LSTM(4)(layers.Reshape((24, 24))(pixels))
+    file = keras_file(keras.Model(pixels, layers.Dense(3)(rows)), tmp_path)
+    with pytest.raises(ModelError, match=r"LiteRT.*does not have: TensorList.*unroll=True"):
+        import_model(request(file), is_trusted=True)
+
+
 def test_an_answer_for_each_label_alone_is_a_share_of_their_sum(tmp_path: Path) -> None:
     model = small(activation="sigmoid")
     card = import_model(request(keras_file(model, tmp_path)), is_trusted=True)
