@@ -6,8 +6,12 @@ answer.json   `parameters`, `difference`, `notes`; or `refused` and `is_unsafe`
 """
 
 import json
+import os
 import re
+import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +72,7 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         ModelError: It does not fit what was said of it.
     """
     name = request["name"]
-    foreign = _load(Path(request["file"]), request)
+    foreign = _load(Path(request["file"]), request, folder)
     side, channels = request["side_px"], request["channels"]
     takes = getattr(foreign, "input_shape", None)
     if isinstance(takes, tuple) and len(takes) == 4:
@@ -109,21 +113,38 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"parameters": count, "difference": difference, "notes": notes}
 
 
-def _load(path: Path, request: dict[str, Any]) -> Any:
+def _load(path: Path, request: dict[str, Any], folder: Path) -> Any:
     """Return a network that can be called."""
     name = request["name"]
     if path.is_dir():
         return _saved_model(path, name)
-    magic = path.read_bytes()[:8] if path.stat().st_size else b""
+    with path.open("rb") as file:
+        magic = file.read(8)
     if magic[:4] == b"PK\x03\x04":
         _refuse_code(_keras_config(path, name), name)
-        return _in_float32(keras.models.load_model(path, compile=False, safe_mode=True))
+        with _ending_in(path, ".keras", folder) as named:
+            model = keras.models.load_model(named, compile=False, safe_mode=True)
+        return _in_float32(model)
     if magic == b"\x89HDF\r\n\x1a\n":
-        return _hdf5(path, request)
+        return _hdf5(path, request, folder)
     raise ModelNotTrusted(
         f"{name} is no model that can be read: neither a .keras file, nor HDF5 (.h5), nor "
         "the folder of a SavedModel."
     )
+
+
+@contextmanager
+def _ending_in(path: Path, ending: str, folder: Path) -> Iterator[Path]:
+    """Yield a file under the ending of what it holds: Keras opens files by their endings."""
+    named = folder / f"given{ending}"
+    try:
+        os.link(path, named)
+    except OSError:  # it lies on another disk, or belongs to somebody else
+        shutil.copyfile(path, named)
+    try:
+        yield named
+    finally:
+        named.unlink()
 
 
 def _in_float32(model: Any) -> Any:
@@ -144,16 +165,19 @@ def _keras_config(path: Path, name: str) -> Any:
         return json.loads(archive.read(entry))
 
 
-def _hdf5(path: Path, request: dict[str, Any]) -> Any:
+def _hdf5(path: Path, request: dict[str, Any], folder: Path) -> Any:
     import h5py
 
     name = request["name"]
     with h5py.File(path, "r") as file:
         described = file.attrs.get("model_config")
+        weights_ending = ".h5" if "layer_names" in file.attrs else ".weights.h5"
     if described is not None:
         text = described.decode() if isinstance(described, bytes) else str(described)
         _refuse_code(json.loads(text), name)
-        return _in_float32(keras.models.load_model(path, compile=False))
+        with _ending_in(path, ".h5", folder) as named:
+            model = keras.models.load_model(named, compile=False)
+        return _in_float32(model)
     if not request["recipe"]:
         raise ModelError(
             f"{name} holds weights alone. Choose the recipe that builds the same network, or "
@@ -169,7 +193,8 @@ def _hdf5(path: Path, request: dict[str, Any]) -> Any:
         head=recipe.head,
         **recipe.options,
     )
-    network.load_weights(path)
+    with _ending_in(path, weights_ending, folder) as named:
+        network.load_weights(named)
     return network
 
 

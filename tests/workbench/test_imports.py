@@ -1,5 +1,6 @@
 """Models of one's own from files: read confined, given a card, or refused."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -275,6 +276,38 @@ def test_lambdas_are_refused_in_every_form(tmp_path: Path) -> None:
             import_model(request(file), is_trusted=True)
     assert not mark.exists()
     assert not list(user_models_folder().iterdir())
+
+
+def test_a_file_is_opened_as_what_it_is_whatever_its_name(tmp_path: Path) -> None:
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    from emotion_core.training.imported import read_foreign
+    from emotion_core.training.recipes import load_recipe
+    from emotion_core.training.zoo import build_network
+
+    def read(file: Path, **changes: object) -> dict:
+        asked = request(file, **changes)
+        return read_foreign({**dataclasses.asdict(asked), "name": file.name}, tmp_path)
+
+    zipped, hdf5 = keras_file(small(), tmp_path), hdf5_file(small(), tmp_path)
+    count = small().count_params()
+    for file, name in ((hdf5, "a.keras"), (hdf5, "A.H5"), (hdf5, "a"), (zipped, "b.h5")):
+        assert read(shutil.copy(file, tmp_path / name))["parameters"] == count, name
+    recipe = load_recipe("vgg-xs")
+    network = build_network(
+        recipe.network, input_px=48, classes=3, head=recipe.head, **recipe.options
+    )
+    network.save_weights(tmp_path / "w.weights.h5")
+    with h5py.File(tmp_path / "w.h5", "w") as legacy:  # as Keras 2 wrote weights alone
+        legacy_h5_format.save_weights_to_hdf5_group(legacy, network)
+    for name in ("w.weights.h5", "w.h5"):
+        moved = (tmp_path / name).rename(tmp_path / "weights")
+        assert read(moved, side_px=48, recipe="vgg-xs")["parameters"] == network.count_params()
+    both = tmp_path / "both.keras"
+    both.write_bytes(hdf5.read_bytes() + b"PK\x05\x06" + bytes(18))  # a ZIP of nothing at its end
+    assert read(both)["parameters"] == count
+    assert not list(tmp_path.glob("given*"))
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
