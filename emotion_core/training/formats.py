@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..cards import NETWORK_FILE
-from ..errors import StorageError, TrainingError, reason_of
+from ..errors import TrainingError, reason_of
 from ..files import atomic_path, atomic_write
 from .examples import Examples
 from .feed import answers_by, answers_of, largest_gap
-from .litert import TOLERANCE, accuracy_loss, convert, export_litert, litert
+from .litert import TOLERANCE, accuracy_loss, convert, export_litert, litert, storage_errors
 from .recipe import EMOTION
 
 _PROBE, _CALIBRATION = 64, 200
@@ -62,11 +62,8 @@ def export_as(
         raise TrainingError(f"There is no form {kind!r}. Choose one of: {', '.join(FORMATS)}.")
     if target.exists():
         raise TrainingError(f"{target} is there already. Move it away, or name another place.")
-    try:
+    with storage_errors(target):
         return FORMATS[kind](model, target, val, outputs)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"{target} cannot be written: {reason}. Free some space.") from error
 
 
 def _keras(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> Exported:
@@ -87,8 +84,11 @@ def _savedmodel(model: Any, target: Path, val: Examples, _: tuple[str, ...]) -> 
 
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.export(str(partial), format="tf_saved_model", verbose=False)
-    partial.replace(target)
+    try:
+        model.export(str(partial), format="tf_saved_model", verbose=False)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     loaded = tf.saved_model.load(str(target))
     probe = val.images[:_PROBE]
     answer = loaded.serve(tf.constant(probe.astype(np.float32)))

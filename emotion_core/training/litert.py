@@ -4,6 +4,7 @@ import contextlib
 import io
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..cards import NETWORK_FILE
 from ..classify import outputs_of
-from ..errors import TrainingError
+from ..errors import StorageError, TrainingError
 from ..files import atomic_write
 from .examples import Examples
 from .feed import Ask, answers_by, answers_of, largest_gap
@@ -41,8 +42,9 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
 
     Raises:
         TrainingError: The file answers differently from the model; nothing is written.
+        StorageError: It cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with storage_errors(target), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NETWORK_FILE
         model.export(str(path), format="litert", verbose=False)
         content = path.read_bytes()
@@ -54,6 +56,27 @@ def export_litert(model: Any, target: Path, probe: NDArray[np.uint8]) -> float:
         )
     atomic_write(target, content)
     return difference
+
+
+@contextlib.contextmanager
+def storage_errors(target: Path) -> Iterator[None]:
+    """Say why a file cannot be written, whether Python finds it or TensorFlow.
+
+    Raises:
+        StorageError: It cannot.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+        else:  # where; why [by what]
+            reason = error.message.rpartition("; ")[2].partition(" [Op")[0]
+        raise StorageError(
+            f"{target} cannot be written: {reason}. Free some space, or name another place."
+        ) from error
 
 
 def export_quantised(

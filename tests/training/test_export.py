@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_core.errors import TrainingError
+from emotion_core.errors import StorageError, TrainingError
 from emotion_core.training.examples import Examples
 from emotion_core.training.ferplus import ferplus_data
 from emotion_core.training.recipe import parse_recipe
@@ -92,6 +92,28 @@ def test_eight_bits_that_move_valence_and_arousal_are_not_served(tmp_path: Path)
         target = tmp_path / f"{corner}.tflite"
         assert export_quantised(model, target, val, ("affect",))[2] == is_close
         assert target.exists() == is_close
+
+
+def test_a_full_disk_and_a_place_that_is_none_are_said(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    from emotion_core.training.fit import build_model
+    from emotion_core.training.formats import export_as
+
+    faces = np.zeros((2, 48, 48, 1), np.uint8)
+    val = Examples(faces, np.eye(8, dtype=np.float32)[[0, 1]])
+    model = build_model(parse_recipe(tiny(options={"widths": [32, 64], "depths": [1, 1]})), 8)
+    (tmp_path / "file").touch()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))  # as small as a full disk
+    try:
+        for form, reason in (("savedmodel", "File too large"), ("litert", "File too large")):
+            with pytest.raises(StorageError, match=f"cannot be written: {reason}"):
+                export_as(form, model, tmp_path / "out.tflite", val, outputs=("emotion",))
+        with pytest.raises(StorageError, match=r"x cannot be written: .* is not a directory"):
+            export_as("savedmodel", model, tmp_path / "file" / "x", val, outputs=("emotion",))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [one.name for one in tmp_path.iterdir() if one.name != "mien-home"] == ["file"]
 
 
 def test_half_precision_halves_the_file_and_spares_what_it_cannot_hold(tmp_path: Path) -> None:
