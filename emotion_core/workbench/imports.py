@@ -1,6 +1,8 @@
 """Models of one's own that were trained elsewhere: read in a confined process, given a card."""
 
 import datetime
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from ..errors import ModelError, ModelNotTrusted
 from ..files import atomic_write, read_json, sha256_of, write_json
 from ..jobs import Job, JobRun, delete_job, new_job, start_job
 from ..labels import canonical_name
+from ..native import TENSORFLOW
 from ..registry import list_models, model_being_added
 from ..texts import say
 from ..training.recipe import NAME
@@ -183,9 +186,12 @@ def _read_confined(
     """Run `training.imported` on a folder, and return its answer."""
     reader = "emotion_core.training.imported"
     command = [sys.executable, "-m", "emotion_core.sandbox", reader, str(folder)]
+    scratch = folder / "scratch"  # here, so that it goes with all else when the process is ended
+    scratch.mkdir()
     with subprocess.Popen(
         command,
         cwd=_PROJECT,
+        env={**os.environ, **TENSORFLOW, "TMPDIR": str(scratch)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -200,6 +206,7 @@ def _read_confined(
                 time.sleep(_LOOK_S)
         finally:
             process.kill()
+    shutil.rmtree(scratch)
     answer = read_json(folder / "answer.json")
     if answer is None:  # it ran out of memory, or something in it crashed
         raise ModelError(say("error.import_ended", name=name))

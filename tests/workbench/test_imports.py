@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from emotion_core.errors import ModelError, ModelNotTrusted
+from emotion_core.errors import JobCancelled, ModelError, ModelNotTrusted
 from emotion_core.registry import (
     list_models,
     load_model,
     model_being_added,
     user_models_folder,
 )
+from emotion_core.workbench import imports
 from emotion_core.workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from tests.steps import ROOT, mien
 
@@ -125,6 +126,28 @@ def test_two_do_not_add_a_model_under_one_name(tmp_path: Path) -> None:
     with pytest.raises(OSError), model_being_added("mine"):  # noqa: PT011 – the number differs
         pass
     assert [one.name for one in user_models_folder().iterdir() if one.is_dir()] == ["mine"]
+
+
+def test_a_cancelled_import_leaves_nothing_and_another_backend_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(imports, "_LOOK_S", 0.01)
+    asked = asked_for(tmp_path)
+
+    def cancel() -> None:
+        if list(user_models_folder().glob(".mine.partial/scratch/*")):
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        import_model(asked, is_trusted=True, on_wait=cancel)
+    assert not list(user_models_folder().iterdir())
+    import_model(asked, is_trusted=True)
+    names = {one.name for one in (user_models_folder() / "mine").iterdir()}
+    assert names == {"CARD.md", "card.json", "model.tflite"}
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_weights_alone_go_into_the_network_of_a_recipe(tmp_path: Path) -> None:
