@@ -70,6 +70,8 @@ def model_being_added(model_id: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
         partial.mkdir(mode=0o700)
         yield partial
+        if not (target / "card.json").exists():  # what an interrupted removal left is no model
+            shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -144,8 +146,11 @@ def delete_model(model_id: str) -> None:
     folder = model_folder(model_id)
     if is_shipped(model_id):
         raise ModelError(say("error.model_shipped", id=model_id))
+    removed = folder.with_name(f".{model_id}.removed")  # not listed, should this end halfway
     try:
-        shutil.rmtree(folder)
+        shutil.rmtree(removed, ignore_errors=True)
+        os.replace(folder, removed)
+        shutil.rmtree(removed)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error

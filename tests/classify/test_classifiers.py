@@ -19,11 +19,14 @@ from emotion_core.registry import (
     DEFAULT_COMMITTEE,
     DEFAULT_MODEL,
     committees,
+    delete_model,
     list_models,
     load_committee,
     load_model,
     load_recognizer,
+    model_being_added,
     models_folder,
+    user_models_folder,
     verify_model,
 )
 from emotion_core.types import CropRule
@@ -337,6 +340,33 @@ def test_no_card_and_no_json(own_models: Path) -> None:
     (own_models / "card.json").unlink()
     with pytest.raises(ModelError, match="There is no model"):
         load_model()
+
+
+def test_the_name_of_a_removal_that_was_interrupted_can_be_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add() -> None:
+        with model_being_added("mine") as folder:
+            shutil.copytree(models_folder() / DEFAULT_MODEL, folder, dirs_exist_ok=True)
+            edit_card(folder, id="mine")
+
+    def end(path: Path, **_: object) -> None:
+        if path.exists():
+            (path / "model.tflite").unlink()
+            raise KeyboardInterrupt
+
+    add()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", end)
+        delete_model("mine")
+    assert "mine" not in [entry.id for entry in list_models()]
+    add()
+    delete_model("mine")
+    assert list(user_models_folder().iterdir()) == []
+    (user_models_folder() / "mine").mkdir()  # what an interrupted removal of before left
+    (user_models_folder() / "mine" / "model.tflite").touch()
+    add()
+    assert verify_model("mine")
 
 
 @pytest.mark.parametrize("name", ["nobody", "../models", ".", "", "/etc", "vgg-s/../vgg-s"])

@@ -151,7 +151,7 @@ def test_what_was_promoted_can_be_removed_and_what_comes_along_cannot(
     with pytest.raises(ModelError, match="comes with Mien"):
         delete_model(DEFAULT_MODEL)
     with monkeypatch.context() as patched:
-        patched.setattr("emotion_core.registry.shutil.rmtree", _refuse)
+        patched.setattr("emotion_core.registry.os.replace", _refuse)
         with pytest.raises(StorageError, match="mine was not removed: in use"):
             delete_model("mine")
     app.button(key="model_back").click().run()
