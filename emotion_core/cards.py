@@ -214,10 +214,15 @@ def _check_figures(card: Card) -> None:
     if robust:
         numbers = [robust["n"], robust["accuracy"], *robust["under"].values()]
         _expect(_are_numbers(numbers) and _are_texts([robust["split"]]), "metrics.robustness")
-    for name, found in held.get("benchmarks", {}).items():
+    check_benchmarks(held.get("benchmarks", {}))
+
+
+def check_benchmarks(held: Mapping[str, Any]) -> None:
+    """Raise `ValueError` or `KeyError` where figures by benchmark lack what is told of them."""
+    for name, found in held.items():
         is_told = _are_texts([found["rule"]]) and _are_numbers(found["n"].values())
         is_told &= all(_is_benchmark_row(row) for row in found["rows"])
-        _expect(is_told, f"metrics.benchmarks.{name}")
+        _expect(is_told, f"benchmarks.{name}")
 
 
 def _is_complete(shown: Mapping[str, Any]) -> bool:

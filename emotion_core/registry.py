@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card, read_card
+from .cards import DEFAULT_PRIOR, KERAS_FILE, NETWORK_FILE, Card, check_benchmarks, read_card
 from .classify import (
     VOTES,
     Calibration,
@@ -208,7 +208,8 @@ def load_committee(
             differ in a soft vote.
     """
     if model_ids is None:
-        cards = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
+        there = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
+        cards = _best_known_first(there)
         found = committees(cards)
         model_ids = found[0] if found else [card.id for card in cards[:1]]
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
@@ -246,15 +247,26 @@ def committee_records() -> CommitteeRecords:
     """Return what is known of committees; nothing where no file lies beside the models.
 
     Raises:
-        ModelError: The file is broken.
+        CardMismatch: The file is broken, or has values that cannot be.
     """
     path = _committee_file()
     if not path.is_file():
         return CommitteeRecords()
     try:
-        return CommitteeRecords(**dict(json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(say("error.broken_committee_file", path=path, reason=error)) from error
+        values = json.loads(path.read_text(encoding="utf-8"))
+        records = CommitteeRecords(**{name: dict(held) for name, held in values.items()})
+        for members in records.calibration:
+            records.calibration_of(members.split("+"))
+        for model, held in records.figures.items():
+            if model.partition("(")[0] not in VOTES:
+                raise CardMismatch(f"{model!r} is no committee")
+            check_benchmarks(held)
+        return records
+    except (
+        OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, CardMismatch
+    ) as error:  # fmt: skip
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise CardMismatch(say("error.broken_committee_file", path=path, reason=reason)) from error
 
 
 def write_committee_records(records: CommitteeRecords) -> None:
@@ -299,12 +311,19 @@ def committees(cards: Sequence[Card]) -> list[tuple[str, ...]]:
     """Return the committees to choose from: the default one, and that of all that can vote with it.
 
     Args:
-        cards: The models that there are, the default first.
+        cards: The models that there are.
     """
-    everybody = tuple(card.id for card in like_minded(cards))
+    everybody = tuple(card.id for card in like_minded(_best_known_first(cards)))
     default = tuple(one for one in DEFAULT_COMMITTEE if one in everybody)
     several = [one for one in (default, everybody) if len(one) > 1]
     return several[:1] if set(default) == set(everybody) else several
+
+
+def _best_known_first(cards: Sequence[Card]) -> list[Card]:
+    """Return the default committee's members first, then the other models that come along."""
+    return sorted(
+        cards, key=lambda card: (card.id not in DEFAULT_COMMITTEE, not is_shipped(card.id))
+    )
 
 
 def load_recognizer(

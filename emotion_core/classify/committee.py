@@ -27,10 +27,20 @@ class Calibration:
     Attributes:
         temperature: Divides the logarithms of the mean probabilities.
         threshold: Under this confidence the committee abstains.
+
+    Raises:
+        CardMismatch: One of them is impossible.
     """
 
     temperature: float
     threshold: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.temperature < math.inf and 0 <= self.threshold <= 1):
+            raise CardMismatch(
+                f"A committee has temperature {self.temperature} and threshold {self.threshold}; "
+                "they have to be above 0 and within 0..1."
+            )
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ RISING = ("accuracy", "recall", "f1")
 #: A small data set is dealt out in so many steps an epoch, of so many faces at least.
 _STEPS_WANTED, _BATCH_MIN = 50, 32
 
-#: A name of a recipe or a model; it becomes a folder.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+#: A name of a recipe or a model; it becomes a folder, and the commands take it for no option.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 #: What a network is built with besides its options.
 _NOT_OPTIONS = {"input_px", "channels", "classes", "outputs", "given", "head"}
 _EMOTION_FIGURES = {"val_accuracy", "val_mean_recall", "val_macro_f1", "val_loss"}
@@ -266,7 +266,7 @@ class Recipe:
         if not NAME.fullmatch(self.name):
             raise TrainingError(
                 f"The recipe's name is {self.name!r}; it becomes a folder, so use letters, "
-                "digits, - and _."
+                "digits, - and _, and begin with a letter or a digit."
             )
         crop = self.crop
         fits = 0 < crop.margin <= 10 and abs(crop.shift_y) <= 2 and 8 <= crop.side_px <= 1024

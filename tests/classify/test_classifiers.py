@@ -369,6 +369,40 @@ def test_the_name_of_a_removal_that_was_interrupted_can_be_used_again(
     assert verify_model("mine")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"calibration": ["se-resnet-l+vgg-s"]},
+        {"calibration": {"se-resnet-l+vgg-s": None}},
+        {"calibration": {"se-resnet-l+vgg-s": {"data": None}}},
+        {"calibration": {"se-resnet-l+vgg-s": {"data": {"temperature": 1}}}},
+        {"calibration": {"se-resnet-l+vgg-s": {"data": {"temperature": 0, "threshold": 0.5}}}},
+        {"calibration": {"se-resnet-l+vgg-s": {"data": {"temperature": "1", "threshold": 0.5}}}},
+        {"figures": None},
+        {"figures": {"soft(vgg-s)": {"ferplus": {}}}},
+        {"figures": {"loud(vgg-s)": {}}},
+    ],
+)
+def test_committee_records_edited_by_hand_are_refused(own_models: Path, changes: dict) -> None:
+    (own_models.parent / "committees.json").write_text(json.dumps(changes))
+    with pytest.raises(CardMismatch, match="Restore the folder of the models"):
+        load_committee()
+
+
+def test_without_the_default_model_others_that_come_along_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "models"
+    monkeypatch.setenv("MIEN_MODELS", str(shutil.copytree(models_folder(), shipped)))
+    shutil.copytree(shipped / "fer2013-s", user_models_folder() / "aaa")
+    edit_card(user_models_folder() / "aaa", id="aaa")
+    shutil.rmtree(shipped / DEFAULT_MODEL)
+    assert [one.id for one in load_committee().members] == ["se-resnet-l", "se-resnet-s"]
+    for name in ("se-resnet-l", "se-resnet-s", "vgg-xs"):
+        shutil.rmtree(shipped / name)
+    assert [one.id for one in load_committee().members] == ["fer2013-s", "aaa"]
+
+
 @pytest.mark.parametrize("name", ["nobody", "../models", ".", "", "/etc", "vgg-s/../vgg-s"])
 def test_only_names_of_folders_are_models(name: str) -> None:
     with pytest.raises(ModelError):

@@ -191,6 +191,7 @@ def test_it_is_read_only_when_somebody_trusts_it(tmp_path: Path) -> None:
         ({"pixels": "0..3"}, "Pixels are one of"),
         ({"id": "vgg-s"}, "already"),
         ({"id": "a/b"}, "cannot be a model's name"),
+        ({"id": "-x"}, "begin with a letter"),
         ({"file": "nowhere.keras"}, "no file nowhere.keras"),
     ],
 )
