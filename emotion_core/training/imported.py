@@ -117,7 +117,7 @@ def _load(path: Path, request: dict[str, Any], folder: Path) -> Any:
     """Return a network that can be called."""
     name = request["name"]
     if path.is_dir():
-        return _saved_model(path, name)
+        return _saved_model(path, request)
     with path.open("rb") as file:
         magic = file.read(8)
     if magic[:4] == b"PK\x03\x04":
@@ -198,9 +198,25 @@ def _hdf5(path: Path, request: dict[str, Any], folder: Path) -> Any:
     return network
 
 
-def _saved_model(path: Path, name: str) -> Any:
-    check_saved_model(path, name)  # before it is loaded, which would run what begins it
-    return keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")
+def _saved_model(path: Path, request: dict[str, Any]) -> Any:
+    # before it is loaded, which would run what begins it
+    kind = check_saved_model(path, request["name"])
+    if "int" in kind and request["pixels"] != "0..255":
+        raise ModelError(
+            f"The SavedModel {request['name']} takes whole numbers ({kind}), which are pixels of "
+            "0..255 (--pixels)."
+        )
+    layer = keras.layers.TFSMLayer(
+        str(path),
+        call_endpoint="serving_default",
+        dtype=kind if "float" in kind else None,  # to which it casts what it is given
+    )
+
+    def answer(pixels: Any) -> Any:
+        answers = layer(keras.ops.cast(pixels, kind))
+        return keras.tree.map_structure(lambda one: keras.ops.cast(one, "float32"), answers)
+
+    return answer
 
 
 def _refuse_code(config: Any, name: str) -> None:
@@ -224,6 +240,11 @@ def _refuse_code(config: Any, name: str) -> None:
 def _check_widths(shapes: list[tuple[Any, ...]], request: dict[str, Any]) -> None:
     name, n = request["name"], len(request["labels"])
     wanted = [(None, 2 if output == "affect" else n) for output in request["outputs"]]
+    if shapes != wanted and shapes == wanted[::-1]:
+        raise ModelError(
+            f"{name} gives its answers in another order. Name them in its own: "
+            f"--outputs {','.join(request['outputs'][::-1])}."
+        )
     if shapes != wanted:
         raise ModelError(
             f"{name} answers {[list(shape[1:]) for shape in shapes]}; "

@@ -23,15 +23,18 @@ _ASKED_FOR = re.compile(r"url|file|path|descriptor_source|debug_ops", re.IGNOREC
 _ENDPOINT = "serving_default"
 
 
-def check_saved_model(path: Path, name: str) -> None:
+def check_saved_model(path: Path, name: str) -> str:
     """Refuse a SavedModel that would do more than compute.
 
     Args:
         path: Its folder.
         name: How it is called.
 
+    Returns:
+        The type of numbers that it takes, such as `float32` or `uint8`.
+
     Raises:
-        ModelError: It has no signature that answers.
+        ModelError: It has no signature that answers, or one for a fixed number of pictures.
         ModelNotTrusted: An operation in it does more, or saving is reached without being asked.
     """
     from tensorflow.core.protobuf import saved_model_pb2
@@ -50,6 +53,24 @@ def check_saved_model(path: Path, name: str) -> None:
     found |= {op for meta in described.meta_graphs for op in _saved_unasked(meta)}
     if found:
         raise ModelNotTrusted(f"The SavedModel {name} does more than compute: {min(found)}.")
+    return _taken(described, name)
+
+
+def _taken(described: Any, name: str) -> str:
+    """Return the type of what a SavedModel takes first, when it takes any number of pictures."""
+    import tensorflow as tf
+
+    meta = next(one for one in described.meta_graphs if _ENDPOINT in one.signature_def)
+    taken = next(iter(meta.signature_def[_ENDPOINT].inputs.values()), None)
+    if taken is None:
+        raise ModelError(f"The SavedModel {name} takes no picture.")
+    sides = taken.tensor_shape.dim
+    if sides and sides[0].size > 0:
+        raise ModelError(
+            f"The SavedModel {name} takes batches of {sides[0].size} alone. Save it again for any "
+            "number of pictures, with None as the first side of its input."
+        )
+    return str(tf.as_dtype(taken.dtype).name)
 
 
 def _only_computes(operation: str, own: set[str]) -> bool:

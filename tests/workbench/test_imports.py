@@ -334,6 +334,37 @@ def test_a_file_is_opened_as_what_it_is_whatever_its_name(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("given*"))
 
 
+def test_what_a_saved_model_takes_and_the_order_of_its_answers_are_minded(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from emotion_core.training.imported import read_foreign
+
+    weights = tf.Variable(np.random.default_rng(2).normal(0, 0.05, (576, 3)).astype(np.float32))
+
+    def net(pixels: object) -> object:
+        return tf.nn.softmax(tf.reshape(tf.cast(pixels, tf.float32) / 255, [-1, 576]) @ weights)
+
+    def two(pixels: object) -> object:
+        return {"emotion": net(pixels), "affect": tf.tanh(net(pixels)[:, :2])}
+
+    def read(n: int | None, kind: object, does: Callable, **changes: object) -> dict:
+        module = tf.Module()
+        module.weights = weights
+        module.serve = tf.function(does, input_signature=[tf.TensorSpec([n, 24, 24, 1], kind)])
+        tf.saved_model.save(module, str(tmp_path / "m"), {"serving_default": module.serve})
+        asked = request(tmp_path / "m", **{"pixels": "0..255", **changes})
+        return read_foreign({**dataclasses.asdict(asked), "name": "m"}, tmp_path)
+
+    assert read(None, tf.uint8, net)["parameters"] == 1728
+    with pytest.raises(ModelError, match=r"whole numbers \(uint8\).*0\.\.255"):
+        read(None, tf.uint8, net, pixels="0..1")
+    with pytest.raises(ModelError, match="batches of 1 alone"):
+        read(1, tf.float32, net)
+    with pytest.raises(ModelError, match=r"another order.*--outputs affect,emotion"):
+        read(None, tf.float32, two, outputs=("emotion", "affect"))
+    assert read(None, tf.float64, two, outputs=("affect", "emotion"))["notes"] == []
+
+
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_hostile_files_are_refused(step: int, test_data: Path) -> None:
     files = sorted((test_data / "bad_inputs" / "archives").glob("*model*"))
