@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from filelock import FileLock
 
 from ..datasets.cleaning import DatasetRecipe
-from ..datasets.decisions import Decision, as_rows
+from ..datasets.decisions import KEEP, RELABEL, Decision, as_rows
 from ..errors import StorageError
 from ..files import write_json
 from ..texts import say
@@ -85,7 +85,7 @@ def decide(
     Args:
         dataset: Whose pictures.
         paths: Which ones.
-        action: `keep`, `drop` or `relabel`.
+        action: `keep`, `drop` or `relabel`. A picture that was relabelled is kept with that label.
         reason: Why, in words.
         label: The new label of a relabelling.
 
@@ -94,7 +94,16 @@ def decide(
         StorageError: It cannot be written; then nothing is decided.
     """
     now_s = time.time()
-    dataset.decisions.add([Decision(path, action, reason, label, now_s) for path in paths])
+    decisions = [Decision(path, action, reason, label, now_s) for path in paths]
+    if action == KEEP:
+        # the last decision alone holds, so it has to say the label again
+        held = dataset.decisions.current()
+        new = {path: one.label for path, one in held.items() if one.action == RELABEL}
+        decisions = [
+            replace(one, action=RELABEL, label=new[one.path]) if one.path in new else one
+            for one in decisions
+        ]
+    dataset.decisions.add(decisions)
 
 
 def adopt_decisions(dataset: Dataset, recipe: DatasetRecipe) -> None:

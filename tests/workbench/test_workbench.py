@@ -150,6 +150,22 @@ def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
     assert waiting == ["sad/2.png", "happy/0.png", "happy/1.png"]
 
 
+def test_a_picture_that_was_relabelled_is_kept_with_its_new_label(measured: Dataset) -> None:
+    decide(measured, ["sad/0.png"], "relabel", reason="seen", label="happy")
+    by_model = Decision("sad/1.png", "relabel", "read", "happy", by="vgg-s")
+    measured.decisions.add([by_model])
+    decide(measured, ["sad/0.png", "sad/1.png", "sad/2.png"], "keep", reason="again")
+    held = measured.decisions.current()
+    assert [(one.action, one.label, one.by) for one in held.values()] == [
+        ("relabel", "happy", ""), ("relabel", "happy", ""), ("keep", "", ""),
+    ]  # fmt: skip
+    labels = load_cleaned(measured).set_index("path")["label"]
+    assert labels[list(held)].tolist() == ["happy", "happy", "sad"]
+    measured.decisions.undo()
+    assert measured.decisions.current()["sad/1.png"] == by_model
+    assert set(measured.decisions.current()) == {"sad/0.png", "sad/1.png"}
+
+
 def test_page_and_command_line_export_the_same_bytes(
     measured: Dataset, tmp_path: Path, portrait: Image
 ) -> None:
