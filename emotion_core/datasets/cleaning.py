@@ -258,6 +258,7 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
     is_taught, is_test = table["path"].isin(taught), table["split"] == TEST
     table["by_model"] = is_taught & ~is_test
     table["label"] = table["label"].mask(new.notna() & ~(is_taught & is_test), new)
+    is_sure = (decided[KEEP] | decided[RELABEL]) & ~is_taught
     removed = pd.Series("", table.index, dtype="str")
     # whatever anybody decided: nothing can be done with it
     _remove(removed, ~index["is_readable"].astype(bool), "unreadable")
@@ -267,11 +268,11 @@ def clean_rows(recipe: DatasetRecipe, index: pd.DataFrame) -> pd.DataFrame:
         is_odd = find_outliers(index, name, threshold)
         is_fixed = RULES[name].low == RULES[name].high
         reason = name if is_fixed else f"{name} ({_plain(threshold)})"
-        _remove(removed, is_odd & ~decided[KEEP] & ~decided[RELABEL], reason)
+        _remove(removed, is_odd & ~is_sure, reason)
     reasons = table["path"].map({p: d.reason for p, d in recipe.decisions.items()}).astype("str")
     is_dropped = decided[DROP] & (removed == "")
     removed[is_dropped] = "dropped: " + reasons[is_dropped].replace("", "by hand")
-    _drop_copies(table, removed, recipe, is_sure=decided[KEEP] | decided[RELABEL])
+    _drop_copies(table, removed, recipe, is_sure=is_sure)
     table["removed"] = removed
     return table
 
@@ -288,11 +289,14 @@ def _remove(removed: pd.Series, rows: pd.Series, reason: str) -> None:
 def _drop_copies(
     table: pd.DataFrame, removed: pd.Series, recipe: DatasetRecipe, *, is_sure: pd.Series
 ) -> None:
-    """Drop copies by the policies; what a person kept or relabelled is preferred and stays."""
+    """Drop copies by the policies; what a person kept or relabelled stays, and is preferred to all
+    but test pictures, which leave for no picture outside test."""
     columns = {"exact": recipe.exact} | ({"group": ONE} if recipe.near == ONE else {})
+    is_test = table["split"] == TEST
+    judging, taught = is_test.to_numpy(bool), table["by_model"].to_numpy(bool)
     for column, policy in columns.items():
         rows = np.flatnonzero((removed == "") & table[column].notna() & table["label"].notna())
-        order = table["split"].map(SPLIT_ORDER).fillna(3) - 10 * is_sure
+        order = table["split"].map(SPLIT_ORDER).fillna(3) - 10 * is_sure - 20 * is_test
         rows = rows[np.argsort(order.to_numpy()[rows], kind="stable")]
         labels, paths = table["label"].to_numpy(object), table["path"].to_numpy(object)
         sure, reasons = is_sure.to_numpy(bool), removed.to_numpy(object).copy()
@@ -303,7 +307,13 @@ def _drop_copies(
         for members in groups.values():
             staying = members
             if recipe.conflicts != LEAVE:
-                wrong = _conflicting(members, labels, sure, by_majority=recipe.conflicts != "drop")
+                wrong = _conflicting(
+                    members, labels, sure, taught, by_majority=recipe.conflicts != "drop"
+                )
+                tested = {row for row in members if judging[row]}
+                # where all go, nobody knows the label; else a test picture goes for another one
+                if tested <= wrong and len(wrong) < len(members):
+                    wrong -= tested
                 for row in wrong:
                     reasons[row] = "copies with different labels"
                 staying = [row for row in members if row not in wrong]
@@ -314,16 +324,25 @@ def _drop_copies(
 
 
 def _conflicting(
-    members: list[int], labels: NDArray[Any], sure: NDArray[np.bool_], *, by_majority: bool
+    members: list[int],
+    labels: NDArray[Any],
+    sure: NDArray[np.bool_],
+    taught: NDArray[np.bool_],
+    *,
+    by_majority: bool,
 ) -> set[int]:
-    """Return which of some copies go because their labels differ; none that a person is sure of."""
-    names = {labels[row] for row in members}
-    if len(names) == 1:
+    """Return which of some copies go because their labels differ; none that a person is sure of.
+
+    A label of a model puts none of the others in doubt.
+    """
+    if len({labels[row] for row in members}) == 1:
         return set()
     trusted = {labels[row] for row in members if sure[row]}
-    if not trusted and by_majority:
-        counts = Counter(labels[row] for row in members).most_common(2)
-        trusted = {counts[0][0]} if counts[0][1] > counts[1][1] else set()
+    if not trusted:
+        told = [row for row in members if not taught[row]] or members
+        counts = Counter(labels[row] for row in told).most_common(2)
+        if len(counts) == 1 or (by_majority and counts[0][1] > counts[1][1]):
+            trusted = {counts[0][0]}
     return {row for row in members if labels[row] not in trusted and not sure[row]}
 
 

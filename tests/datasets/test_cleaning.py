@@ -123,6 +123,40 @@ def test_a_decision_settles_a_conflict() -> None:
     assert removed(relabel, *rows) == ["", "copy of 0.png", "copy of 0.png"]
 
 
+@pytest.mark.parametrize("by", ["", "vgg-s"])
+@pytest.mark.parametrize("conflicts", ["drop", "majority", "leave"])
+@pytest.mark.parametrize("copies", [{"exact": 0}, {}])
+@pytest.mark.parametrize("label", ["sad", "happy", ""])
+def test_a_decision_about_a_copy_leaves_the_test_picture_in_test(
+    label: str, copies: dict, conflicts: str, by: str
+) -> None:
+    rows = [*PLAIN, {"split": "test", "group": 0, **copies}, {"group": 0, **copies}]
+    decision = Decision("25.png", "relabel" if label else "keep", label=label, by=by)
+    recipe = DatasetRecipe(near="one", conflicts=conflicts, decisions={decision.path: decision})
+    table = apply_recipe(recipe, make_index(rows)).set_index("path")
+    assert table.loc["24.png", ["label", "split", "removed"]].tolist() == ["happy", "test", ""]
+    assert table.loc["25.png", "removed"]
+
+
+def test_a_test_picture_leaves_for_another_one_or_where_nobody_knows() -> None:
+    rows = [{"exact": 0, "group": 0, "split": "test", "raw_label": x} for x in ("happy", "sad")]
+    keep = DatasetRecipe(decisions=decided(p1="keep"), split=UNSPLIT)
+    assert removed(keep, *rows) == ["copies with different labels", ""]
+    rows[1]["split"] = "train"
+    assert removed(DatasetRecipe(split=UNSPLIT), *rows) == ["copies with different labels"] * 2
+    most = DatasetRecipe(conflicts="majority", split=UNSPLIT)
+    assert removed(most, *rows, rows[1]) == ["", "copy of 0.png", "copy of 0.png"]
+
+
+def test_what_a_model_relabelled_outranks_no_rule_and_no_copy() -> None:
+    taught = {"0.png": Decision("0.png", "relabel", label="sad", by="vgg-s")}
+    rows = [{"exact": 0, "group": 0}, {"exact": 0, "group": 0}]
+    recipe = DatasetRecipe(decisions=taught, split=UNSPLIT)
+    assert removed(recipe, *rows) == ["copies with different labels", ""]
+    blank = DatasetRecipe(rules={"blank": 3.0}, decisions=taught, split=UNSPLIT)
+    assert removed(blank, {"contrast": 1.0}) == ["blank (3)"]
+
+
 def test_near_copies_are_left_unless_asked() -> None:
     rows = [{"group": 0}, {"group": 0}, {"group": 0, "raw_label": "sad"}, {}]
     assert removed(DatasetRecipe(split=UNSPLIT), *rows) == [""] * 4
