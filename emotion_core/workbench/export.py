@@ -11,10 +11,11 @@ import pandas as pd
 from .. import limits
 from ..crops import crop_faces, rule_for
 from ..datasets.cleaning import (
+    GIVEN,
     DatasetRecipe,
+    SplitChoice,
     apply_recipe,
     check_fits,
-    clean_rows,
     fingerprint_of,
     label_rows,
 )
@@ -90,7 +91,7 @@ def crop_dataset(
     """Write a ZIP with the face of every picture that stays, cut out by the default model's rule.
 
     `faces/<label>/<number>.png`, `faces.csv` (`image_path,emotion,source,split`) and
-    `skipped.csv` (`image_path,reason`).
+    `skipped.csv` (`image_path,reason`). Where the rest cannot be split, the split is the source's.
 
     Args:
         dataset: Whose pictures.
@@ -112,7 +113,7 @@ def crop_dataset(
     try:
         table = apply_recipe(recipe, index)
     except BadTable:  # it cannot be split, which faces need not be
-        table = clean_rows(recipe, index).assign(split="")
+        table = apply_recipe(replace(recipe, split=SplitChoice(GIVEN)), index)
     rows = cleaned_rows(table)
     model = verify_model(DEFAULT_MODEL).crop
     rule = CropRule(model.margin, model.shift_y, model.align, side_px, channels=3)

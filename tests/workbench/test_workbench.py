@@ -248,6 +248,19 @@ def test_faces_are_cut_out_and_skips_have_reasons(tmp_path: Path, portrait: np.n
     assert build_index(again, with_faces=False) == 5
 
 
+def test_faces_that_cannot_be_split_keep_the_split_of_the_source(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"test/happy": 2, "train/happy": 3, "sad": 1})
+    dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(dataset, with_faces=False)
+    with pytest.raises(BadTable, match="'sad' stands in one group only"):
+        load_cleaned(dataset)
+    crop_dataset(dataset, tmp_path / "faces.zip")
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        held = pd.read_csv(archive.open("faces.csv"), keep_default_na=False)
+    of = {path.rpartition("/")[0]: split for path, split in held[["source", "split"]].to_numpy()}
+    assert of == {"sad": "train", "test/happy": "test", "train/happy": "train"}
+
+
 def test_the_report_opens_offline(measured: Dataset, tmp_path: Path) -> None:
     (Path(measured.spec.path) / "sad" / "<b>.png").write_bytes(b"broken")
     build_index(measured, with_faces=False)
