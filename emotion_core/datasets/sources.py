@@ -30,6 +30,8 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "publictest"), VAL),
     **dict.fromkeys(("test", "testing", "test_kaggle", "privatetest"), TEST),
 }
+#: A table that names this share of the pictures is the one that says what they are.
+_NEARLY_ALL = 0.95
 
 
 class Source(Protocol):
@@ -304,10 +306,12 @@ def _kind_of(path: Path) -> str:
         files = container.files()
         pictures = [name for name in files if name.lower().endswith(PICTURES)]
         labels = {_place(name)[0] for name in pictures} - {None}
+        tables = [name for name in files if name.lower().endswith(".csv")]
         if len(labels) > 1:
-            return "folders"
+            is_told = tables and _is_told_by_table(container, pictures)
+            return "table" if is_told else "folders"
         # one folder of pictures is a label only where no table names others
-        if any(name.lower().endswith(".csv") for name in files) and _has_picture_table(container):
+        if tables and _has_picture_table(container):
             return "table"
         if pictures:
             return "folders"
@@ -321,6 +325,20 @@ def _has_picture_table(container: Container) -> bool:
         return bool(_picture_table_of(container))
     except BadTable:
         return False
+
+
+def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
+    """Whether a table names nearly all of some pictures and says more than their folders do: their
+    splits, or their labels where folders are called otherwise and name no split."""
+    try:
+        items = PictureTable(container, _picture_table_of(container)).items()
+    except InputError:
+        return False
+    places = [_place(picture) for picture in pictures]
+    are_known = all(label is None or canonical_name(label) for label, _ in places)
+    if items["split"].eq("").all() and (are_known or any(split for _, split in places)):
+        return False
+    return bool(items["path"].isin(pictures).sum() >= _NEARLY_ALL * len(pictures))
 
 
 def _picture_table_of(container: Container) -> str:

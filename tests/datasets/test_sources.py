@@ -272,6 +272,37 @@ def test_a_table_beside_one_folder_of_pictures_names_the_labels(tmp_path: Path) 
     assert open_source(SourceSpec(str(tmp_path))).kind == "folders"
 
 
+def test_a_table_that_names_all_pictures_says_what_they_are(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"person0": 20, "person1": 20})
+    names = [f"person{person}/{n}.png" for person in (0, 1) for n in range(20)]
+    rows = [f"{name},{label}" for name, label in zip(names, ["happy", "sad"] * 20, strict=True)]
+
+    def opened(*rows: str, kind: str = "table") -> list[str]:
+        (folder / "labels.csv").write_text("\n".join(rows))
+        source = open_source(SourceSpec(str(folder)))
+        assert source.kind == kind
+        return source.items()["raw_label"].unique().tolist()
+
+    assert opened("image,label", *rows) == ["happy", "sad"]
+    assert opened("image,label", *rows[:38]) == ["happy", "sad"]
+    for fewer in (rows[:37], [*rows[:39], "../out.png,sad"], [*rows[:39], "a,b,c"]):
+        assert opened("image,label", *fewer, kind="folders") == ["person0", "person1"]
+
+
+def test_folders_of_labels_or_splits_hold_unless_a_table_says_the_split(tmp_path: Path) -> None:
+    for labels in ({"happy": 2, "sad": 2}, {"test/a": 2, "train/b": 2}):
+        folder = make_class_folders(tmp_path / "-".join(labels).replace("/", "-"), labels)
+        rows = [f"{name}/{n}.png,fear" for name in labels for n in range(2)]
+        table = folder / "cleaned.csv"
+        table.write_text("\n".join(["image_path,emotion", *rows]))
+        assert open_source(SourceSpec(str(folder))).kind == "folders"
+        table.write_text("\n".join(["image_path,emotion,Set", *(f"{row},first" for row in rows)]))
+        assert open_source(SourceSpec(str(folder))).kind == "folders"
+        table.write_text("\n".join(["image_path,emotion,Split", *(f"{row},test" for row in rows)]))
+        source = open_source(SourceSpec(str(folder)))
+        assert (source.kind, set(source.items()["split"])) == ("table", {"test"})
+
+
 def test_an_archive_holds_the_kinds_of_pictures_that_a_folder_does(tmp_path: Path) -> None:
     names = [f"sad/a{ending}" for ending in (".jpg", ".JFIF", ".tiff")]
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

@@ -259,6 +259,9 @@ def test_faces_that_cannot_be_split_keep_the_split_of_the_source(tmp_path: Path)
         held = pd.read_csv(archive.open("faces.csv"), keep_default_na=False)
     of = {path.rpartition("/")[0]: split for path, split in held[["source", "split"]].to_numpy()}
     assert of == {"sad": "train", "test/happy": "test", "train/happy": "train"}
+    again = dataset_at(SourceSpec(str(tmp_path / "faces.zip")))
+    build_index(again, with_faces=False)
+    assert load_index(again)["split"].value_counts().to_dict() == {"train": 4, "test": 2}
 
 
 def test_the_report_opens_offline(measured: Dataset, tmp_path: Path) -> None:
