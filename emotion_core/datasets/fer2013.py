@@ -17,6 +17,7 @@ from .. import limits
 from ..errors import BadTable, InputError
 from ..files import atomic_path
 from ..labels import CANONICAL, FERPLUS, UNCERTAIN
+from .tables import delimiter_of
 
 #: The eight emotions that FER+ votes on, in canonical order.
 EMOTIONS = tuple(name for name in CANONICAL if name != UNCERTAIN)
@@ -35,6 +36,8 @@ _VOTE_COLUMNS = (
     "unknown",
     "NF",
 )
+#: Names of columns, which may be in upper or lower case.
+_AS_PUBLISHED = {name.lower(): name for name in ("emotion", "pixels", "Usage", *_VOTE_COLUMNS)}
 _COLUMN_OF = [FERPLUS.index(name) for name in EMOTIONS]
 #: Pictures whose grey values spread less than this show nothing (13 of 35,887).
 _BLANK_SPREAD = 3.0
@@ -131,7 +134,8 @@ def save_arrays(faces: VotedFaces, path: Path) -> None:
 def read_csv(faces_csv: Path, votes_csv: Path | None = None) -> VotedFaces:
     """Join the published `fer2013.csv` with `fer2013new.csv`, row by row.
 
-    The names in the votes table skip pictures, so only the order of the rows joins the two.
+    The names in the votes table skip pictures, so only the order of the rows joins the two. Names
+    of columns may be in upper or lower case, separated as `tables.read_table` says.
 
     Args:
         faces_csv: Columns emotion, pixels (2,304 grey values, separated by spaces) and, unless
@@ -156,8 +160,12 @@ def read_csv(faces_csv: Path, votes_csv: Path | None = None) -> VotedFaces:
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, skipinitialspace=True)
-            missing = [c for c in columns if c not in (reader.fieldnames or [])]
+            sign = delimiter_of(handle.readline())
+            handle.seek(0)
+            reader = csv.DictReader(handle, delimiter=sign, skipinitialspace=True)
+            cells = [cell.strip() for cell in reader.fieldnames or []]
+            reader.fieldnames = [_AS_PUBLISHED.get(cell.lower(), cell) for cell in cells]
+            missing = [c for c in columns if c not in reader.fieldnames]
             if missing:
                 raise BadTable(f"{path.name} has no column {', '.join(missing)}.")
             return list(reader)

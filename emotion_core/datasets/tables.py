@@ -36,7 +36,7 @@ def read_table(content: bytes, name: str, *, limit: int | None = None) -> pd.Dat
     try:
         text = content.decode("utf-8-sig")
         first = text[:_HEADER_BYTES].partition("\n")[0]
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(first))
         header = [cell.strip() for cell in next(reader, [])]
         rows = []
         for cells in reader:
@@ -79,13 +79,13 @@ def header_of(path: Path) -> list[str]:
         with path.open("rb") as handle:
             first = handle.read(_HEADER_BYTES).split(b"\n")[0]
         text = first.decode("utf-8-sig")
-        cells = next(csv.reader([text], delimiter=_delimiter(text), skipinitialspace=True), [])
+        cells = next(csv.reader([text], delimiter=delimiter_of(text), skipinitialspace=True), [])
         return [cell.strip().lower() for cell in cells]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
     """Return what separates the columns of a header."""
     return next((sign for sign in (",", ";", "\t") if sign in header), ",")
 

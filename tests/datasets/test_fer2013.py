@@ -16,6 +16,7 @@ from emotion_core.datasets.fer2013 import (
     read_csv,
     save_arrays,
 )
+from emotion_core.datasets.sources import SourceSpec, open_source
 from emotion_core.errors import BadTable, InputError
 from tests.builders import make_voted_faces
 
@@ -55,6 +56,22 @@ def test_the_public_files_are_joined_and_hashed(tmp_path: Path) -> None:
     assert joined.content_hash() == faces.content_hash()
     save_arrays(joined, tmp_path / "a.npz")
     assert load_arrays(tmp_path / "a.npz").content_hash() == faces.content_hash()
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize("change", [str.lower, str.upper, lambda name: f" {name} "])
+def test_columns_may_be_in_another_case_and_separated_otherwise(
+    sign: str, change: object, tmp_path: Path
+) -> None:
+    faces = make_voted_faces()
+    files = write_public_files(faces, tmp_path)
+    for file in files:
+        header, _, rows = file.read_text().partition("\n")
+        named = sign.join(change(name) for name in header.split(","))
+        file.write_text("\ufeff" + named + "\n" + rows.replace(",", sign), encoding="utf-8")
+    assert read_csv(*files).content_hash() == faces.content_hash()
+    source = open_source(SourceSpec(str(files[0])))
+    assert (source.kind, set(source.items()["split"])) == ("fer2013", {"train", "val", "test"})
 
 
 def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:
