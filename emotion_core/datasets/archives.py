@@ -169,7 +169,8 @@ def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
             raise BadArchive(say("error.archive_link", name=path.name, entry=_shown(entry.name)))
         if entry.issparse():
             raise ValueError("a file with holes")
-        if entry.isfile() or not _is_inside(entry.name):
+        is_root = entry.isdir() and entry.name == "."  # what `tar -C folder .` begins with
+        if entry.isfile() or not (is_root or _is_inside(entry.name)):
             members.append((entry.name, entry))
     if size > limits.ARCHIVE_MAX_RATIO * max(1, path.stat().st_size):
         raise _too_much(path)

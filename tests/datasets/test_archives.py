@@ -46,6 +46,24 @@ def test_what_is_inside_is_read(tmp_path: Path, make: object) -> None:
         assert archive.read("train/happy/0.png") == PICTURE
 
 
+@pytest.mark.parametrize("kind", ["tar", "gztar"])
+def test_a_tar_of_what_is_in_a_folder_is_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "set" / "sad").mkdir(parents=True)
+    (tmp_path / "set" / "sad" / "a.png").write_bytes(PICTURE)
+    made = Path(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "set"))
+    with tarfile.open(made) as archive:
+        assert "." in archive.getnames()
+    with closing(Packed(made)) as held:
+        assert list(held.files()) == ["sad/a.png"]
+        assert held.read("sad/a.png") == PICTURE
+    with tarfile.open(tmp_path / "up.tar", "w") as archive:
+        entry = tarfile.TarInfo("..")
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+    with pytest.raises(BadArchive, match="leads out"), open_archive(tmp_path / "up.tar"):
+        pass
+
+
 def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tgz", ["sad/a.png", "sad/\udce9.png"])
     with closing(Packed(path)) as held:
