@@ -8,7 +8,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -77,6 +83,7 @@ def build_index(
     Raises:
         InputError: The source cannot be read.
         StorageError: The index cannot be written.
+        EmotionError: A process that measured was ended from outside; what is measured is kept.
     """
     with _alone(dataset, on_progress):
         return _build(dataset, with_faces, on_progress, workers or os.cpu_count() or 1)
@@ -286,6 +293,9 @@ def _measure_all(
             write_part()  # first: who asked it to stop does not wait long
             pool.shutdown(cancel_futures=True)
             raise
+        except BrokenExecutor as error:  # the system ends who takes too much memory
+            write_part()
+            raise EmotionError(say("error.measuring_ended", name=source.name)) from error
     return pd.DataFrame(rows, columns=[*_KEY, "version", *_UNMEASURED])
 
 

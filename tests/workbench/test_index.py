@@ -1,5 +1,6 @@
 """Measuring: every picture once, whatever stops it or comes between."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from filelock import FileLock
 from emotion_core.datasets.fer2013 import save_arrays
 from emotion_core.datasets.measures import INDEX_COLUMNS
 from emotion_core.datasets.sources import SourceSpec
-from emotion_core.errors import InputError, JobCancelled, StorageError
+from emotion_core.errors import EmotionError, InputError, JobCancelled, StorageError
 from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.store import (
     Dataset,
@@ -175,6 +176,23 @@ def test_a_killed_index_goes_on_where_it_was(
     left = build_index(dataset, with_faces=False)
     assert 0 < left <= 3024 - 768
     assert len(load_index(dataset)) == 3024
+
+
+def test_what_is_measured_is_kept_when_a_measuring_process_is_killed(
+    dataset: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_class_folders(folder, {"fear": 600}, side=8)
+    monkeypatch.setattr("emotion_core.workbench.index._PROCESSES_FROM", 1)
+
+    def kill_one(done: int, total: int) -> None:
+        for process in multiprocessing.active_children()[:1]:
+            process.kill()
+
+    with pytest.raises(EmotionError, match=r"set was ended from outside.*start again"):
+        build_index(dataset, with_faces=False, on_progress=kill_one, workers=2)
+    assert not dataset.has_index
+    assert 0 < build_index(dataset, with_faces=False) < 624
+    assert len(load_index(dataset)) == 624
 
 
 def test_a_full_disk_keeps_the_index(measured: Dataset, folder: Path, monkeypatch) -> None:
