@@ -170,11 +170,19 @@ class PictureTable(_InContainer):
             }
         )
         files = self._container.files()
-        missing = Stamp(0, 0)
-        stamps = [files.get(path, missing) for path in told["path"]]
+        stamps = [files.get(path) or self._stamp_of(path) for path in told["path"]]
         told["bytes"] = [stamp.size_bytes for stamp in stamps]
         told["changed_ns"] = [stamp.changed_ns for stamp in stamps]
         return _checked(_opinions(told), self.name)
+
+    def _stamp_of(self, path: str) -> Stamp:
+        """Return the stamp of a picture that is not listed, as in a hidden or linked folder."""
+        try:
+            file = self._container.file_of(path)
+            state = file.stat() if file else None
+        except OSError:  # gone meanwhile
+            state = None
+        return Stamp(state.st_size, state.st_mtime_ns) if state else Stamp(0, 0)
 
 
 class VotedRows:

@@ -73,6 +73,21 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     assert build_index(dataset, with_faces=False) == 0
 
 
+def test_pictures_of_a_table_in_hidden_and_linked_folders_are_measured_when_they_change(
+    tmp_path: Path,
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {".hidden": 1, "seen": 1})
+    (folder / "linked").symlink_to(folder / "seen")
+    rows = ".hidden/0.png,happy\nlinked/0.png,sad\n"
+    (folder / "labels.csv").write_text("image,label\n" + rows)
+    dataset = new_dataset("set", SourceSpec(str(folder / "labels.csv")), owner="me")
+    assert build_index(dataset, with_faces=False) == 2
+    for name in (".hidden", "seen"):
+        (folder / name / "0.png").write_bytes(encode(make_picture(50, 50, seed=99), "PNG"))
+    assert build_index(dataset, with_faces=False) == 2
+    assert load_index(dataset)["width"].tolist() == [50, 50]
+
+
 def test_what_a_cancelled_run_measured_is_kept_though_a_picture_is_missing(
     tmp_path: Path,
 ) -> None:
