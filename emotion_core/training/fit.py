@@ -38,6 +38,10 @@ class _Stop(Exception):
     """The training was asked to end with what it has."""
 
 
+class OtherRun(TrainingError):
+    """The folder of a training holds one of another recipe or other data."""
+
+
 def train(
     recipe: Recipe,
     data: TrainingData,
@@ -352,7 +356,7 @@ def _claim_folder(folder: Path, recipe: Recipe, data: TrainingData) -> None:
         known, labels = held.pop("data", None), held.pop("labels", settings["labels"])
         # a run of an older version lacks the settings that are new, and had them at their defaults
         if {**_plain(parse_recipe(held)), "data": known, "labels": labels} != settings:
-            raise TrainingError(
+            raise OtherRun(
                 f"{folder} holds a run of another recipe or other data. Move it away to start "
                 "anew, or give the recipe another name."
             )

@@ -206,7 +206,7 @@ def _to_its_end(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | No
 def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -> Card:
     # heavy: Keras and its backend are imported only by jobs and commands, and only now
     from ..training.export import write_model
-    from ..training.fit import train
+    from ..training.fit import OtherRun, train
     from ..training.hardware import is_accelerated, writes_litert
 
     recipe = parse_recipe(run.recipe)
@@ -225,16 +225,20 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
         note_dataset(run, _as_it_is(dataset))
     data = prepare_data(dataset, recipe, on_progress=on_progress)
     tell_steps(len(run.history), recipe.epochs)
-    model, state = train(
-        recipe,
-        data,
-        run.folder,
-        teacher=teacher_of(recipe, data.labels, on_gpu=is_accelerated()),
-        start=start_of(recipe, data.labels),
-        on_epoch=on_epoch,
-        on_step=tell_steps,
-        should_stop=run.should_stop,
-    )
+    try:
+        model, state = train(
+            recipe,
+            data,
+            run.folder,
+            teacher=teacher_of(recipe, data.labels, on_gpu=is_accelerated()),
+            start=start_of(recipe, data.labels),
+            on_epoch=on_epoch,
+            on_step=tell_steps,
+            should_stop=run.should_stop,
+        )
+    except OtherRun as error:  # its recipe is as it was
+        told = say("error.run_data_changed", name=run.name, dataset=dataset.name)
+        raise TrainingError(told) from error
     if not state.best_epoch:
         raise TrainingError(say("error.stopped_too_soon"))
     if not writes_litert():

@@ -299,9 +299,12 @@ def test_a_changed_data_set_is_not_mixed_into_a_run(dataset: Dataset) -> None:
     assert state_of(paused, None) == "paused"
     assert paused.dataset["recipe_sha256"] == recipe_hash(dataset) != run.dataset["recipe_sha256"]
     dataset.decisions.add([Decision(while_it_rests, "drop", reason="seen", label="", at_s=2.0)])
-    with pytest.raises(TrainingError, match="other data"):
+    with pytest.raises(TrainingError, match=r"data set set has changed since.*Undo that"):
         work_on(run)
     assert again(run).dataset == paused.dataset
+    dataset.decisions.undo()
+    work_on(run)
+    assert again(run).state == "done"
 
 
 def test_a_worker_trains_pauses_resumes_and_stops(dataset: Dataset) -> None:
