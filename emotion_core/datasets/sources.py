@@ -323,6 +323,12 @@ def _kind_of(path: Path) -> str:
             return "table"
         if pictures:
             return "folders"
+        columns = {name: _columns_of(container, name) for name in tables}
+        faces = [name for name in tables if {"emotion", "pixels"} <= columns[name]]
+        # beside the table with all splits, Kaggle has one for training
+        faces = [name for name in faces if "usage" in columns[name]] or faces
+        if len(faces) == 1:
+            raise BadTable(say("error.pixels_inside", name=path.name, file=faces[0]))
         raise BadTable(say("error.no_dataset", name=path.name))
     finally:
         container.close()
@@ -333,6 +339,15 @@ def _has_picture_table(container: Container) -> bool:
         return bool(_picture_table_of(container))
     except BadTable:
         return False
+
+
+def _columns_of(container: Container, name: str) -> set[str]:
+    """Return the names of a table's columns, in lower case; none where it is no table."""
+    try:
+        rows = read_table(container.read(name), name, limit=1)
+        return {str(column).lower() for column in rows.columns}
+    except InputError:
+        return set()
 
 
 def _is_told_by_table(container: Container, pictures: list[str]) -> bool:

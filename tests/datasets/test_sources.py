@@ -226,6 +226,24 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
         open_source(SourceSpec(str(tmp_path / "empty"), "sql"))
 
 
+def test_a_folder_or_an_archive_around_fer2013_names_the_file_to_choose(tmp_path: Path) -> None:
+    folder = tmp_path / "versions" / "1"
+    folder.mkdir(parents=True)
+    pixels(folder)
+    (folder / "notes.csv").write_text("a,b\n1,2\n")
+    (folder / "train.csv").write_text("emotion,pixels\n1,0 0\n")
+    (folder / "test.csv").write_text("pixels\n0 0\n")
+    with zipfile.ZipFile(tmp_path / "fer.zip", "w") as archive:
+        archive.write(folder / "fer2013.csv", "fer2013/fer2013.csv")
+    cases = {folder: "fer2013.csv", tmp_path / "fer.zip": "fer2013/fer2013.csv"}
+    for path, name in cases.items():
+        with pytest.raises(BadTable, match=f"{path.name} holds faces .* in {name}. Choose that"):
+            open_source(SourceSpec(str(path)))
+    (folder / "again.csv").write_bytes((folder / "fer2013.csv").read_bytes())
+    with pytest.raises(BadTable, match="holds no data set"):
+        open_source(SourceSpec(str(folder)))
+
+
 def test_a_table_in_a_folder_without_label_folders_is_found(tmp_path: Path) -> None:
     make_class_folders(tmp_path, {"test": 2})
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
