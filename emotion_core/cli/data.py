@@ -20,7 +20,7 @@ from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, repor
 from ..workbench.index import load_index
 from ..workbench.judging import FOLDS, judge_labels
 from ..workbench.store import Dataset
-from .shared import cancellable, counting, refusals
+from .shared import cancellable, counting, quiet_natives, refusals
 from .source import ByVotes, Kind, Labels, Source, Votes, answers, keep_labels, measured
 
 app = typer.Typer(help="Labelled faces.", no_args_is_help=True)
@@ -162,7 +162,7 @@ def crop(
         chosen = _recipe(recipe, label)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         chosen = _remembered(chosen, dataset, recipe)
-        with counting("faces") as tell:
+        with quiet_natives() as terminal, counting("faces", terminal) as tell:
             n, skipped = crop_dataset(
                 dataset,
                 out,

@@ -84,6 +84,13 @@ def test_what_labels_mean_is_remembered_and_a_rare_one_is_cut_out(tmp_path: Path
     assert held == {"anger", "happy", "fear"}
 
 
+def test_cutting_faces_out_leaves_stderr_to_itself(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"sad": 2, "happy": 2}, side=300)
+    cut = mien("data", "crop", folder, "--out", tmp_path / "faces.zip")
+    assert (cut.returncode, cut.stderr) == (0, "")
+    assert "4 pictures skipped" in cut.stdout
+
+
 def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
     folder = make_class_folders(tmp_path / "set", {"joyful": 6, "sad": 6})
     refused = mien("data", "clean", folder, "--out", tmp_path / "out")
