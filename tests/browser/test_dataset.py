@@ -83,6 +83,7 @@ def test_find_mend_export_reload_and_train(
         settle(page)
         expect(page.get_by_role("button", name="dataset.zip")).to_be_visible()
         assert "dataset_view=export" in page.url
+    page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
     held = zipfile.ZipFile(io.BytesIO(download(page, "dataset.zip")))
     assert {"cleaned.csv", "train.csv", "val.csv", "removed.csv", "recipe.yaml", "CARD.md",
             "report.html"} <= set(held.namelist())  # fmt: skip
