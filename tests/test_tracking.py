@@ -1,5 +1,7 @@
 """Who is who over time, and probabilities that do not flicker."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,22 @@ def test_the_longer_unseen_the_further_a_face_may_have_gone() -> None:
         tracker = Tracker()
         ids(tracker, box(0), at=0)
         assert ids(tracker, box(48), at=after_s) == [expected], "1.2 sizes away"
+
+
+def test_the_eyes_of_a_face_that_comes_nearer_stay_in_their_place() -> None:
+    def seen(side: float) -> Faces:
+        eyes = np.array([[[100 + side / 4, 50 + side / 2]]], np.float32)
+        return replace(make_faces(box(100, side=side)), landmarks=eyes)
+
+    tracker = Tracker()
+    tracker.update(seen(40), 0)
+    tracker.update(seen(60), STEP_S)
+    carried = tracker.carry(2 * STEP_S, since_s=STEP_S)
+    left, top, right, bottom = carried.xyxy[0]
+    assert right - left > 66
+    assert carried.landmarks is not None
+    share = (carried.landmarks[0, 0] - [left, top]) / [right - left, bottom - top]
+    assert share == pytest.approx([1 / 4, 1 / 2], abs=1e-5)
 
 
 def test_nobody_runs_on_as_long_ago() -> None:
@@ -247,6 +265,9 @@ def test_a_small_lead_changes_no_label_and_a_large_one_does() -> None:
 def test_the_middle_of_a_window_decides_and_not_the_last_answer() -> None:
     labels, _ = run(smoother(hysteresis=0), [HAPPY] * 9 + [SAD])
     assert labels[-1] == 0
+    last = [0.02, 0.48, 0.5]  # its winner is not that of the window
+    labels, _ = run(smoother(window_s=9), [HAPPY] * 3 + [SAD] * 3 + [last])
+    assert labels[-2:] == [0, 1]
 
 
 def test_abstaining_begins_well_under_its_threshold_and_ends_well_over_it() -> None:
