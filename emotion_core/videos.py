@@ -170,8 +170,8 @@ def analyse_video(
     started = time.monotonic()
     written: dict[str, Path] = {}
     frames, frames_read, first_s = 0, 0, 0.0
-    # all files take the places of earlier ones at its end, or none does
-    with ExitStack() as stack:
+    # the video takes its place when all tables are on the disk, they take theirs when it has
+    with ExitStack() as tables, ExitStack() as stack:
         writer = None
         if task.has_video:
             written[ANNOTATED] = out / f"{stem}.{ANNOTATED}"
@@ -212,7 +212,7 @@ def analyse_video(
         )
         for end, content in timeline_files(table, provenance, about=about).items():
             written[end] = out / f"{stem}.{end}"
-            stack.enter_context(atomic_path(written[end])).write_bytes(content)
+            tables.enter_context(atomic_path(written[end])).write_bytes(content)
     people = int(table["tracker_id"].nunique())
     return VideoResult(written, frames, people, first_s, time.monotonic() - started)
 

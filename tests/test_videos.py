@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
 from emotion_core.errors import BadArgument, InputError, JobCancelled, StorageError, TooLarge
 from emotion_core.faces.contract import finish_faces
+from emotion_core.media.encode import write_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
@@ -281,6 +283,17 @@ def test_a_second_reading_that_fails_leaves_the_first(
 
     with monkeypatch.context() as patched, pytest.raises(StorageError):
         patched.setattr(Path, "write_bytes", full_disk)
+        analyse_video(clip, tmp_path, VideoTask(end_s=0.3), stem="x")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == held
+
+    @contextmanager
+    def full_at_its_end(*arguments: object, **options: object) -> Iterator[object]:
+        with write_video(*arguments, **options) as writer:  # type: ignore[arg-type]
+            yield writer
+            raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError):
+        patched.setattr("emotion_core.videos.write_video", full_at_its_end)
         analyse_video(clip, tmp_path, VideoTask(end_s=0.3), stem="x")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == held
 
