@@ -176,9 +176,19 @@ def to_json(table: pd.DataFrame, provenance: Provenance) -> str:
     held = {
         "provenance": asdict(provenance),
         "columns": PHOTO_COLUMNS,
-        "faces": json.loads(table.to_json(orient="records")),
+        "faces": _records(table),
     }
-    return json.dumps(held, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(held, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows of a table as plain values; None where a cell is empty.
+
+    `DataFrame.to_json` would be shorter, but its native code does not survive Ctrl-C: where an
+    interrupt falls into it, the process crashes or goes on with another error.
+    """
+    plain = table.astype(object)
+    return plain.where(table.notna(), None).to_dict("records")
 
 
 def timeline_files(
@@ -205,8 +215,8 @@ def timeline_files(
             "episodes": column_meanings(runs.columns, EPISODE_COLUMNS),
             "persons": column_meanings(people.columns, PERSON_COLUMNS),
         },
-        "persons": json.loads(people.to_json(orient="records")),
-        "episodes": json.loads(runs.to_json(orient="records")),
+        "persons": _records(people),
+        "episodes": _records(runs),
     }
     files = {
         "timeline.csv": to_csv(table).encode(),

@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,7 @@ from emotion_core.analysis.picture import read_faces
 from emotion_core.committee import Vote, soft_vote
 from emotion_core.crops import crop_faces
 from emotion_core.errors import BadArgument
-from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_zip
+from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_json, to_zip
 from emotion_core.labels import LabelSet
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
@@ -229,6 +231,32 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
     )
     with zipfile.ZipFile(io.BytesIO(to_zip([*files.items(), *files.items()]))) as archive:
         assert len(set(archive.namelist())) == 6
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_stops_the_writing_of_a_table_in_any_function() -> None:
+    table = photo_table({"a.jpg": make_reading((0, 0, 9, 9))}, model_id="m")
+    provenance = Provenance(models={"m": "0"}, options={})
+    calls_left = 0
+
+    def interrupt(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal calls_left
+        calls_left -= 1
+        if calls_left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    tracer, stopped = sys.gettrace(), 0
+    for call in range(400):  # as many as the table takes; then JSON is written piece by piece
+        calls_left = call
+        try:
+            sys.settrace(interrupt)
+            to_json(table, provenance)
+        except KeyboardInterrupt:  # and nothing else: pandas' own encoder crashed, or complained
+            stopped += 1
+        finally:
+            sys.settrace(tracer)
+    assert stopped > 300
 
 
 def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tuple) -> None:
