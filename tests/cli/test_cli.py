@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -312,6 +313,16 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_ctrl_c_in_the_first_second_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(app: typer.Typer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", interrupt)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("emotion_core", run_name="__main__")
+    assert end.value.code == 130
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
