@@ -1,5 +1,6 @@
 """The command line. Each command is a file; it says what it cannot do in one line and exits 2."""
 
+import errno
 import io
 import os
 import sys
@@ -7,7 +8,9 @@ import sys
 import typer
 
 from ..native import TENSORFLOW
+from ..texts import say
 from . import camera, data, evaluate, models, photo, sweep, train, video
+from .shared import BAD_INPUT, complain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,3 +45,21 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("submit")(evaluate.submit)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+
+
+def run() -> None:
+    """Run the command line; where its output finds no room, one line on stderr says so."""
+    try:
+        try:
+            app(prog_name="python -m emotion_core")
+        finally:
+            if sys.stdout is not None:  # as after `>&-`
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is not tried again at the end
+        if error.errno == errno.EPIPE:  # as typer ends where nobody reads on
+            raise SystemExit(1) from error
+        complain(say("error.output_full"))
+        raise SystemExit(BAD_INPUT) from error

@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -313,6 +314,25 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_without_room_or_reader_ends_in_no_traceback(unbuffered: str) -> None:
+    def listed_to(target: IO[str] | int) -> tuple[int, list[str]]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "emotion_core", "models", "list"],
+            cwd=ROOT, stdout=target, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+        return ended.returncode, complaints(ended)
+
+    with open("/dev/full", "w") as full:
+        assert listed_to(full) == (2, [say("error.output_full")])
+    read, write = os.pipe()
+    os.close(read)
+    assert listed_to(write) == (1, [])
+    os.close(write)
 
 
 def test_ctrl_c_in_the_first_second_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
