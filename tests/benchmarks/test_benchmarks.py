@@ -344,7 +344,7 @@ HOME = {len(EMOTIONS): "ferplus", len(FER2013): "fer2013"}
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize("split", ["test", pytest.param("validation", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["ferplus", "fer2013"])
 def test_cards_say_what_the_shipped_files_score(test_data: Path, name: str, split: str) -> None:
     """At both priors: accuracy to 0.1 point, mean recall, ECE."""

@@ -66,8 +66,17 @@ def saved_model(model: keras.Model, folder: Path) -> Path:
     return folder / "m"
 
 
-@pytest.mark.parametrize("write", [keras_file, hdf5_file, saved_model])
-@pytest.mark.parametrize("activation", ["softmax", None])
+@pytest.mark.parametrize(
+    ("write", "activation"),
+    [
+        (keras_file, "softmax"),
+        (keras_file, None),
+        (hdf5_file, "softmax"),
+        (saved_model, "softmax"),
+        pytest.param(hdf5_file, None, marks=pytest.mark.slow),
+        pytest.param(saved_model, None, marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_of_ones_own_answers_as_it_did(
     write: Callable[[keras.Model, Path], Path], activation: str | None, tmp_path: Path
 ) -> None:
