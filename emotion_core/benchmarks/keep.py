@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from ..cards import card_text, read_card
+from ..card_text import card_text
+from ..cards import read_card
 from ..errors import ModelError
 from ..files import atomic_write, write_json
 from ..registry import committee_records, model_folder, write_committee_records

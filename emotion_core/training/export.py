@@ -9,6 +9,7 @@ import keras
 import pandas as pd
 
 from .. import limits
+from ..card_text import card_text
 from ..cards import (
     FORBIDDEN,
     HISTORY_FILE,
@@ -18,7 +19,6 @@ from ..cards import (
     LIMITS,
     NETWORK_FILE,
     Card,
-    card_text,
 )
 from ..files import atomic_path, atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import limits
-from ..cards import FORBIDDEN, INTENDED, LIMITS, NETWORK_FILE, OUTPUTS, SYSTEMS, Card, card_text
+from ..card_text import card_text
+from ..cards import FORBIDDEN, INTENDED, LIMITS, NETWORK_FILE, OUTPUTS, SYSTEMS, Card
 from ..errors import ModelError, ModelNotTrusted
 from ..files import atomic_write, read_json, sha256_of, write_json
 from ..jobs import Job, JobRun, delete_job, new_job, start_job

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from .. import limits
-from ..cards import KERAS_FILE, NETWORK_FILE, Card, card_text, read_card
+from ..card_text import card_text
+from ..cards import KERAS_FILE, NETWORK_FILE, Card, read_card
 from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
 from ..datasets.naming import in_label_order

@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from emotion_core.affect import COORDINATES
-from emotion_core.cards import HISTORY_FILE, Card, card_text, training_lines
+from emotion_core.card_text import card_text, training_lines
+from emotion_core.cards import HISTORY_FILE, Card
 from emotion_core.classify import BUDGET_MS, measure_latency
 from emotion_core.jobs import owner_hash
 from emotion_core.registry import (
