@@ -1,7 +1,9 @@
 """The docs name what exists, and what exists is named."""
 
+import ast
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,11 @@ def test_the_guide_to_the_library_is_that_of_the_code() -> None:
         kind = next(vars(home)[title] for home in (types, analysis, draw) if title in vars(home))
         rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.M))
         assert rows == attributes_of(kind), title
+        if title in ("ReadOptions", "VideoOptions"):
+            plain = {one.name: one.default for one in fields(kind) if one.name != "reading"}
+            told = dict(re.findall(r"`(\w+)=([^`]+)`", section.splitlines()[1]))
+            told = {name: ast.literal_eval(value) for name, value in told.items()}
+            assert told == plain, title
 
 
 def test_the_examples_of_the_guide_run(

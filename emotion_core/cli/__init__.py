@@ -56,7 +56,7 @@ def run() -> None:
             if sys.stdout is not None:  # as after `>&-`
                 sys.stdout.flush()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+        if error.errno not in (errno.ENOSPC, errno.EPIPE) or error.filename:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is not tried again at the end
         if error.errno == errno.EPIPE:  # as typer ends where nobody reads on
