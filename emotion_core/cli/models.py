@@ -177,7 +177,10 @@ def bring(
         str, typer.Option("--recipe", help="For weights alone: the recipe that builds the network.")
     ] = "",
     outputs: Annotated[
-        str, typer.Option("--outputs", help="emotion, affect, or both in order.")
+        str,
+        typer.Option(
+            "--outputs", help="emotion, affect, or emotion,affect in the order of its answers."
+        ),
     ] = "emotion",
     coordinates: Annotated[
         str, typer.Option("--coordinates", help="Of valence and arousal: rays or anchors.")

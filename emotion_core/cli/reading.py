@@ -12,7 +12,7 @@ Vote = Annotated[str, typer.Option(help="How a committee votes: soft or hard.")]
 Prior = Annotated[
     str,
     typer.Option(
-        metavar="PRIOR", help="How frequent expressions are: balanced, or as in the training data."
+        metavar="PRIOR", help="How frequent expressions are: balanced, or data, as in the training."
     ),
 ]
 DetectorName = Annotated[str, typer.Option(help="Face detector.")]

@@ -77,7 +77,14 @@ def survey(
     submissions: Annotated[
         Path | None, typer.Option(help="Folder for what each says of the unlabelled pictures.")
     ] = None,
-    change: Settings = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="SETTING=VALUE of all trainings; network, options, head, stages, average and "
+            "calm_epochs are the survey's own.",
+        ),
+    ] = None,
     ray: Ray = "",
     out: Out = None,
     kind: Kind = "",

@@ -120,7 +120,8 @@ def promote(
     """Put the model of a finished run where photos, videos and the camera find it."""
     with refusals():
         card = promote_run(load_run(run), model_id)
-    print(f"{card.id}: ready, for example: python -m emotion_core photo FILE --model {card.id}")
+    example = f"python -m emotion_core photo FILE --out FOLDER --model {card.id}"
+    print(f"{card.id}: ready, for example: {example}")
 
 
 def export(

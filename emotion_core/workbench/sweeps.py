@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ..cards import DEFAULT_PRIOR, read_card
+from ..cards import read_card
 from ..classify import BUDGET_MS
 from ..datasets.cleaning import fingerprint_of
 from ..errors import EmotionError, JobCancelled, TrainingError, reason_of
@@ -176,7 +176,7 @@ def write_submissions(dataset: Dataset, table: pd.DataFrame, folder: Path) -> li
     for _, row in table.iterrows():
         run = load_run(str(row["run"]))
         card = read_card(run.model_folder / "card.json")
-        network = open_network(run.model_folder, card).at_prior(DEFAULT_PRIOR)
+        network = open_network(run.model_folder, card).at_prior("data")
         answers = submission(dataset, network)
         name = safe_stem(str(row["name"]), otherwise=run.id)
         written.append(atomic_write(folder / f"{row['rank']}-{name}.csv", to_csv(answers)))

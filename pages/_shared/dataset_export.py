@@ -185,7 +185,7 @@ def _round() -> int:
 
 
 def _show_files(dataset: Dataset, job: Job) -> None:
-    st.caption(say("dataset.files_text"))
+    st.caption(say("dataset.files_kept_text" if job.is_kept else "dataset.files_text"))
     with st.container(horizontal=True):
         for name, path in sorted(job.results().items(), key=lambda item: item[0] != "dataset.zip"):
             st.download_button(

@@ -57,7 +57,7 @@ def _show_noise(dataset: Dataset) -> None:
     if st.button(say("dataset.queue_n", n=f"{len(first):,}"), key=f"noise-queue-{dataset.id}"):
         reason = say("dataset.noise_reason")
         added = queue_pictures(dataset, first["path"], reason=reason, suggested=suggested)
-        st.toast(say("dataset.noted", n=f"{added:,}"))
+        st.toast(say("dataset.queued", n=f"{added:,}"))
         st.rerun()
     notes = {
         path: say("dataset.quality", value=f"{quality:.2f}")

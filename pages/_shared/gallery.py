@@ -156,7 +156,7 @@ def _actions(
         noted = queue_pictures(dataset, chosen, reason=reason, suggested=suggested)
     if is_relabel or is_drop or is_keep or is_queue:
         st.session_state[f"{key}-round"] = st.session_state.get(f"{key}-round", 0) + 1
-        st.toast(say("dataset.noted", n=f"{noted:,}"))
+        st.toast(say("dataset.queued" if is_queue else "dataset.noted", n=f"{noted:,}"))
         st.rerun()
 
 

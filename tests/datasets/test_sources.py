@@ -171,7 +171,7 @@ def test_votes_of_ferplus_are_joined_and_may_decide(tmp_path: Path) -> None:
     by_votes = open_source(SourceSpec(spec.path, by_votes=True)).items()
     assert by_votes["raw_label"].tolist() == ["neutral", "happy"] * 6
     assert items["split"].tolist() == [("train", "val", "test")[u] for u in faces.usage]
-    with pytest.raises(BadTable, match="no votes"):
+    with pytest.raises(BadTable, match="without votes"):
         open_source(SourceSpec(str(make_class_folders(tmp_path / "x", {"sad": 1})), by_votes=True))
 
 
@@ -276,7 +276,7 @@ def test_faces_without_votes_have_no_majority(tmp_path: Path) -> None:
     faces = make_voted_faces(12)
     faces.votes[:] = 0
     save_arrays(faces, tmp_path / "faces.npz")
-    with pytest.raises(BadTable, match="no votes of several people"):
+    with pytest.raises(BadTable, match="without votes of several people"):
         open_source(SourceSpec(str(tmp_path / "faces.npz"), by_votes=True))
 
 

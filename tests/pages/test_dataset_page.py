@@ -272,6 +272,8 @@ def test_a_kept_export_is_found_again_and_named_before_it_goes(dataset: Dataset)
     app.run()
     assert not app.exception
     assert title in [one.label for one in app.expander]
+    told = [box.value for box in app.caption]
+    assert {say("dataset.files_text"), say("dataset.files_kept_text")} <= set(told)
     assert say("dataset.delete_kept", n=1) in [box.value for box in app.warning]
 
 
