@@ -17,7 +17,7 @@ from ..texts import say
 from ..workbench.evaluation import ALL, Evaluation, submission
 from ..workbench.evaluation import evaluate as evaluate_on
 from .benchmark import show_benchmark
-from .reading import Model, Prior, Tta, Vote
+from .reading import Model, Prior, Threshold, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals, refuse_options
 from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
 
@@ -100,6 +100,7 @@ def submit(
         Path | None, typer.Option(help="sample_submission.csv: its pictures, in its order.")
     ] = None,
     tta: Tta = False,
+    threshold: Threshold = 0,
 ) -> None:
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
@@ -107,7 +108,14 @@ def submit(
         recognizer = _recognizer(model, vote, weights, prior)
         order = _order(sample) if sample else []
         with counting("faces", terminal) as tell:
-            table = submission(dataset, recognizer, order=order, flip=tta, on_progress=tell)
+            table = submission(
+                dataset,
+                recognizer,
+                order=order,
+                flip=tta,
+                threshold=threshold or 0,
+                on_progress=tell,
+            )
         atomic_write(out, to_csv(table))
     for name, n in table["emotion"].value_counts().items():
         print(f"{name:10} {n:6} {n / len(table):6.1%}")

@@ -17,7 +17,7 @@ from ..datasets.cleaning import clean_rows, split_cleaned
 from ..datasets.outputs import removed_counts
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
-from ..labels import LabelSet
+from ..labels import UNCERTAIN, LabelSet
 from ..texts import say
 from .faces import read_both_ways, read_probs
 from .index import OnProgress, load_index
@@ -155,15 +155,17 @@ def submission(
     *,
     order: Sequence[str] = (),
     flip: bool = False,
+    threshold: float = 0.0,
     on_progress: OnProgress | None = None,
 ) -> pd.DataFrame:
     """Return what a model says of the unlabelled pictures of a data set, for a competition.
 
     Args:
         dataset: Measured before; its pictures without a label are read.
-        recognizer: Who reads; it answers always, abstaining is left out.
+        recognizer: Who reads; its own threshold has no meaning here.
         order: Names of the pictures in the order that is wanted; without it, by number.
         flip: Whether the mean over each face and its mirror image is taken.
+        threshold: Under this confidence the answer is `uncertain`; as it comes, never.
         on_progress: Called after some pictures each.
 
     Returns:
@@ -195,7 +197,8 @@ def submission(
         scores = read_probs(source, paths, recognizer.members, flip=flip, on_progress=on_progress)
     vote = recognizer.fuse(scores)
     labels = np.array(recognizer.labels.names, object)
-    return pd.DataFrame({"image_path": wanted, "emotion": labels[vote.class_id]})
+    answers = np.where(vote.confidence < threshold, UNCERTAIN, labels[vote.class_id])
+    return pd.DataFrame({"image_path": wanted, "emotion": answers})
 
 
 def _known(

@@ -196,7 +196,12 @@ def test_a_submission_knows_pictures_by_their_bare_names(tmp_path: Path) -> None
     folder = write_faces(tmp_path / "twice", unlabelled=2)
     made = new_dataset("twice", SourceSpec(str(folder)), owner="me")
     build_index(made, with_faces=False)
-    assert submission(made, load_model("vgg-xs"))["image_path"].tolist() == ["60.png", "61.png"]
+    model = load_model("vgg-xs")
+    said = submission(made, model)
+    assert said["image_path"].tolist() == ["60.png", "61.png"]
+    assert "uncertain" not in said["emotion"].tolist()
+    unsure = submission(made, model, threshold=1.0)
+    assert unsure["emotion"].tolist() == ["uncertain"] * 2
     (folder / "test").mkdir()
     shutil.copy(folder / "test_kaggle" / "60.png", folder / "test")
     build_index(made, with_faces=False)
