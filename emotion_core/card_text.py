@@ -22,6 +22,8 @@ def card_text(card: Card) -> str:
     """Return a card as Markdown, for people."""
     data = "\n".join(f"- {line}" for line in training_lines(card))
     limits = "\n".join(f"- {limit}" for limit in card.limits)
+    is_of_whole = card.sees == "whole"
+    whole = "\nIt learned from whole pictures, and reads those of data sets whole." * is_of_whole
     parts = [
         f"# {card.title} (`{card.id}`)",
         f"{card.network}, {card.parameters:,} parameters. Outputs: {', '.join(card.outputs)}.\n"
@@ -29,7 +31,8 @@ def card_text(card: Card) -> str:
         f"Input: {card.crop.side_px} px square, {'grey' if card.crop.channels == 1 else 'RGB'};\n"
         f"{card.scaling}.\n"
         f"Crop: a square of {card.crop.margin} times the longer side of the face's box, moved "
-        f"down by\n{card.crop.shift_y} of it, {'eyes level' if card.crop.align else 'not turned'}.",
+        f"down by\n{card.crop.shift_y} of it, {'eyes level' if card.crop.align else 'not turned'}."
+        f"{whole}",
         *_emotion_text(card),
         *_affect_text(card),
         f"## What it was trained on\n\n{data}",

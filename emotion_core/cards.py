@@ -52,6 +52,8 @@ class Card:
         outputs: `emotion`, `affect` or both.
         labels: Names of the emotion outputs, in order.
         crop: How faces are cut out for it.
+        sees: What it learned from: a `face`, cut out, or the `whole` picture. Pictures of data sets
+            are read in the same way; in photos and videos a face, with as much around it.
         scaling: What happens to grey values before the first layer, in words; it is a part of the
             network, which takes 0..255.
         files: SHA-256 of each file of the folder, by file name.
@@ -79,6 +81,7 @@ class Card:
     crop: CropRule
     scaling: str
     files: dict[str, str]
+    sees: str = "face"
     coordinates: str = ""
     temperature: float = 1.0
     threshold: float = 0.0
@@ -181,6 +184,7 @@ def _check_values(card: Card) -> None:
         if field_.type in (str, "str"):
             _expect(isinstance(getattr(card, field_.name), str), field_.name)
     _expect(bool(card.title), "title")
+    _expect(card.sees in ("face", "whole"), "sees")
     _expect(_are_texts(card.labels), "labels")
     _expect(_are_texts(card.limits), "limits")
     _expect(bool(card.files) and _are_texts((*card.files, *card.files.values())), "files")

@@ -74,6 +74,7 @@ def write_model(
         outputs=recipe.outputs,
         labels=data.labels,
         crop=data.crop or recipe.crop,
+        sees=recipe.sees,
         scaling="grey or RGB values 0..255; the network scales them itself",
         files={
             name: sha256_of(folder / name)

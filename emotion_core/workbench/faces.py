@@ -171,10 +171,15 @@ def _read(
 ) -> list[list[Scores]]:
 
     def cut(image: Image, face: Faces, is_whole: bool) -> list[NDArray[np.uint8]]:
-        rules = [rule_for(model.card.crop, is_whole=is_whole) for model in models]
-        return [crop_faces(image, face, rule) for rule in rules]
+        crops = []
+        for card in cards:
+            whole = is_whole or card.sees == "whole"
+            box = Faces.whole(image) if whole else face
+            crops.append(crop_faces(image, box, rule_for(card.crop, is_whole=whole)))
+        return crops
 
-    looked = _looked_at(source, paths, cut)
+    cards = [model.card for model in models]
+    looked = _looked_at(source, paths, cut, detects=any(card.sees == "face" for card in cards))
     found: list[list[list[NDArray[np.float32]]]] = [[[] for _ in flips] for _ in models]
     done = 0
     for batch in _batches(paths):

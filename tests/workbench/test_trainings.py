@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from emotion_core.affect import scores_from_affect
 from emotion_core.analysis import ReadOptions, read_frames, read_picture
+from emotion_core.card_text import card_text
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import SplitChoice, fingerprint_of
 from emotion_core.datasets.decisions import Decision
@@ -29,6 +31,7 @@ from emotion_core.training.recipes import changed_recipe, load_recipe
 from emotion_core.types import Frame
 from emotion_core.workbench import teaching
 from emotion_core.workbench.evaluation import evaluate, submission
+from emotion_core.workbench.faces import load_faces, read_probs
 from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.learning import (
     prepare_data,
@@ -47,7 +50,7 @@ from emotion_core.workbench.trainings import (
     state_of,
     work_on,
 )
-from tests.builders import make_class_folders, make_voted_faces, tiny, write_faces
+from tests.builders import encode, make_class_folders, make_voted_faces, tiny, write_faces
 from tests.steps import until
 
 TINY: Recipe = parse_recipe(tiny(epochs=2))
@@ -190,6 +193,30 @@ def test_the_default_is_tuned_to_labels_of_ones_own(dataset: Dataset) -> None:
     assert state_of(again(run), None) == "done"
     assert card.labels == ("happy", "neutral")
     assert card.parameters == pytest.approx(load_model("vgg-s").card.parameters, rel=0.01)
+
+
+def test_a_network_of_whole_pictures_reads_those_of_data_sets_whole(tmp_path: Path) -> None:
+    portrait = decode_photo(sample_photo())[::2, ::2]
+    for number in range(20):
+        folder = tmp_path / "set" / ("happy", "neutral")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(encode(portrait - number, "PNG"))
+    made = new_dataset("set", SourceSpec(str(tmp_path / "set")), owner="me")
+    build_index(made)
+    run = begin_run(made, parse_recipe(tiny(epochs=1, sees="whole", split="seed-004")), owner="me")
+    work_on(run)
+    card = promote_run(again(run), "whole")
+    assert card.sees == "whole"
+    assert "reads those of data sets whole" in card_text(card)
+    model = load_model("whole", prior="data")
+    with closing(made.open()) as source:
+        paths = ["happy/0.png", "neutral/1.png"]
+        (scores,) = read_probs(source, paths, [model])
+        whole = load_faces(source, paths, card.crop, is_whole_wanted=True)
+    assert scores.probs == pytest.approx(model.classify(whole).probs, abs=1e-6)
+    found = read_picture(portrait, load_detector(), load_model()).faces
+    faces = crop_faces(portrait, found, card.crop)
+    assert np.abs(whole[0].astype(int) - faces[0]).mean() > 1, "there is a difference to be seen"
 
 
 def test_a_submission_knows_pictures_by_their_bare_names(tmp_path: Path) -> None:
