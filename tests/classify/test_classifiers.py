@@ -299,7 +299,7 @@ def test_a_card_that_does_not_fit_is_refused(own_models: Path, changes: dict) ->
         ("temperature", float("nan")),
         ("temperature", float("inf")), ("temperature", True), ("prior", [0] * 8),
         ("prior", [float("nan")] * 8), ("crop.side_px", 48.0), ("crop.side_px", 0),
-        ("crop.side_px", 2048), ("crop.margin", 0), ("crop.margin", float("nan")),
+        ("crop.side_px", 2048), ("sees", "nose"), ("crop.margin", 0), ("crop.margin", float("nan")),
         ("crop.margin", 1e9), ("crop.shift_y", float("inf")), ("crop.channels", 2),
         ("crop.align", "no"), ("metrics", []), ("metrics.test", 5),
         ("metrics.test", {"accuracy": 0.5}), ("metrics.test.rule", None),
