@@ -1,6 +1,6 @@
 """The moving average of the weights, which is what is evaluated and kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -21,7 +21,8 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, momentum: float, values: Sequence[Any], steps: int) -> None:
         super().__init__()
-        self._momentum, self._blend = momentum, _blender()
+        self._momentum = momentum
+        self._values: list[Any] = []
         self.restart(values)
         self.steps = steps
 
@@ -30,32 +31,25 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
         """The average, each of float32."""
         return [np.asarray(value) for value in self._values]
 
+    @values.setter
+    def values(self, values: Sequence[Any]) -> None:
+        self._values = list(values)
+
     def restart(self, values: Sequence[Any]) -> None:
         """Begin anew from some weights."""
-        self._values: list[Any] = [np.array(value, np.float32) for value in values]
+        self._values = [np.array(value, np.float32) for value in values]
         self.steps = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
-            new = [variable.value for variable in self.model.weights]
-        else:
-            new = self.model.get_weights()
+        self._values = self.blend(self._values, self.model.get_weights(), self.next_share())
+
+    def next_share(self) -> float:
+        """Count one more step, and return the share of the average that it keeps."""
         self.steps += 1
-        keep = min(self._momentum, self.steps / (10 + self.steps))
-        self._values = self._blend(self._values, new, keep)
+        return min(self._momentum, self.steps / (10 + self.steps))
 
-
-def _blender() -> Callable[[list[Any], list[Any], float], list[Any]]:
-    """Return what blends weights: with JAX on the device where they are, all in one go."""
-
+    @staticmethod
     def blend(old: list[Any], new: list[Any], keep: float) -> list[Any]:
+        """Return the average after a step that keeps a share of the old one."""
         return [keep * one + (1 - keep) * other for one, other in zip(old, new, strict=True)]
-
-    if keras.backend.backend() != "jax":
-        return blend
-    import jax
-
-    compiled: Callable[[list[Any], list[Any], float], list[Any]] = jax.jit(blend)
-    return compiled

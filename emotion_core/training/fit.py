@@ -21,6 +21,7 @@ from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpo
 from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher
 from .hardware import feed_processes, policy_for, strategy, wants_xla
+from .jax_steps import JaxSteps
 from .measure import measure_epoch
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
@@ -176,6 +177,7 @@ class _Loop:
         self._measure, self._teacher, self._on_epoch = measure, teacher, on_epoch
         self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
         self._watch = _Watch(on_step, should_stop)
+        self._jax_steps: JaxSteps | None = None
         classes = examples.targets.shape[1]
         given = 0
         if GIVEN in recipe.trained_outputs:
@@ -235,6 +237,7 @@ class _Loop:
             for variable, value in zip(optimizer.variables, self._held.optimizer, strict=True):
                 variable.assign(value)
         self._held = None
+        self._jax_steps = JaxSteps(self._model) if keras.backend.backend() == "jax" else None
 
     def _epoch(self, stage: Stage, change: FaceChanger) -> None:
         started = time.monotonic()
@@ -252,17 +255,8 @@ class _Loop:
         feed = FaceFeed(
             self._examples, recipe, epoch=state.epoch, teacher=self._teacher, change=change
         )
-        callbacks = [rate, *([self._average] if recipe.average else []), self._watch]
-        result = model.fit(
-            feed,
-            initial_epoch=state.epoch,
-            epochs=state.epoch + 1,
-            shuffle=False,
-            verbose=0,
-            callbacks=callbacks,
-        )
+        loss = self._learn(feed, rate)
         fitted_s = time.monotonic() - started
-        loss = float(result.history["loss"][-1])
         if not np.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss} in epoch {state.epoch + 1}: the training has diverged. "
@@ -283,6 +277,21 @@ class _Loop:
         log_epoch(self._folder / "tensorboard", row)
         if self._on_epoch:
             self._on_epoch(row)
+
+    def _learn(self, feed: FaceFeed, rate: RateControl) -> float:
+        """Go through the batches of an epoch; returns their mean loss."""
+        average = self._average if self._recipe.average else None
+        if self._jax_steps is not None:
+            return self._jax_steps.run(feed, rate, average, self._watch.on_train_batch_end)
+        result = self._model.fit(
+            feed,
+            initial_epoch=self.state.epoch,
+            epochs=self.state.epoch + 1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[rate, *([average] if average else []), self._watch],
+        )
+        return float(result.history["loss"][-1])
 
     @contextmanager
     def _shown_weights(self) -> Iterator[list[Any]]:

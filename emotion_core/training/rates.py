@@ -100,16 +100,18 @@ class RateControl(keras.callbacks.Callback):  # type: ignore[misc]
         self._steps = steps_per_epoch
         self.rate = math.nan  # unlike any rate, so that the first step sets one
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        del logs
-        rate = rate_at(
+    def at(self, batch: int) -> float:
+        """Return the rate of a step of the epoch, counted from 0, and keep it in mind."""
+        self.rate = rate_at(
             self._stage,
             self._first + batch,
             steps_per_epoch=self._steps,
             history=self._history,
         )
-        if rate != self.rate:
-            if keras.backend.backend() == "jax":
-                self.model.jax_state_sync()
-            self.model.optimizer.learning_rate = rate
-            self.rate = rate
+        return self.rate
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        del logs
+        before = self.rate
+        if self.at(batch) != before:
+            self.model.optimizer.learning_rate = self.rate

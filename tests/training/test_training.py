@@ -298,24 +298,67 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
         assert state.averaged_steps == 2, state
         assert model.jit_compile, "JAX would do one operation after another"
 
-        import numpy as np
-        from emotion_core.training.average import WeightAverage
-        class Held:
-            weights = [keras.Variable(np.full((2, 3), 1.0, "float32"))]
-            def jax_state_sync(self):
-                pass
-        average = WeightAverage(0.9, [np.zeros((2, 3))], 8)
-        average.set_model(Held())
-        average.on_train_batch_end(0)
-        Held.weights[0].assign(np.full((2, 3), 5.0))
-        average.on_train_batch_end(1)
-        first = 1 - 9 / 19
-        kept, = average.values
-        assert np.allclose(kept, 10 / 20 * first + 10 / 20 * 5), kept
         print(state.epoch)
     """
+    assert _on_jax(code, str(tmp_path)) == "1"
+
+
+def test_the_steps_on_jax_are_those_of_keras() -> None:
+    code = """
+        import numpy as np
+        from emotion_core.training.average import WeightAverage
+        from emotion_core.training.feed import FaceFeed
+        from emotion_core.training.ferplus import ferplus_data
+        from emotion_core.training.fit import build_model
+        from emotion_core.training.jax_steps import JaxSteps
+        from emotion_core.training.rates import RateControl
+        from emotion_core.training.recipe import parse_recipe
+        from emotion_core.training.stages import compile_stage
+        from tests.builders import make_voted_faces, tiny
+
+        loss = {"given_weight": 0.5}
+        recipe = parse_recipe({**tiny(epochs=2, batch=16), "average": 0.9, "loss": loss})
+        examples = ferplus_data(make_voted_faces(64)).train
+
+        def started():
+            model = build_model(recipe, 8, given=7)
+            compile_stage(model, recipe, recipe.stages[0], examples)
+            model.optimizer.build(model.trainable_variables)
+            rate = RateControl(
+                recipe.stages[0], first_step=1, steps_per_epoch=4, history=[]
+            )
+            return model, rate, WeightAverage(0.9, model.get_weights(), 0)
+
+        feed = FaceFeed(examples, recipe, epoch=0)
+        model, rate, average = started()
+        seen = []
+        mean = JaxSteps(model).run(feed, rate, average, seen.append)
+        assert seen == list(range(len(feed))) and len(feed) > 1, seen
+
+        other, rate, kept = started()
+        kept.set_model(other)
+        losses = []
+        for number in range(len(feed)):
+            other.optimizer.learning_rate = rate.at(number)
+            losses.append(float(other.train_on_batch(*feed[number])[0]))
+            kept.on_train_batch_end(number)
+        assert np.isclose(mean, np.mean(losses), rtol=1e-4), (mean, losses)
+        pairs = [
+            *zip(model.get_weights(), other.get_weights(), strict=True),
+            *zip(average.values, kept.values, strict=True),
+        ]
+        assert max(np.abs(one - two).max() for one, two in pairs) < 1e-4
+        start = build_model(recipe, 8, given=7).get_weights()
+        moved = zip(start, average.values, strict=True)
+        assert max(np.abs(one - two).max() for one, two in moved) > 1e-3
+        print(average.steps == kept.steps == len(feed))
+    """
+    assert _on_jax(code) == "True"
+
+
+def _on_jax(code: str, *arguments: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
         cwd=ROOT,
         env={**os.environ, **JAX},
         capture_output=True,
@@ -324,7 +367,7 @@ def test_it_trains_on_jax_with_tensorflow_blocked(tmp_path: Path) -> None:
         timeout=180,
     )
     assert result.returncode == 0, result.stderr[-800:]
-    assert result.stdout.strip() == "1"
+    return result.stdout.strip()
 
 
 DEVICES = """
