@@ -97,7 +97,9 @@ def _chip_text(reading: Reading, row: int, options: DrawOptions, names: Mapping[
     percent = f"{reading.confidence[row]:.0%}"
     number = _number(reading, row)
     text = f"{number}  {names.get(label, label)} {percent}"
-    if reading.abstained[row]:
+    if reading.scores.is_flat[row]:
+        text = f"{number}  {names.get(UNCERTAIN, UNCERTAIN)}"
+    elif reading.abstained[row]:
         text = f"{number}  {names.get(label, label)} ({names.get(top, top)} {percent})"
     if options.show_affect:
         valence, arousal = reading.affect.valence[row], reading.affect.arousal[row]

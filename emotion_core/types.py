@@ -159,6 +159,11 @@ class Scores:
     def __len__(self) -> int:
         return len(self.probs)
 
+    @property
+    def is_flat(self) -> NDArray[np.bool_]:
+        """bool (n,), whether no label leads: a point of valence and arousal is near none."""
+        return np.asarray(np.ptp(self.probs, axis=1) < 1e-6, np.bool_)
+
     def __getitem__(self, rows: "slice | NDArray[Any]") -> "Scores":
         """Return the scores of the faces that `rows` selects."""
         affect = None if self.affect is None else self.affect[rows]

@@ -118,6 +118,7 @@ def test_only_labels_that_a_model_has_are_read() -> None:
     few = LabelSet(["happy", "sad"])
     scores = scores_from_affect(points((-0.65, 0.76), (0.0, 0.0), (0.98, 0.19)), few, system="rays")
     assert scores.probs[:2] == pytest.approx(np.full((2, 2), 0.5))
+    assert scores.is_flat.tolist() == [True, True, False]
     assert scores.probs[2, 0] > 0.95
 
 

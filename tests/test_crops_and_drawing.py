@@ -171,6 +171,17 @@ def test_an_abstaining_model_is_drawn_in_grey() -> None:
     assert tuple(drawn[160, 100]) == rgb(COLOURS["uncertain"])
 
 
+def test_where_no_label_leads_none_is_named() -> None:
+    def chip_px(prob: float) -> int:
+        image = np.full((300, 600, 3), 127, np.uint8)
+        reading = make_reading((100, 100, 220, 220), prob=prob)
+        assert reading.scores.is_flat.tolist() == [prob < 0.3]
+        return int((draw_reading(image, reading)[90] != 127).any(axis=1).sum())
+
+    even = 1 / len(make_reading((0, 0, 9, 9)).scores.labels)
+    assert 0 < chip_px(even) < chip_px(0.4) - 40, "it says to what a face leans"
+
+
 def test_text_follows_the_face_between_12_and_28_px_as_it_is_shown() -> None:
     def sizes(side_px: int) -> list[int]:
         image = make_picture(side_px, side_px)

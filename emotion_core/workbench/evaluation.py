@@ -165,7 +165,8 @@ def submission(
         recognizer: Who reads; its own threshold has no meaning here.
         order: Names of the pictures in the order that is wanted; without it, by number.
         flip: Whether the mean over each face and its mirror image is taken.
-        threshold: Under this confidence the answer is `uncertain`; as it comes, never.
+        threshold: Under this confidence the answer is `uncertain`; as it comes, only where no
+            label leads.
         on_progress: Called after some pictures each.
 
     Returns:
@@ -197,7 +198,8 @@ def submission(
         scores = read_probs(source, paths, recognizer.members, flip=flip, on_progress=on_progress)
     vote = recognizer.fuse(scores)
     labels = np.array(recognizer.labels.names, object)
-    answers = np.where(vote.confidence < threshold, UNCERTAIN, labels[vote.class_id])
+    is_open = (vote.confidence < threshold) | vote.scores.is_flat
+    answers = np.where(is_open, UNCERTAIN, labels[vote.class_id])
     return pd.DataFrame({"image_path": wanted, "emotion": answers})
 
 

@@ -37,7 +37,7 @@ def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None
     names = {name: label_name(name) for name in CANONICAL}
     with picture:
         annotated = draw_reading(image, reading, options=drawing, names=names)
-        found = [_sentence(reading, face).replace("**", "") for face in range(len(reading))]
+        found = [face_sentence(reading, face).replace("**", "") for face in range(len(reading))]
         alt = say("photo.annotated_alt", n=len(reading), faces="; ".join(found))
         st.image(shrink_to(annotated, _PICTURE_SHOWN_PX), width="stretch", alt=alt)
         if reading.is_whole_picture:
@@ -112,7 +112,10 @@ def _archive(results: Sequence[PhotoResult], drawing: DrawOptions) -> bytes:
     )
 
 
-def _sentence(reading: Reading, face: int) -> str:
+def face_sentence(reading: Reading, face: int) -> str:
+    """Return what is said of a face, in Markdown."""
+    if reading.scores.is_flat[face]:
+        return say("photo.looks_like_none", face=face + 1)
     key = "photo.looks_unsure" if reading.abstained[face] else "photo.looks"
     top = reading.top_label[face]
     label = say(f"looks.{top}") if top in CANONICAL else plain(top)
@@ -125,7 +128,7 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
     probs = zip(reading.scores.labels, reading.scores.probs[face], strict=True)
     values = ", ".join(f"{label_name(name)} {value:.0%}" for name, value in probs)
     with st.container(border=True):
-        st.markdown(_sentence(reading, face), help=say("photo.circle_help"))
+        st.markdown(face_sentence(reading, face), help=say("photo.circle_help"))
         # where it is narrow the circle stands below
         with st.container(horizontal=True, horizontal_alignment="distribute"):
             st.plotly_chart(

@@ -10,7 +10,8 @@ from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
 from pages._shared.names import short
-from tests.builders import encode, make_picture
+from pages._shared.photo_view import face_sentence
+from tests.builders import encode, make_picture, make_reading
 from tests.steps import until
 
 APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
@@ -195,6 +196,13 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     assert "own_confidence" in [box.key for box in photo_page.checkbox]
     assert not photo_page.exception
     assert any("hard(" in caption.value for caption in photo_page.caption)
+
+
+def test_a_face_that_no_label_leads_looks_like_none() -> None:
+    reading = make_reading((0, 0, 9, 9), (20, 0, 29, 9), prob=0.4)
+    assert "leans to happy, 40%" in face_sentence(reading, 1)
+    even = make_reading((0, 0, 9, 9), prob=1 / len(reading.scores.labels))
+    assert face_sentence(even, 0) == "**1** looks like none of the expressions"
 
 
 def test_a_broken_model_is_a_box_and_no_traceback(
