@@ -20,7 +20,7 @@ from ..registry import (
 )
 from ..texts import say
 from ..training.recipes import load_recipe
-from ..training.weights import published_backbone, published_weights
+from ..training.weights import published_weights, weights_named
 from ..workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from .shared import (
     BAD_INPUT,
@@ -123,7 +123,7 @@ def weights(
 ) -> None:
     """Download the published weights that a training recipe or a survey starts from."""
     with refusals(), progress_bar() as progress:
-        file = published_backbone(recipe) or published_weights(load_recipe(recipe))
+        file = weights_named(recipe) or published_weights(load_recipe(recipe))
         if file is None:
             raise TrainingError(say("error.no_weights", name=recipe))
         task = progress.add_task(file.name, total=None)

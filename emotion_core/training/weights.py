@@ -102,15 +102,28 @@ def published_weights(recipe: Recipe) -> FetchedFile | None:
     return _BIT if recipe.network == "bit" else None
 
 
-def published_backbone(name: str) -> FetchedFile | None:
-    """Return the published weights of a network of `keras.applications`, or None.
+def weights_name(recipe: Recipe) -> str:
+    """Return the name of the published weights of a recipe's network, as `models weights` takes it.
+
+    It follows from the network and its variant: a recipe of one's own may bear any name.
+    """
+    variant = str(recipe.options.get("variant", ""))
+    if recipe.network == "vggface":
+        return f"vggface-{variant or 'resnet50'}"
+    return variant if recipe.network == "application" else "BiT-M-R50x1"
+
+
+def weights_named(name: str) -> FetchedFile | None:
+    """Return the published weights of that name, or None.
 
     Args:
-        name: The network's, such as `EfficientNetB0`, or that of the recipe which a survey makes of
-            it, such as `survey-efficientnetb0`.
+        name: As `weights_name` gives it, such as `EfficientNetB0`, or that of the recipe which a
+            survey makes of such a network, such as `survey-efficientnetb0`.
     """
+    faces = {f"vggface-{variant}": file for variant, file in _FACES.items()}
+    named = {**_APPLICATIONS, **faces, "BiT-M-R50x1": _BIT}
     wanted = name.lower().removeprefix("survey-")
-    return next((file for key, file in _APPLICATIONS.items() if key.lower() == wanted), None)
+    return next((file for key, file in named.items() if key.lower() == wanted), None)
 
 
 def weights_path(recipe: Recipe) -> Path | None:
@@ -140,7 +153,8 @@ def weights_path(recipe: Recipe) -> Path | None:
     if not file.is_ready():
         raise TrainingError(
             f"The weights {file.name} are not here. Fetch them with: python -m emotion_core models "
-            f"weights {recipe.name} (or download {file.url} elsewhere and bring it: --from PATH)."
+            f"weights {weights_name(recipe)} (or download {file.url} elsewhere and bring it: "
+            "--from PATH)."
         )
     return file.path
 

@@ -8,7 +8,7 @@ from emotion_core.runs import Run
 from emotion_core.texts import say
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
-from emotion_core.training.weights import published_weights
+from emotion_core.training.weights import published_weights, weights_name
 from emotion_core.workbench.store import Dataset, list_datasets
 from emotion_core.workbench.teaching import suits_datasets
 from emotion_core.workbench.trainings import begin_run, start_run
@@ -132,7 +132,8 @@ def _choose_recipe() -> Recipe:
         if recipe.weights == "pretrained":
             file = published_weights(recipe)
             if file is not None and not file.is_ready():
-                st.warning(say("training.weights_missing", file=file.name, recipe=recipe.name))
+                name = weights_name(recipe)
+                st.warning(say("training.weights_missing", file=file.name, name=name))
         st.caption(_summary(recipe))
     return recipe
 

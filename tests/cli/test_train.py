@@ -278,7 +278,7 @@ def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: P
         (["train", "quick", "--data", "SET", "--set", "batch"], "changes no setting"),
         (["train", "quick", "--data", "SET", "--set", "stages.7.epochs=1"], "changes no setting"),
         (["train", "quick", "--data", "SET", "--set", "batch=none"], "batch is 'none'"),
-        (["train", "seed-003-convnext", "--data", "SET"], "models weights seed-003-convnext"),
+        (["train", "seed-003-convnext", "--data", "SET"], "models weights ConvNeXtXLarge"),
         (["train", "vgg-s", "--ferplus", "--fer2013"], "label the same faces in two ways"),
         (
             ["train", "vgg-s", "--ferplus", "--set", "crop.side_px=64"],
