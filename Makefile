@@ -33,11 +33,11 @@ pictures: env-dev   ## take the README's pictures again, from the running app
 
 models: env         ## train the shipped models again (hours, or minutes on a GPU) and measure them; DATA=fer2013.npz
 	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }
-	# what the others begin with or learn from; it does not come along
-	$(RUN) -m emotion_core train vgg-plain --ferplus --data $(DATA) \
-	  --out "$$($(RUN) -c 'from emotion_core.registry import user_models_folder as f; print(f())')"
-	for recipe in vgg-xs se-resnet-s se-resnet-l vgg-s; do \
-	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out models || exit 1; \
+	# what others begin with or learn from, the untaught ones, does not come along
+	own="$$($(RUN) -c 'from emotion_core.registry import user_models_folder as f; print(f())')"; \
+	for recipe in vgg-plain se-resnet-s vgg-s vgg-xs se-resnet-plain se-resnet-m se-resnet-l; do \
+	  case $$recipe in *-plain) out="$$own" ;; *) out=models ;; esac; \
+	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out "$$out" || exit 1; \
 	done
 	$(RUN) -m emotion_core train fer2013-s --fer2013 --data $(DATA) --out models
 	$(RUN) -m emotion_core models calibrate --data $(DATA)

@@ -26,7 +26,7 @@ from .texts import say
 
 DEFAULT_MODEL = "vgg-s"
 #: The shipped models that read most validation faces right together (docs/models.md).
-DEFAULT_COMMITTEE = (DEFAULT_MODEL, "se-resnet-l", "se-resnet-s")
+DEFAULT_COMMITTEE = ("se-resnet-l", "se-resnet-m", "se-resnet-s")
 
 
 def models_folder() -> Path:

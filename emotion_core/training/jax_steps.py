@@ -1,7 +1,7 @@
 """The steps of an epoch on JAX: numbers stay on the device from the first to the last.
 
 Keras' own `fit` hands all weights back to Python after every step that a callback looks at, and
-waits for the loss. For a small network on a GPU that takes several times as long as the step.
+waits for the loss; a GPU stands still meanwhile.
 """
 
 from collections import deque

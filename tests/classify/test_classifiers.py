@@ -396,9 +396,9 @@ def test_without_the_default_model_others_that_come_along_lead(
     monkeypatch.setenv("MIEN_MODELS", str(shutil.copytree(models_folder(), shipped)))
     shutil.copytree(shipped / "fer2013-s", user_models_folder() / "aaa")
     edit_card(user_models_folder() / "aaa", id="aaa")
-    shutil.rmtree(shipped / DEFAULT_MODEL)
-    assert [one.id for one in load_committee().members] == ["se-resnet-l", "se-resnet-s"]
-    for name in ("se-resnet-l", "se-resnet-s", "vgg-xs"):
+    shutil.rmtree(shipped / DEFAULT_COMMITTEE[0])
+    assert [one.id for one in load_committee().members] == list(DEFAULT_COMMITTEE[1:])
+    for name in (*DEFAULT_COMMITTEE[1:], DEFAULT_MODEL, "vgg-xs"):
         shutil.rmtree(shipped / name)
     assert [one.id for one in load_committee().members] == ["fer2013-s", "aaa"]
 

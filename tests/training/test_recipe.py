@@ -7,12 +7,14 @@ import yaml
 
 from emotion_core.errors import TrainingError
 from emotion_core.training.recipe import fitted_to, parse_recipe
-from emotion_core.training.recipes import load_recipe, recipe_names
+from emotion_core.training.recipes import changed_recipe, load_recipe, recipe_names
+from emotion_core.training.weights import published_weights, weights_name, weights_named
 from tests.builders import TINY, tiny
 
 
 def test_the_shipped_recipes_are_valid() -> None:
-    shipped = ("vgg-s", "vgg-plain", "vgg-xs", "se-resnet-s", "se-resnet-l", "fer2013-s")
+    vggs = ("vgg-plain", "vgg-s", "vgg-xs", "fer2013-s")
+    shipped = (*vggs, *(f"se-resnet-{size}" for size in ("plain", "s", "m", "l")))
     assert set(shipped) <= set(recipe_names())
     seeds = {load_recipe(name).seed for name in shipped}
     assert len(seeds) == len(shipped)
@@ -20,6 +22,16 @@ def test_the_shipped_recipes_are_valid() -> None:
         recipe = load_recipe(name)
         assert recipe.name == name
         assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+def test_published_weights_are_found_by_the_name_that_is_told() -> None:
+    recipes = [load_recipe(name) for name in recipe_names()]
+    published = [recipe for recipe in recipes if recipe.weights == "pretrained"]
+    assert {"application", "vggface", "bit"} <= {recipe.network for recipe in published}
+    for recipe in published:
+        assert weights_named(weights_name(recipe)) == published_weights(recipe) is not None
+    mine = changed_recipe(load_recipe("seed-002-b2"), ["options.variant=EfficientNetB5"])
+    assert weights_named(weights_name(mine)) == published_weights(mine) is not None
 
 
 @pytest.mark.parametrize(
