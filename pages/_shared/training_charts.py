@@ -26,12 +26,15 @@ _MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
 def curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]], figures: Sequence[str]
 ) -> go.Figure:
-    """Figures over epochs, a line per history and figure; histories by the name that is shown."""
+    """Figures over epochs, a line per history and figure; histories by the name that is shown.
+
+    A line goes on over epochs without its figure, and shows where there is one.
+    """
     figure = go.Figure()
     number, drawn = 0, set()
     for title, history in histories.items():
         for name in figures:
-            rows = [row for row in history if name in row]
+            rows = [row for row in history if pd.notna(row.get(name))]
             if not rows:
                 continue
             shown = figure_name(name)
@@ -39,7 +42,7 @@ def curves(
             figure.add_scatter(
                 x=[row["epoch"] for row in rows],
                 y=[row[name] for row in rows],
-                mode="lines+markers" if len(rows) < 3 else "lines",
+                mode="lines" if len(rows) == len(history) > 2 else "lines+markers",
                 name=shown if len(histories) == 1 else f"{title}: {shown}",
                 line={
                     "color": LINE_COLOURS[number % len(LINE_COLOURS)],

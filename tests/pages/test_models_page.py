@@ -21,6 +21,7 @@ from emotion_core.registry import (
 )
 from emotion_core.texts import say
 from pages._shared.errors import plain
+from pages._shared.training_charts import curves
 from tests.pages.test_pages import markdown_of
 from tests.steps import fresh_app
 
@@ -187,3 +188,11 @@ def test_the_prior_can_be_chosen_and_is_noted(copied: Path) -> None:
     app = fresh_app().switch_page("pages/photo.py").run()
     title = load_model().card.title
     assert say("options.prior_unknown", names=title) in [one.value for one in app.caption]
+
+
+def test_a_curve_goes_on_where_some_epochs_were_not_validated() -> None:
+    history = [{"epoch": n, "loss": 1 / n, "val_loss": float("nan")} for n in range(1, 8)]
+    history[2]["val_loss"], history[6]["val_loss"] = 0.5, 0.4
+    loss, validated = curves({"mine": history}, ("loss", "val_loss")).data
+    assert (loss.mode, len(loss.x)) == ("lines", 7)
+    assert (validated.mode, validated.x, validated.y) == ("lines+markers", (3, 7), (0.5, 0.4))
