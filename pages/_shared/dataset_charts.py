@@ -14,8 +14,8 @@ from emotion_core.texts import say
 from .charts import GREY
 from .gallery import label_text
 
-#: Points that a chart of single pictures shows at most.
-_POINTS = 3000
+#: Pictures that a strip has marks for at most.
+STRIP_POINTS = 3_000
 _MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
 _SHADES = {TRAIN: 1.0, VAL: 0.7, TEST: 0.45, "": 1.0}
 #: Marks differ in more than their colour.
@@ -55,13 +55,19 @@ def balance(table: pd.DataFrame) -> go.Figure:
     return figure
 
 
+def strip_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of an index that a strip is about: labelled pictures that can be read."""
+    return table[table["label"].notna() & table["is_readable"]]
+
+
 def strip(table: pd.DataFrame, column: str) -> go.Figure:
-    """A measure per label, a mark per picture, and a line at each median."""
+    """A measure per label: a mark per picture, of many a sample, and a line at each median."""
     labels = in_label_order(table["label"].dropna())
     figure = go.Figure()
-    rows = table[table["label"].notna() & table["is_readable"]]
-    if len(rows) > _POINTS:
-        rows = rows.sample(_POINTS, random_state=0)
+    rows = strip_rows(table)
+    medians = rows.groupby("label")[column].median()
+    if len(rows) > STRIP_POINTS:
+        rows = rows.sample(STRIP_POINTS, random_state=0)
     spread = np.random.default_rng(0).uniform(-0.32, 0.32, len(rows))
     # of no rows it would stay a column of words
     height = rows["label"].map({label: i for i, label in enumerate(labels)}).astype(float) + spread
@@ -78,7 +84,6 @@ def strip(table: pd.DataFrame, column: str) -> go.Figure:
         hovertemplate="%{customdata[0]}: %{x}<extra></extra>",
         showlegend=False,
     )
-    medians = rows.groupby("label")[column].median()
     for i, label in enumerate(labels):
         if label in medians:
             figure.add_shape(

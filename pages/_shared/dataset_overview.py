@@ -11,7 +11,7 @@ from emotion_core.workbench.store import Dataset, load_dataset
 
 from . import dataset_meanings, gallery
 from .choice import keyed
-from .dataset_charts import balance, chosen_points, strip
+from .dataset_charts import STRIP_POINTS, balance, chosen_points, strip, strip_rows
 from .dataset_data import labelled, source_of, task_button
 from .errors import plain
 from .gallery import label_text
@@ -89,6 +89,8 @@ def _show_measures(dataset: Dataset, table: pd.DataFrame) -> None:
         modes=("points", "box"),
     )
     st.caption(say("dataset.strip_help"))
+    if len(strip_rows(table)) > STRIP_POINTS:
+        st.caption(say("dataset.strip_sampled", n=f"{STRIP_POINTS:,}"))
     if chosen:
         paths = [point[0] for point in chosen]
         reason = say(f"dataset.measure_{column}")

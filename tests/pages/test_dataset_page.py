@@ -17,6 +17,7 @@ from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.judging import draw_map
 from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
+from pages._shared import dataset_charts, dataset_overview
 from pages._shared.choice import keyed
 from pages._shared.dataset_open import title_of
 from pages._shared.errors import plain
@@ -361,3 +362,18 @@ def test_the_source_that_is_gone_is_a_box(dataset: Dataset, tmp_path: Path) -> N
     app = opened()
     assert not app.exception
     assert "cannot be opened" in app.error[0].value
+
+
+def test_a_strip_of_many_pictures_is_a_sample_and_says_so(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = load_index(dataset)
+    table = dataset_charts.strip_rows(index.assign(label=index["raw_label"]))
+    assert "drawn at random" not in " ".join(one.value for one in opened().caption)
+    whole = dataset_charts.strip(table, "brightness")
+    for room in (dataset_charts, dataset_overview):
+        monkeypatch.setattr(room, "STRIP_POINTS", 3)
+    sample = dataset_charts.strip(table, "brightness")
+    assert len(sample.data[0].x) == 3 < len(table)
+    assert sample.layout.shapes == whole.layout.shapes, "medians are those of all"
+    assert "marks for 3 of the pictures" in " ".join(one.value for one in opened().caption)
