@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import calibration, metrics
+from ..affect import affect_from_scores
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
@@ -47,7 +48,8 @@ class Evaluation:
         learned_here: Ids of those that were trained on the data set as it is now, one of the
             studio's or FER2013 with the votes of FER+.
         latency_ms: Median time for one face, by the id of each network that is asked.
-        table: A row per picture: `path`, `truth`, `label`, `confidence` and `prob_<label>`.
+        table: A row per picture: `path`, `truth`, `label`, `confidence`, `valence` and `arousal`,
+            -1 to 1, and `prob_<label>`.
     """
 
     model: str
@@ -278,6 +280,8 @@ def _table(rows: pd.DataFrame, vote: Vote, labels: LabelSet) -> pd.DataFrame:
     names = np.array(labels.names, object)
     table = pd.DataFrame({"path": rows["path"], "truth": rows["label"]})
     table["label"], table["confidence"] = names[vote.class_id], vote.confidence
+    affect = vote.scores.affect or affect_from_scores(vote.scores)
+    table["valence"], table["arousal"] = affect.valence, affect.arousal
     for column, name in enumerate(labels):
         table[f"prob_{name}"] = vote.scores.probs[:, column]
     return table

@@ -19,11 +19,13 @@ from emotion_core.workbench.index import load_index
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
-from . import options, resources, training_charts, training_new, visitor
+from . import charts, options, resources, training_charts, training_new, visitor
 from .drawer import follow
 from .errors import plain
 
 _FITTED = "fitted"
+#: Pictures that the circle has marks for at most.
+_MARKS = 3_000
 
 
 def show() -> None:
@@ -187,14 +189,18 @@ def _show_evaluation(job: Job) -> None:
         st.caption(plain(say("training.measure_left_out", told=told)))
     if held["members"]:
         _show_members(held)
-    title = say("training.measure_confusion")
-    st.markdown(title)
-    st.plotly_chart(
-        training_charts.confusion(np.array(held["confusion"]), held["labels"]),
-        key=f"measured-{job.id}",
-        config={"displayModeBar": False},
-        alt=title,
-    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        title = say("training.measure_confusion")
+        st.markdown(title)
+        st.plotly_chart(
+            training_charts.confusion(np.array(held["confusion"]), held["labels"]),
+            key=f"measured-{job.id}",
+            config={"displayModeBar": False},
+            alt=title,
+        )
+    with right:
+        _show_affect(job)
     names = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
     with st.container(horizontal=True):
         for file, text in names.items():
@@ -205,6 +211,24 @@ def _show_evaluation(job: Job) -> None:
                 key=f"measured-{job.id}-{file}",
                 on_click="ignore",
             )
+
+
+def _show_affect(job: Job) -> None:
+    """Show where the answers lie on the circle of valence and arousal."""
+    answers = pd.read_csv(job.results()["answers.csv"])
+    if "valence" not in answers:  # results that were kept may be older
+        return
+    title = say("training.measure_affect")
+    st.markdown(title)
+    shown = answers.sample(min(len(answers), _MARKS), random_state=0)
+    st.plotly_chart(
+        charts.affect_cloud(shown["valence"], shown["arousal"], shown["truth"]),
+        key=f"affect-{job.id}",
+        config={"displayModeBar": False},
+        alt=title,
+    )
+    if len(shown) < len(answers):
+        st.caption(say("training.measure_sampled", n=f"{len(shown):,}"))
 
 
 def _show_members(held: dict[str, Any]) -> None:

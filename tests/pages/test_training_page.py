@@ -270,6 +270,7 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     assert told in [caption.value for caption in app.caption]
     shown = {metric.label: metric.value for metric in app.metric}
     alone = shown[say("figure.val_accuracy")]
+    assert say("training.measure_affect") in [text.value for text in app.markdown]
     assert say("training.measure_gain") not in shown
     app.multiselect(key="measure_models").set_value(["vgg-s", "vgg-xs"]).run()
     assert say("training.measure_fitted") not in app.radio(key="measure_vote").options

@@ -76,7 +76,10 @@ def test_who_learned_a_table_of_faces_is_named(
     made = new_dataset("faces", SourceSpec(str(tmp_path / "faces.npz")), owner="me")
     build_index(made, with_faces=False)
     model = load_model("vgg-xs", prior="data")
-    assert evaluate(made, model).learned_here == []
+    measured = evaluate(made, model)
+    assert measured.learned_here == []
+    radius = np.hypot(measured.table["valence"], measured.table["arousal"])
+    assert 0 <= radius.min() < radius.max() <= 1
     training = {**model.card.training, "data_sha256": faces.content_hash()}
     monkeypatch.setattr(model, "_card", replace(model.card, training=training))
     assert evaluate(made, model).learned_here == ["vgg-xs"]
