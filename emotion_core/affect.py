@@ -71,6 +71,12 @@ def affect_from_scores(scores: Scores, *, system: str = "rays") -> Affect:
     return Affect(mean[:, 0].astype(np.float32), mean[:, 1].astype(np.float32))
 
 
+def affect_of(scores: Scores, *, system: str = "rays") -> Affect:
+    """Return valence and arousal as a network answered them, else as `affect_from_scores` does."""
+    own = scores.affect
+    return affect_from_scores(scores, system=system) if own is None else own
+
+
 def nearest_anchor(valence: float, arousal: float) -> str:
     """Return the label of seed 000 whose anchor is nearest (Euclidean, its ±4 scale)."""
     distances = {

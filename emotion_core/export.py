@@ -47,7 +47,7 @@ PHOTO_COLUMNS = {
     "confidence": "calibrated probability of the leading label; of a committee the mean over its "
     "members, calibrated again where the provenance has its vote_temperature, or in a hard vote "
     "the share of all members",
-    "abstained": "whether the confidence is under the threshold",
+    "abstained": "whether the confidence is under the threshold, or no label leads",
     "whole_picture": "whether the whole photo was read as one face, since none was found",
     "valence": "estimate, -1 unpleasant to 1 pleasant",
     "arousal": "estimate, -1 calm to 1 excited",

@@ -34,7 +34,7 @@ TIMELINE_COLUMNS = {
     "always the one of the highest prob_*",
     "confidence": "smoothed probability of that label; in a hard vote its share of all members",
     "abstained": "whether the model abstains: the confidence is under the threshold, with the "
-    "hysteresis of the options",
+    "hysteresis of the options, or no label leads",
     "valence": "estimate, -1 unpleasant to 1 pleasant",
     "arousal": "estimate, -1 calm to 1 excited",
     "prob_*": "probability of each label, smoothed as the options say; they sum to 1",

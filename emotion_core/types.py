@@ -208,7 +208,7 @@ class Reading:
         label: The same, or `uncertain` where the model abstains.
         confidence: float32 (n,), how strongly the leading label leads: its probability, or in a
             hard vote its share of all members.
-        abstained: bool (n,), whether the confidence is under the threshold.
+        abstained: bool (n,), whether the confidence is under the threshold, or no label leads.
         is_whole_picture: The picture was read as one face, since none was found.
     """
 

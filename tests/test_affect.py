@@ -10,10 +10,11 @@ from emotion_core.affect import (
     ray_label,
     scores_from_affect,
 )
+from emotion_core.analysis.picture import make_reading
 from emotion_core.cards import SYSTEMS
 from emotion_core.labels import LabelSet
 from emotion_core.types import Affect
-from tests.builders import LABELS, make_scores
+from tests.builders import LABELS, make_faces, make_scores
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,16 @@ def test_only_labels_that_a_model_has_are_read() -> None:
     few = LabelSet(["happy", "sad"])
     scores = scores_from_affect(points((-0.65, 0.76), (0.0, 0.0), (0.98, 0.19)), few, system="rays")
     assert scores.probs[:2] == pytest.approx(np.full((2, 2), 0.5))
-    assert scores.is_flat.tolist() == [True, True, False]
+    read = make_reading(
+        make_faces(*[(0, 0, 9, 9)] * 3),
+        scores,
+        scores.probs.argmax(axis=1),
+        scores.probs.max(axis=1),
+        np.zeros(3, bool),
+        system="rays",
+    )
+    assert read.label == ("uncertain", "uncertain", "happy"), "even where nobody asked to abstain"
+    assert read.abstained.tolist() == scores.is_flat.tolist() == [True, True, False]
     assert scores.probs[2, 0] > 0.95
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
-from ..affect import COORDINATES, affect_from_scores
+from ..affect import COORDINATES, affect_of
 from ..classify import Recognizer
 from ..committee import Vote
 from ..crops import crop_faces, rule_for, scale_faces, shrink_to
@@ -132,12 +132,11 @@ def make_reading(
     system: str,
     is_whole: bool = False,
 ) -> Reading:
-    """Put a reading together; `class_id` says which label leads each face."""
+    """Put a reading together; `class_id` says which label leads each face, where one does."""
+    abstained = abstained | scores.is_flat
     top = tuple(scores.labels[int(i)] for i in class_id)
     label = tuple(UNCERTAIN if a else t for a, t in zip(abstained, top, strict=True))
-    affect = scores.affect
-    if affect is None:
-        affect = affect_from_scores(scores, system=system)
+    affect = affect_of(scores, system=system)
     return Reading(faces, scores, affect, top, label, confidence, abstained, is_whole)
 
 

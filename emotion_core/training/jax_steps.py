@@ -24,13 +24,15 @@ class JaxSteps:
     """One compiled call a step: gradient, optimiser and moving average of the weights.
 
     Args:
-        model: A compiled Keras model, whose optimiser is built.
+        model: A compiled Keras model, whose optimiser is built. Between the epochs its variables
+            hold what was learned; where an epoch was broken off, nothing.
     """
 
     def __init__(self, model: Any) -> None:
         import jax
 
         self._model = model
+        _build_loss(model)
         learned, kept = model.trainable_variables, model.non_trainable_variables
         place = {id(held): ("learned", at) for at, held in enumerate(learned)}
         place |= {id(held): ("kept", at) for at, held in enumerate(kept)}
@@ -59,39 +61,29 @@ class JaxSteps:
         """
         model = self._model
         model.reset_metrics()
-        averaged = [ops.convert_to_tensor(one) for one in average.values] if average else []
-        variables = None
-        under_way: deque[Any] = deque()
-        try:
-            for number, batch in enumerate(_batches(feed)):
-                if variables is None:
-                    _build_loss(model, batch)
-                    variables = self._variables()
-                    state = tuple([held.value for held in group] for group in variables)
-                state[2][self._rate] = np.float32(rate.at(number))
-                keep = average.next_share() if average else 0.0
-                loss, state, averaged = self._step(state, averaged, keep, batch)
-                under_way.append(loss)
-                if len(under_way) > _AHEAD:
-                    under_way.popleft().block_until_ready()
-                on_step(number)
-        finally:
-            if variables is not None:
-                for group, values in zip(variables, state, strict=True):
-                    for held, value in zip(group, values, strict=True):
-                        held.assign(value)
-            if average:
-                average.values = averaged
-        return float(under_way[-1])
-
-    def _variables(self) -> tuple[list[Any], ...]:
-        model = self._model
-        return (
+        variables = (
             model.trainable_variables,
             model.non_trainable_variables,
             model.optimizer.variables,
             model.metrics_variables,
         )
+        state = tuple([held.value for held in group] for group in variables)
+        averaged = [ops.convert_to_tensor(one) for one in average.values] if average else []
+        under_way: deque[Any] = deque()
+        for number, batch in enumerate(_batches(feed)):
+            state[2][self._rate] = np.float32(rate.at(number))
+            keep = average.next_share() if average else 0.0
+            loss, state, averaged = self._step(state, averaged, keep, batch)
+            under_way.append(loss)
+            if len(under_way) > _AHEAD:
+                under_way.popleft().block_until_ready()
+            on_step(number)
+        for group, values in zip(variables, state, strict=True):
+            for held, value in zip(group, values, strict=True):
+                held.assign(value)
+        if average:
+            average.values = averaged
+        return float(under_way[-1])
 
     def _one(self, state: Any, averaged: list[Any], keep: float, batch: Any) -> Any:
         logs, state = self._model.train_step(state, batch)
@@ -102,12 +94,11 @@ class JaxSteps:
         return logs["loss"], tuple(list(group) for group in state), averaged
 
 
-def _build_loss(model: Any, batch: tuple[Any, ...]) -> None:
+def _build_loss(model: Any) -> None:
     """Let Keras make what it counts the loss with, which it cannot while a step is compiled."""
-    faces, targets = batch[:2]
-    answers = [ops.zeros((len(faces), *output.shape[1:])) for output in model.outputs]
-    model.compute_loss(faces, targets, answers if len(answers) > 1 else answers[0])
-    model.reset_metrics()
+    blank = [ops.zeros((1, *output.shape[1:])) for output in model.outputs]
+    several = len(blank) > 1
+    model.compute_loss(None, tuple(blank) if several else blank[0], blank if several else blank[0])
 
 
 def _batches(feed: FaceFeed) -> Iterator[tuple[Any, ...]]:

@@ -79,6 +79,14 @@ _BIT = FetchedFile(
 )
 
 
+#: All of them by the names that `weights_name` gives.
+_PUBLISHED = {
+    **_APPLICATIONS,
+    **{f"vggface-{variant}": file for variant, file in _FACES.items()},
+    "BiT-M-R50x1": _BIT,
+}
+
+
 @dataclass(frozen=True)
 class Start:
     """A finished model that a training begins with.
@@ -94,23 +102,22 @@ class Start:
 
 def published_weights(recipe: Recipe) -> FetchedFile | None:
     """Return the published weights of a recipe's network, or None where there are none."""
-    variant = str(recipe.options.get("variant", ""))
-    if recipe.network == "application":
-        return _APPLICATIONS.get(variant)
-    if recipe.network == "vggface":
-        return _FACES.get(variant or "resnet50")
-    return _BIT if recipe.network == "bit" else None
+    return _PUBLISHED.get(weights_name(recipe))
 
 
 def weights_name(recipe: Recipe) -> str:
     """Return the name of the published weights of a recipe's network, as `models weights` takes it.
 
-    It follows from the network and its variant: a recipe of one's own may bear any name.
+    It follows from the network and its variant: a recipe of one's own may bear any name. Empty
+    for networks of which none are published.
     """
     variant = str(recipe.options.get("variant", ""))
-    if recipe.network == "vggface":
-        return f"vggface-{variant or 'resnet50'}"
-    return variant if recipe.network == "application" else "BiT-M-R50x1"
+    names = {
+        "application": variant,
+        "vggface": f"vggface-{variant or 'resnet50'}",
+        "bit": "BiT-M-R50x1",
+    }
+    return names.get(recipe.network, "")
 
 
 def weights_named(name: str) -> FetchedFile | None:
@@ -120,10 +127,8 @@ def weights_named(name: str) -> FetchedFile | None:
         name: As `weights_name` gives it, such as `EfficientNetB0`, or that of the recipe which a
             survey makes of such a network, such as `survey-efficientnetb0`.
     """
-    faces = {f"vggface-{variant}": file for variant, file in _FACES.items()}
-    named = {**_APPLICATIONS, **faces, "BiT-M-R50x1": _BIT}
     wanted = name.lower().removeprefix("survey-")
-    return next((file for key, file in named.items() if key.lower() == wanted), None)
+    return next((file for key, file in _PUBLISHED.items() if key.lower() == wanted), None)
 
 
 def weights_path(recipe: Recipe) -> Path | None:

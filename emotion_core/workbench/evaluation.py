@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import calibration, metrics
-from ..affect import affect_from_scores
+from ..affect import affect_of
 from ..classify import Committee, Recognizer, measure_latency
 from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
@@ -280,7 +280,7 @@ def _table(rows: pd.DataFrame, vote: Vote, labels: LabelSet) -> pd.DataFrame:
     names = np.array(labels.names, object)
     table = pd.DataFrame({"path": rows["path"], "truth": rows["label"]})
     table["label"], table["confidence"] = names[vote.class_id], vote.confidence
-    affect = vote.scores.affect or affect_from_scores(vote.scores)
+    affect = affect_of(vote.scores)
     table["valence"], table["arousal"] = affect.valence, affect.arousal
     for column, name in enumerate(labels):
         table[f"prob_{name}"] = vote.scores.probs[:, column]

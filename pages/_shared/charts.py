@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
 
 from emotion_core.affect import COORDINATES
-from emotion_core.datasets.naming import in_label_order
 from emotion_core.labels import UNCERTAIN
 from emotion_core.palette import COLOURS
 from emotion_core.texts import label_name, say
@@ -17,8 +15,6 @@ from emotion_core.types import Scores
 GREY = "#808495"
 #: Lines differ in more than their colour.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
-#: Labels differ in more than their colour.
-_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
 #: Points of a line that is drawn anew every second.
 _POINTS = 240
 
@@ -86,31 +82,6 @@ def affect_circle(valence: float, arousal: float) -> go.Figure:
         marker={"color": "#05779C", "size": 13, "line": {"color": "white", "width": 2}},
         hovertemplate=f"{say('chart.estimate')}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
     )
-    return figure
-
-
-def affect_cloud(valence: ArrayLike, arousal: ArrayLike, labels: Sequence[str]) -> go.Figure:
-    """Many faces' points, (n,) each, on the circle: a mark in the colour and shape of its label."""
-    points = np.column_stack([valence, arousal])
-    of = np.array(labels, object)
-    figure = affect_ground()
-    for number, name in enumerate(in_label_order(labels)):
-        shown = points[of == name]
-        figure.add_scatter(
-            x=shown[:, 0],
-            y=shown[:, 1],
-            mode="markers",
-            name=label_name(name),
-            marker={
-                "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
-                "symbol": _SYMBOLS[number % len(_SYMBOLS)],
-                "size": 6,
-                "opacity": 0.6,
-            },
-            hovertemplate=f"{label_name(name)}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
-        )
-    figure.update_traces(selector=lambda trace: trace.name is None, showlegend=False)
-    figure.update_layout(height=410, showlegend=True, legend={"itemsizing": "constant"})
     return figure
 
 

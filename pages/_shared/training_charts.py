@@ -13,11 +13,12 @@ from emotion_core.labels import UNCERTAIN
 from emotion_core.palette import COLOURS
 from emotion_core.texts import figure_name, say
 
-from .charts import DASHES, GREY
+from .charts import DASHES, GREY, affect_ground
 from .gallery import label_text
 
-#: Told apart in light and dark; lines differ in their dash besides.
+#: Told apart in light and dark; lines differ in their dash, marks in their symbol besides.
 LINE_COLOURS = ("#05779C", "#D51934", "#1EA861", "#8F38ED", "#B68D0C", "#BA1761", "#3597F8")
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
 #: Figures of a history that are shares of the faces, or means of such.
 _SHARES = {"val_accuracy", "val_macro_f1", "val_mean_recall"}
 _MARGINS = {"l": 0, "r": 8, "t": 8, "b": 0}
@@ -90,6 +91,28 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
     figure.update_yaxes(autorange="reversed", title=say("training.label_axis"))
     figure.update_xaxes(title=say("training.answer_axis"), side="top")
     figure.update_layout(height=90 + 40 * len(names), margin=_MARGINS)
+    return figure
+
+
+def affect_cloud(answers: pd.DataFrame) -> go.Figure:
+    """Where pictures' `valence` and `arousal` lie, a mark in colour and shape of its `truth`."""
+    figure = affect_ground().update_traces(showlegend=False)
+    for number, name in enumerate(in_label_order(answers["truth"])):
+        rows = answers[answers["truth"] == name]
+        figure.add_scatter(
+            x=rows["valence"],
+            y=rows["arousal"],
+            mode="markers",
+            name=label_text(name),
+            marker={
+                "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
+                "symbol": _SYMBOLS[number % len(_SYMBOLS)],
+                "size": 6,
+                "opacity": 0.6,
+            },
+            hovertemplate="%{x:.2f}, %{y:.2f}",
+        )
+    figure.update_layout(height=410, showlegend=True, legend={"itemsizing": "constant"})
     return figure
 
 

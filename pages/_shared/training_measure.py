@@ -1,6 +1,7 @@
 """Models on labelled data sets, alone and voting together; their answers on unlabelled ones."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from emotion_core.workbench.index import load_index
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
-from . import charts, options, resources, training_charts, training_new, visitor
+from . import options, resources, training_charts, training_new, visitor
 from .drawer import follow
 from .errors import plain
 
@@ -189,7 +190,8 @@ def _show_evaluation(job: Job) -> None:
         st.caption(plain(say("training.measure_left_out", told=told)))
     if held["members"]:
         _show_members(held)
-    left, right = st.columns(2, gap="large")
+    answers = points_of(job.results()["answers.csv"])
+    left, *right = st.columns(1 if answers.empty else 2, gap="large")
     with left:
         title = say("training.measure_confusion")
         st.markdown(title)
@@ -199,8 +201,9 @@ def _show_evaluation(job: Job) -> None:
             config={"displayModeBar": False},
             alt=title,
         )
-    with right:
-        _show_affect(job)
+    for column in right:
+        with column:
+            _show_affect(answers, key=f"affect-{job.id}")
     names = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
     with st.container(horizontal=True):
         for file, text in names.items():
@@ -213,17 +216,23 @@ def _show_evaluation(job: Job) -> None:
             )
 
 
-def _show_affect(job: Job) -> None:
-    """Show where the answers lie on the circle of valence and arousal."""
-    answers = pd.read_csv(job.results()["answers.csv"])
+def points_of(path: Path) -> pd.DataFrame:
+    """Return the answers of a file with their points; none where the labels have none."""
+    # a label may be called "1" or "NA"
+    answers = pd.read_csv(path, dtype={"truth": str}, keep_default_na=False)
     if "valence" not in answers:  # results that were kept may be older
-        return
+        return answers.iloc[:0]
+    return answers if answers[["valence", "arousal"]].any(axis=None) else answers.iloc[:0]
+
+
+def _show_affect(answers: pd.DataFrame, *, key: str) -> None:
+    """Show where answers lie on the circle of valence and arousal."""
     title = say("training.measure_affect")
     st.markdown(title)
     shown = answers.sample(min(len(answers), _MARKS), random_state=0)
     st.plotly_chart(
-        charts.affect_cloud(shown["valence"], shown["arousal"], shown["truth"]),
-        key=f"affect-{job.id}",
+        training_charts.affect_cloud(shown),
+        key=key,
         config={"displayModeBar": False},
         alt=title,
     )

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
@@ -20,6 +21,7 @@ from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
 from emotion_core.workbench.teaching import suits_datasets
 from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, work_on
 from pages._shared.errors import plain
+from pages._shared.training_measure import points_of
 from tests.builders import tiny, write_faces
 from tests.steps import fresh_app, until
 from tests.workbench.test_imports import keras_file, small
@@ -295,6 +297,16 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     again.query_params.update(app.query_params)
     again.run()
     assert told in [text.value for text in again.markdown], "it is there after a refresh, too"
+
+
+def test_labels_without_points_have_no_circle(tmp_path: Path) -> None:
+    def points(valence: float) -> list[str]:
+        row = {"truth": "1", "valence": valence, "arousal": 0.0}
+        pd.DataFrame([row, {**row, "truth": "NA"}]).to_csv(tmp_path / "answers.csv", index=False)
+        return points_of(tmp_path / "answers.csv")["truth"].tolist()
+
+    assert points(0.0) == []
+    assert points(0.5) == ["1", "NA"]
 
 
 def _trust(app: AppTest) -> Checkbox:
