@@ -8,14 +8,17 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import StorageError, UnsafePath
 
 _STEM_CHARS = 60
+#: Windows moves no file onto one that somebody reads at the moment; it is tried again for so long.
+_REPLACE_S = 1.0
 
 
 def work_path() -> Path:
@@ -27,11 +30,14 @@ def work_path() -> Path:
     return Path(named).expanduser() if named else _user_data_folder() / "mien"
 
 
-def work_folder() -> Path:
-    """Return the folder for everything that is made while working (jobs, runs, fetched files).
+def work_folder(part: str = "") -> Path:
+    """Return the folder for everything that is made while working, or that of a part of it.
 
     It lies at `work_path` and is made with mode 0700, since results can show faces; a folder that
     was there before keeps its own.
+
+    Args:
+        part: Name of a folder in it, such as `jobs`.
 
     Raises:
         StorageError: The folder cannot be made.
@@ -39,6 +45,9 @@ def work_folder() -> Path:
     folder = work_path()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if part:
+            folder /= part
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"The work folder {folder} cannot be made ({error.strerror}). "
@@ -73,12 +82,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, target)
+        _replace(temporary, target)
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
         with suppress(OSError):  # already gone, or its folder never was
             temporary.unlink()
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    give_up_s = time.monotonic() + _REPLACE_S
+    while True:
+        try:
+            os.replace(temporary, target)
+            return
+        except PermissionError:
+            if time.monotonic() > give_up_s:
+                raise
+        time.sleep(_REPLACE_S / 50)
 
 
 def atomic_write(target: Path, content: bytes | memoryview | str) -> Path:
@@ -87,6 +108,31 @@ def atomic_write(target: Path, content: bytes | memoryview | str) -> Path:
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
     return target
+
+
+def write_together(folder: Path, files: Mapping[str, bytes | str]) -> dict[str, Path]:
+    """Write files by their names into a folder: all of them, or none.
+
+    Returns:
+        Where each lies.
+
+    Raises:
+        StorageError: One cannot be written; what lay there is as it was.
+    """
+    with ExitStack() as stack:
+        for name, content in files.items():
+            data = content.encode("utf-8") if isinstance(content, str) else content
+            stack.enter_context(atomic_path(folder / name)).write_bytes(data)
+    return {name: folder / name for name in files}
+
+
+def check_writable(folder: Path) -> None:
+    """Try a folder, which is made, before long work whose results it will take.
+
+    Raises:
+        StorageError: Nothing can be written there.
+    """
+    atomic_write(folder / f".{secrets.token_hex(6)}", b"").unlink()
 
 
 def write_json(target: Path, value: Any) -> Path:

@@ -13,7 +13,7 @@ from .draw import DrawOptions, draw_reading
 from .errors import EmotionError
 from .export import check_free, photo_table, to_csv, to_json
 from .faces import Detector
-from .files import atomic_write
+from .files import write_together
 from .media.photo import decode_photo, encode_png, load_bytes
 from .types import Image, Provenance, Reading
 
@@ -133,11 +133,11 @@ def photo_files(
 def export_photo(
     result: PhotoResult, folder: Path, *, stem: str, drawing: DrawOptions | None = None
 ) -> list[Path]:
-    """Write the three files of a result into a folder, each whole or not at all.
+    """Write the three files of a result into a folder, all of them or none.
 
     Raises:
         StorageError: One cannot be written, or would overwrite a file that is no earlier result.
     """
     check_free(folder, stem, kind="photo")
-    files = photo_files(result, stem=stem, drawing=drawing)
-    return [atomic_write(folder / name, content) for name, content in files]
+    files = dict(photo_files(result, stem=stem, drawing=drawing))
+    return list(write_together(folder, files).values())

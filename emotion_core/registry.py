@@ -36,7 +36,7 @@ def models_folder() -> Path:
     """
     named = os.environ.get("MIEN_MODELS")
     if named:
-        return Path(named)
+        return Path(named).expanduser()
     library = Path(__file__).resolve().parent
     installed = library / "models"
     return installed if installed.is_dir() else library.parent / "models"
@@ -44,9 +44,7 @@ def models_folder() -> Path:
 
 def user_models_folder() -> Path:
     """Return where promoted models lie, made with mode 0700."""
-    folder = work_folder() / "models"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return work_folder("models")
 
 
 @contextmanager
@@ -59,9 +57,7 @@ def model_being_added(model_id: str) -> Iterator[Path]:
     """
     target = user_models_folder() / model_id
     partial = target.with_name(f".{model_id}.partial")
-    locks = work_folder() / "slots"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(locks / f"model-{model_id}.lock", timeout=0)
+    lock = FileLock(work_folder("slots") / f"model-{model_id}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

@@ -122,9 +122,7 @@ class Run:
 
 def runs_folder() -> Path:
     """Return the folder of all runs, made with mode 0700."""
-    folder = work_folder() / "runs"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return work_folder("runs")
 
 
 def new_run(
@@ -211,6 +209,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def is_busy(folder: Path) -> bool:
     """Return whether a process works in the folder of a training now."""
+    if not folder.is_dir():  # the lock would make it anew
+        return False
     lock = _lock_of(folder)
     try:
         lock.acquire(timeout=0)
@@ -244,9 +244,17 @@ def note_end(run: Run, state: str, message: str = "") -> None:
 
 
 def request_stop(run: Run) -> None:
-    """Ask a run to end now with the best epoch so far; one that was deleted has ended."""
-    with suppress(FileNotFoundError):
-        (run.folder / "stop").touch()
+    """Ask a run to end now with the best epoch so far; one that was deleted has ended.
+
+    Raises:
+        StorageError: That cannot be noted.
+    """
+    try:
+        with suppress(FileNotFoundError):
+            (run.folder / "stop").touch()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.job_unnoted", reason=reason)) from error
 
 
 def delete_run(run: Run) -> None:

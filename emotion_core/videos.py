@@ -18,7 +18,7 @@ from .draw import DrawOptions, draw_reading
 from .errors import BadArgument, InputError, StorageError, TooLarge, said_of
 from .export import check_free, timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
-from .files import atomic_path, atomic_write, safe_stem, sha256_of
+from .files import atomic_path, atomic_write, check_writable, safe_stem, sha256_of
 from .jobs import Job, delete_job, new_job, start_job
 from .media.encode import write_video
 from .media.sample import sample_video
@@ -170,6 +170,8 @@ def analyse_video(
     started = time.monotonic()
     written: dict[str, Path] = {}
     frames, frames_read, first_s = 0, 0, 0.0
+    if not task.has_video:  # which tries the folder itself
+        check_writable(out)
     # the video takes its place when all tables are on the disk, they take theirs when it has
     with ExitStack() as tables, ExitStack() as stack:
         writer = None

@@ -10,10 +10,12 @@ from emotion_core.errors import StorageError
 from emotion_core.files import (
     atomic_path,
     atomic_write,
+    check_writable,
     sha256_of,
     unique_name,
     work_folder,
     write_json,
+    write_together,
 )
 
 
@@ -85,3 +87,56 @@ def test_names_are_given_once_whatever_their_case() -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_a_part_of_the_work_folder_that_cannot_be_made_is_named(work_home: Path) -> None:
+    (work_folder() / "jobs").write_text("in the way")
+    with pytest.raises(StorageError, match=r"jobs cannot be made .*MIEN_HOME"):
+        work_folder("jobs")
+    assert stat.S_IMODE(work_folder("runs").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("refusals", [2, 1_000_000])
+def test_a_file_that_is_being_read_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """As on Windows, where nothing takes the name of an open file."""
+    left = [refusals]
+    replace = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise PermissionError(errno.EACCES, "in use")
+        replace(source, target)
+
+    target = atomic_write(tmp_path / "a.txt", "first")
+    monkeypatch.setattr("emotion_core.files._REPLACE_S", 0.2)
+    monkeypatch.setattr("emotion_core.files.os.replace", refuse)
+    if refusals == 2:
+        atomic_write(target, "second")
+    else:
+        with pytest.raises(StorageError, match="in use"):
+            atomic_write(target, "second")
+    assert target.read_text() == ("second" if refusals == 2 else "first")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> None:
+    first = write_together(tmp_path, {"a.csv": "1", "b.png": b"2"})
+    assert {name: path.read_bytes() for name, path in first.items()} == {
+        "a.csv": b"1", "b.png": b"2",
+    }  # fmt: skip
+    (tmp_path / "c").mkdir()
+    with pytest.raises(StorageError, match="c is a folder"):
+        write_together(tmp_path, {"a.csv": "new", "b.png": b"new", "c": b"new"})
+    assert (tmp_path / "a.csv").read_text() == "1"
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.png", "c"]
+
+
+def test_a_folder_is_tried_before_long_work(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new")
+    assert os.listdir(tmp_path / "new") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="was not written"):
+        check_writable(tmp_path / "file" / "out")

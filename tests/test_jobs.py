@@ -15,6 +15,7 @@ import pytest
 
 from emotion_core import jobs, limits
 from emotion_core.errors import InputError, StorageError
+from emotion_core.jobs import JobRun
 from emotion_core.videos import VideoTask, start_video_job
 from emotion_core.workbench.store import new_dataset
 from emotion_core.workbench.tasks import start_task
@@ -217,7 +218,6 @@ def test_a_clock_that_is_set_ends_no_job(work_home: Path, monkeypatch: pytest.Mo
     jobs.write_process(job.folder)
     began = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: began(self) + 3600)
-    monkeypatch.setattr("emotion_core.jobs.store._START_GRACE_S", -1e9)
     assert jobs.load_job(job.id, ME).state == "waiting"
     held = json.loads((job.folder / "process.json").read_text())
     (job.folder / "process.json").write_text(json.dumps({**held, "began": held["began"] + 500}))
@@ -348,3 +348,44 @@ def test_what_ends_a_part_is_told_at_once_and_the_next_part_counts_anew(work_hom
         assert (now.done, now.total, now.rate) == (40, 900, 0)
         run.progress(41, 900)
         assert jobs.load_job(job.id, ME).done == 40, "the disk is not written to at each step"
+
+
+def test_a_job_waits_for_who_writes_its_upload(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs.new_job("video", "large.mp4", owner=ME, settings={})
+    (job.folder / "input" / "large.mp4").write_bytes(b"half of it")
+    later_s = time.time() + 3600
+    monkeypatch.setattr("emotion_core.jobs.store.time.time", lambda: later_s)
+    jobs.sweep_jobs()
+    assert jobs.load_job(job.id, ME).state == "waiting"
+    assert (job.folder / "input" / "large.mp4").is_file()
+
+
+def test_a_wish_to_end_ends_a_job_that_this_process_forgot(work_home: Path) -> None:
+    job = jobs.new_job("camera", "camera", owner=ME, settings={})
+    jobs.write_process(job.folder, is_shared=True)
+    jobs.write_status(job.folder, state="running")
+    jobs.cancel_job(job)
+    assert jobs.load_job(job.id, ME).state == "running"
+    old_s = time.time() - limits.JOB_STOP_S - 1
+    os.utime(job.folder / "cancel", (old_s, old_s))
+    assert jobs.load_job(job.id, ME).state == "cancelled"
+
+
+def test_a_preview_that_is_being_read_is_no_reason_to_lose_the_result(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs.new_job("video", "mine", owner=ME, settings={})
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "preview.jpg":
+            raise PermissionError("in use")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with JobRun(job.folder) as run:
+        (run.result / "a.csv").write_text("found")
+    assert jobs.load_job(job.id, ME).state == "done"
+    assert [*jobs.load_job(job.id, ME).results()] == ["a.csv"]

@@ -21,7 +21,9 @@ from emotion_core.analysis import VideoOptions
 from emotion_core.draw import DrawOptions
 from emotion_core.errors import StorageError
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
+from emotion_core.live.recording import Recording
 from emotion_core.media.video import iter_frames
+from emotion_core.texts import say
 from emotion_core.types import Faces, Frame, Image
 from tests.builders import make_picture
 from tests.steps import until
@@ -416,3 +418,14 @@ def test_who_does_not_ask_again_has_gone(monkeypatch: pytest.MonkeyPatch) -> Non
     clock.now_s += 4  # eight seconds since a and b asked, four since c did
     assert slots.ask("c") == 0
     assert slots.ask("b") == 1
+
+
+def test_a_recording_that_ends_in_an_error_is_over(
+    work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = record(session)
+    feed(session, portrait, lambda: session.recording is not None and session.recording._written)
+    monkeypatch.setattr(Recording, "_write_tables", lambda *_: [][1])
+    session.stop_recording()
+    ended = jobs.load_job(job.id, "me")
+    assert (ended.state, ended.message) == ("failed", say("error.live_failed"))

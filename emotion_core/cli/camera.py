@@ -20,7 +20,7 @@ from ..cards import DEFAULT_PRIOR
 from ..errors import InputError
 from ..export import check_free, timeline_files
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import atomic_write, sha256_of
+from ..files import check_writable, sha256_of, write_together
 from ..media.camera import iter_camera
 from ..media.video import iter_frames
 from ..registry import DEFAULT_MODEL
@@ -51,7 +51,8 @@ def camera(
 ) -> None:
     """Record a timeline from a camera, without a browser, until q or Ctrl-C.
 
-    Writes camera.timeline.csv and what follows from it; no picture is kept. A wish to end from
+    Writes camera.timeline.csv (that of a file is called after it) and what follows from it; no
+    picture is kept. A wish to end from
     outside, or a closed terminal, ends it as well. Exit status 0 when it was recorded, 2 when the
     camera or the file cannot be read.
     """
@@ -70,15 +71,15 @@ def camera(
             faces = load_detector(detector, min_confidence=min_confidence)
             builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
             readings = read_frames(frames, faces, recognizer, options=options)
-            lost = _record(readings, builder, terminal, is_stopped)
+            lost = _record(readings, builder, out, terminal, is_stopped)
             # here, where a second wish to end cuts nothing off
             provenance = provenance_of(
                 recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
             )
             files = timeline_files(builder.table(), provenance, about={"source": source})
-            written = [atomic_write(out / f"{stem}.{end}", held) for end, held in files.items()]
+            written = write_together(out, {f"{stem}.{end}": held for end, held in files.items()})
         with contextlib.suppress(OSError):  # the terminal was closed
-            print(*written, sep="\n", flush=True)
+            print(*written.values(), sep="\n", flush=True)
         if lost:
             raise lost
 
@@ -86,6 +87,7 @@ def camera(
 def _record(
     readings: Generator[FrameReading],
     builder: TimelineBuilder,
+    out: Path,
     terminal: TextIO,
     is_stopped: Callable[[], bool],
 ) -> InputError | None:
@@ -93,11 +95,14 @@ def _record(
 
     Raises:
         InputError: There was nothing at all.
+        StorageError: Nothing can be written to `out`, as the first frame shows.
     """
     count = 0
     with contextlib.closing(readings):
         try:
             for seen in readings:
+                if not count:
+                    check_writable(out)
                 builder.add(seen)
                 count += 1
                 _tell(terminal, seen.frame, list(seen.reading.label))
@@ -149,7 +154,7 @@ def _stopped_by_keys() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _single_keys() -> Iterator[None]:
     """Take keys one by one, without Enter, where there is a terminal that can."""
-    if sys.platform == "win32" or not sys.stdin.isatty():
+    if sys.platform == "win32" or not _is_at_keyboard():
         yield
         return
     import termios
@@ -164,12 +169,16 @@ def _single_keys() -> Iterator[None]:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, held)
 
 
+def _is_at_keyboard() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()  # it is None after <&-
+
+
 def _is_q_pressed() -> bool:
     if sys.platform == "win32":
         import msvcrt
 
         return msvcrt.kbhit() and msvcrt.getwch().lower() == "q"
-    if not sys.stdin.isatty():
+    if not _is_at_keyboard():
         return False
     keys = sys.stdin.fileno()  # Python's own buffer would swallow what follows the first key
     return bool(select.select([keys], [], [], 0)[0]) and b"q" in os.read(keys, 64).lower()

@@ -73,6 +73,10 @@ def quiet_natives() -> Iterator[TextIO]:
     Yields:
         The true stderr, for what the command itself has to say meanwhile.
     """
+    if sys.stderr is None:  # as after 2>&-, where the number 2 may be any file
+        with open(os.devnull, "w", encoding="utf-8") as nobody:
+            yield nobody
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)

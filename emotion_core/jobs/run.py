@@ -13,13 +13,12 @@ from filelock import FileLock, Timeout
 
 from .. import limits
 from ..errors import EmotionError, JobCancelled, StorageError
-from ..files import atomic_write, write_json
+from ..files import atomic_write, work_folder, write_json
 from ..texts import say
 from .store import (
     Job,
     end_job,
     is_first_in_line,
-    jobs_folder,
     line_of,
     load_folder,
     write_process,
@@ -89,8 +88,7 @@ class JobRun:
         Raises:
             JobCancelled: Somebody asked it to stop meanwhile.
         """
-        folder = jobs_folder().parent / "slots"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = work_folder("slots")
         while self._slot is None:
             if is_first_in_line(self._folder):
                 self._slot = _free_slot(folder, line_of(self.job.kind))

@@ -45,8 +45,6 @@ _OWN_LINES = ("train",)
 _ON_ITS_OWN = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
     subprocess, "CREATE_NO_WINDOW", 0
 )
-#: A worker needs a moment to write its first status.
-_START_GRACE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,7 @@ class Job:
 
 def jobs_folder() -> Path:
     """Return the folder of all jobs, made with mode 0700."""
-    folder = work_folder() / "jobs"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return work_folder("jobs")
 
 
 def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -> Job:
@@ -159,6 +155,8 @@ def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -
         reason = error.strerror or type(error).__name__
         raise StorageError(say("error.no_job_folder", reason=reason)) from error
     created_s = time.time()
+    # until a worker has it, who makes it: what is uploaded may take long to write
+    write_process(folder, is_shared=True)
     write_json(
         folder / "job.json",
         {
@@ -249,27 +247,38 @@ def place_in_line(job: Job) -> int:
 
 
 def cancel_job(job: Job) -> None:
-    """Ask a job to stop. It does so within a moment, and leaves no result."""
+    """Ask a job to stop. It does so within a moment, and leaves no result.
+
+    Raises:
+        StorageError: That cannot be noted.
+    """
     _flag(job, "cancel")
 
 
 def keep_job(job: Job, *, is_kept: bool = True) -> None:
-    """Keep the result of a job until it is deleted by hand, or let it expire again."""
-    if is_kept:
-        _flag(job, "keep")
-    else:
-        (job.folder / "keep").unlink(missing_ok=True)
+    """Keep the result of a job until it is deleted by hand, or let it expire again.
+
+    Raises:
+        StorageError: That cannot be noted.
+    """
+    _flag(job, "keep", is_set=is_kept)
 
 
-def _flag(job: Job, name: str) -> None:
-    with suppress(FileNotFoundError):  # somebody else has deleted the job meanwhile
-        (job.folder / name).touch()
+def _flag(job: Job, name: str, *, is_set: bool = True) -> None:
+    flag = job.folder / name
+    try:
+        with suppress(FileNotFoundError):  # somebody else has deleted the job meanwhile
+            flag.touch() if is_set else flag.unlink()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.job_unnoted", reason=reason)) from error
 
 
 def delete_job(job: Job) -> None:
     """Delete a job with all that it made; a running one is ended first."""
     if not job.is_over:
-        cancel_job(job)
+        with suppress(StorageError):  # room is what it makes
+            cancel_job(job)
         _end_process(job.folder)
     shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -319,7 +328,8 @@ def end_job(folder: Path, state: str, **known: Any) -> None:
         known: What else is known now: `message`, `summary`, `done` …
     """
     shutil.rmtree(folder / "input", ignore_errors=True)
-    (folder / "preview.jpg").unlink(missing_ok=True)
+    with suppress(OSError):  # it may not be there; on Windows a page may be reading it
+        (folder / "preview.jpg").unlink()
     if state != "done":
         shutil.rmtree(folder / "result", ignore_errors=True)
     write_status(folder, **{**known, "state": state, "ended_s": time.time()})
@@ -343,7 +353,7 @@ def _read(folder: Path, *, owner: str | None = None) -> Job | None:
         return None
     status = read_json(folder / "status.json") or {}
     if status.get("state") not in OVER:
-        status = _look_after(folder, asked)
+        status = _look_after(folder)
     return Job(
         id=folder.name,
         kind=asked["kind"],
@@ -360,14 +370,14 @@ def _read(folder: Path, *, owner: str | None = None) -> Job | None:
 _STATUS = {"state", "done", "total", "rate", "ended_s", "message", "summary"}
 
 
-def _look_after(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _look_after(folder: Path) -> dict[str, Any]:
     """End a job that does not stop when asked; note when its worker is gone. Return its status."""
     asked_s = _asked_to_stop_s(folder)
-    if asked_s is not None and time.time() - asked_s > limits.JOB_STOP_S:
+    is_deaf = asked_s is not None and time.time() - asked_s > limits.JOB_STOP_S
+    if is_deaf:
         _end_process(folder)
-    is_young = time.time() - asked["created_s"] < _START_GRACE_S
-    has_process = (folder / "process.json").is_file()
-    is_gone = _process(folder) is None and (has_process or not is_young)
+    # a process that does other things besides goes on without the job
+    is_gone = is_deaf or _process(folder) is None
     status = read_json(folder / "status.json") or {}
     if not is_gone or status.get("state") in OVER:  # it may have ended while we looked
         return status

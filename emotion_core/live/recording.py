@@ -5,6 +5,7 @@ import queue
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
@@ -97,7 +98,17 @@ class Recording:
         return "disk" if free < limits.RECORDING_SPARE_BYTES else ""
 
     def finish(self) -> None:
-        """Write what is still waiting, and the timeline; then the job is over."""
+        """Write what is still waiting, and the timeline; then the job is over, whatever happens."""
+        try:
+            self._finish()
+        except Exception as error:
+            logging.exception("a recording could not be ended")
+            known = isinstance(error, EmotionError)
+            message = str(error) if known else say("error.live_failed")
+            with suppress(StorageError):
+                end_job(self.job.folder, "failed", message=message)
+
+    def _finish(self) -> None:
         ended_by = self.limit()
         self._frames.put(None)
         self._thread.join(timeout=60)
@@ -110,13 +121,9 @@ class Recording:
         if self._first_index is not None:  # frames are counted from the first of the video
             table["frame"] -= self._first_index
             table = table[table["frame"] >= 0].reset_index(drop=True)
-        try:
-            if self._problem:
-                raise StorageError(self._problem)
-            self._write_tables(table)
-        except StorageError as error:
-            end_job(self.job.folder, "failed", message=str(error))
-            return
+        if self._problem:
+            raise StorageError(self._problem)
+        self._write_tables(table)
         summary = {
             "frames": self._written,
             "people": int(table["tracker_id"].nunique()),

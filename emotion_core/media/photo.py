@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
@@ -16,6 +17,8 @@ from ..texts import say
 from ..types import Image
 
 #: MPO is not listed: the JPEG reader opens it, and naming it breaks every other format.
+#: Rows that are converted at a time.
+_BAND_PX = 256
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF", "HEIF")
 #: All that Pillow's readers raise on broken data, found with a corpus of broken files.
 _DECODER_ERRORS = (
@@ -208,15 +211,25 @@ def _short(error: BaseException) -> str:
 
 
 def _to_rgb(picture: PillowImage.Image) -> Image:
+    """Return a picture's pixels, converted in bands: a whole copy in between would double it."""
+    width, height = picture.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND_PX):
+        band = picture.crop((0, top, width, min(height, top + _BAND_PX)))
+        rgb[top : top + band.height] = _band_to_rgb(band)
+    return rgb
+
+
+def _band_to_rgb(picture: PillowImage.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith("I"):
         # convert("RGB") would clip 16 bits to white
         grey = np.asarray(picture).astype(np.float64)
         if isinstance(clear := picture.info.get("transparency"), int):
             grey[grey == clear] = 65_535
         clipped = np.clip(np.rint(grey / 257.0), 0, 255).astype(np.uint8)
-        return np.repeat(clipped[..., None], 3, axis=2)
+        return clipped[..., None]
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         ground = PillowImage.new("RGBA", rgba.size, "white")
         picture = PillowImage.alpha_composite(ground, rgba)
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)

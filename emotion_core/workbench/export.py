@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from ..datasets.sources import Source
 from ..errors import BadTable, InputError
 from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import atomic_path, atomic_write, read_json, write_json
+from ..files import atomic_path, atomic_write, read_json, write_json, write_together
 from ..media.photo import encode_jpeg, encode_png
 from ..registry import DEFAULT_MODEL, verify_model
 from ..texts import say
@@ -51,7 +52,7 @@ def export_dataset(
 
     Args:
         dataset: Whose pictures.
-        out: Folder; each file is written whole or not at all. Of an earlier export there, splits
+        out: Folder; all files are written or none. Of an earlier export there, splits
             and folds that this one has not are deleted.
         recipe: None takes the data set's own.
         allow_changed: Apply a recipe that was made for another state of the source.
@@ -69,11 +70,11 @@ def export_dataset(
         check_fits(recipe, index, name=dataset.name)
     recipe = replace(recipe, fingerprint=fingerprint_of(index))
     table = apply_recipe(recipe, index)
-    kind = _kind_of(dataset)
+    kind = dataset.spec.kind or _kind_of(dataset)
     files = dataset_files(neutralised(table), recipe, name=dataset.name, kind=kind)
     earlier = read_json(out / CARD_FILE) or {}
     of_before = earlier.get("files", []) if earlier.get("schema") == CARD_SCHEMA else []
-    written = {name: atomic_write(out / name, content) for name, content in files.items()}
+    written = write_together(out, files)
     for name in (set(OPTIONAL_FILES) & set(of_before)) - set(written):
         (out / name).unlink(missing_ok=True)
     return written
@@ -219,11 +220,8 @@ def _examples(
 
 
 def _kind_of(dataset: Dataset) -> str:
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         return source.kind
-    finally:
-        source.close()
 
 
 def _folder_name(label: str) -> str:

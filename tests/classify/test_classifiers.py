@@ -416,3 +416,11 @@ def test_an_empty_folder_says_where_it_looked(
     assert registry.list_models() == []
     with pytest.raises(ModelError, match=str(tmp_path)):
         load_committee()
+
+
+def test_the_folder_of_models_may_begin_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MIEN_MODELS", "~/m")
+    assert models_folder() == tmp_path / "m"

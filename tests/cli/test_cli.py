@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.photos import read_photo_bytes
 from emotion_core.texts import say
+from emotion_core.timeline import TimelineBuilder
 from tests.builders import encode, make_picture, make_video
 from tests.steps import ROOT, called, complaints, mien, obey_signals, until
 
@@ -362,3 +364,29 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, clip: Path) -> None:
     assert process.returncode == 130
     assert said.splitlines() == ["clip.mp4 was cancelled; nothing was written."]
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of other systems closes it")
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_terminal_that_is_closed_keeps_nothing_from_being_written(
+    tmp_path: Path, clip: Path, closed: str
+) -> None:
+    for command in (("photo", tmp_path / "a.png"), ("camera", "--source", clip)):
+        (tmp_path / "a.png").write_bytes(sample_photo())
+        line = [sys.executable, "-m", "emotion_core", *map(str, command), "--out", str(tmp_path)]
+        result = subprocess.run(
+            f"exec {shlex.join(line)} {closed}", shell=True, cwd=ROOT, timeout=300, check=False
+        )
+        assert result.returncode == 0
+    assert {"a.csv", "clip.timeline.csv"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_recording_finds_out_at_once_that_it_cannot_be_kept(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in (("camera", "--source", clip), ("video", clip, "--no-video")):
+        started = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TimelineBuilder, "table", lambda *_, seen=started: seen.append(1))
+            refused = called(*command, "--out", tmp_path / "file" / "out")
+        assert (refused.returncode, "was not written" in refused.stderr) == (2, True)
+        assert not started, "it was read to the end"

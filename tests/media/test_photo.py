@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -12,8 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from emotion_core.errors import BrokenImage, EmotionError, InputError, TooLarge, UnsupportedFormat
-from emotion_core.media.photo import decode_photo, encode_png, inspect_photo, read_photo
+from emotion_core.media.photo import (
+    _band_to_rgb,
+    _to_rgb,
+    decode_photo,
+    encode_png,
+    inspect_photo,
+    read_photo,
+)
 from tests.builders import encode, make_picture
+from tests.steps import ROOT
 
 PICTURE = make_picture(60, 40)
 
@@ -216,3 +226,45 @@ def test_what_is_written_has_no_metadata() -> None:
         assert not written.getexif()
         assert not written.info
         assert np.array_equal(np.array(written), PICTURE)
+
+
+FRUGAL = """
+import resource, struct, sys, zlib
+from emotion_core.media.photo import decode_photo
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+depth, colours, bytes_per_px = map(int, sys.argv[1:])
+side, press = 7000, zlib.compressobj()
+packed = b"".join(press.compress(bytes(1 + side * bytes_per_px)) for _ in range(side))
+head = struct.pack(">IIBBBBB", side, side, depth, colours, 0, 0, 0)
+parts = (b"IHDR", head), (b"IDAT", packed + press.flush()), (b"IEND", b"")
+png = b"\\x89PNG\\r\\n\\x1a\\n" + b"".join(chunk(*part) for part in parts)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+assert decode_photo(png).shape == (side, side, 3)
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak has another unit, or none")
+@pytest.mark.parametrize("kind", [(8, 2, 3), (8, 6, 4), (16, 0, 2)], ids=["RGB", "RGBA", "16 bits"])
+def test_a_small_file_of_many_pixels_takes_half_a_gigabyte(kind: tuple[int, int, int]) -> None:
+    command = [sys.executable, "-c", FRUGAL, *map(str, kind)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 500
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "I;16", "CMYK", "1"])
+def test_bands_meet_without_a_seam(mode: str) -> None:
+    """Pictures are converted some rows at a time."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (600, 40, 4), np.uint8)
+    if mode == "I;16":
+        picture = PillowImage.fromarray(rng.integers(0, 65_536, (600, 40), np.uint16))
+    else:
+        picture = PillowImage.fromarray(pixels, "RGBA").convert("RGBA" if mode == "LA" else mode)
+        picture = picture.convert(mode)
+    whole = _band_to_rgb(picture)
+    assert (_to_rgb(picture) == whole).all()
