@@ -89,9 +89,11 @@ def expected_calibration_error(probs: Floats, truth: Ints, *, bins: int = 15) ->
     return float((np.abs(right - sure) * n).sum() / len(probs))
 
 
-def calibration_error_by_chance(
-    probs: Floats, *, bins: int = 15, draws: int = 200
-) -> tuple[float, float]:
+#: How often truths are drawn for the ECE by chance.
+_CHANCE_DRAWS = 200
+
+
+def calibration_error_by_chance(probs: Floats) -> tuple[float, float]:
     """Return the ECE that a perfectly calibrated model of these answers has: mean and 95th
     percentile.
 
@@ -102,9 +104,9 @@ def calibration_error_by_chance(
     reached = probs.astype(np.float64).cumsum(axis=1)
     reached /= reached[:, -1:]
     errors = []
-    for _ in range(draws):
+    for _ in range(_CHANCE_DRAWS):
         drawn = (reached < random.random((len(probs), 1))).sum(axis=1)
-        errors.append(expected_calibration_error(probs, drawn, bins=bins))
+        errors.append(expected_calibration_error(probs, drawn))
     return float(np.mean(errors)), float(np.percentile(errors, 95))
 
 

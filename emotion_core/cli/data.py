@@ -32,6 +32,8 @@ Changed = Annotated[
     bool, typer.Option("--changed", help="Apply the recipe although the source has changed.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+#: What a command says that measures pictures before anything else.
+_CANCELLED = "Cancelled. What is measured is kept; start again to go on."
 SplitRule = Annotated[
     str | None,
     typer.Option(help=f"{', '.join(RULES)}, or given; left out, the recipe's, or default."),
@@ -50,7 +52,7 @@ def index(
     out: Annotated[Path | None, typer.Option(help="A CSV of what was measured.")] = None,
 ) -> None:
     """Measure every picture; what has not changed since is not measured again."""
-    with refusals(), cancellable("Cancelled. What is measured is kept; start again to go on."):
+    with refusals(), cancellable(_CANCELLED):
         dataset, new = measured(source, kind, votes, by_votes, with_faces=not no_faces)
         table = load_index(dataset)
         if out:
@@ -69,7 +71,7 @@ def report(
     label: Labels = None,
 ) -> None:
     """Write report.html, which opens offline, and report.json with all counts."""
-    with refusals(), cancellable():
+    with refusals(), cancellable(_CANCELLED):
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
         keep_labels(dataset, label)
         for path in report_dataset(dataset, out).values():
@@ -88,7 +90,7 @@ def clean(
     label: Labels = None,
 ) -> None:
     """Apply a recipe and write the cleaned tables, the split and the data card."""
-    with refusals(), cancellable():
+    with refusals(), cancellable(_CANCELLED):
         chosen = _recipe(recipe, label)
         # faces are counted in the table that is written, as the page does
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
@@ -122,7 +124,7 @@ def split(
     Without a recipe only unreadable pictures are removed, and by the default rule copies of
     pictures that the source puts into test.
     """
-    with refusals(), cancellable():
+    with refusals(), cancellable(_CANCELLED):
         chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
         held = chosen.split
         # share and seed were chosen for the recipe's rule
@@ -158,7 +160,7 @@ def crop(
     label: Labels = None,
 ) -> None:
     """Cut out the face of every picture by the default model's rule; say which have none."""
-    with refusals(), cancellable():
+    with refusals(), cancellable(_CANCELLED):
         chosen = _recipe(recipe, label)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         chosen = _remembered(chosen, dataset, recipe)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,11 +89,16 @@ class DecisionLog:
         self._append({"only": [asdict(one) for one in decisions]})
 
     def undo(self) -> list[Decision]:
-        """Take the last step back and return it; nothing where there is none."""
-        held = self.steps()
-        if not held:
-            return []
-        self._append("undo")
+        """Take the last step back and return it; nothing where there is none.
+
+        Raises:
+            StorageError: It cannot be written; the step holds.
+        """
+        with self._locked():  # who undoes at the same time takes the step before
+            held = self.steps()
+            if not held:
+                return []
+            self._append("undo")
         return held[-1]
 
     def stamp(self) -> int:
@@ -111,24 +117,37 @@ class DecisionLog:
                 held.append(([Decision(**entry) for entry in line["only"]], True))
         return held
 
-    def _append(self, value: object) -> None:
-        line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the log for this process alone.
+
+        Raises:
+            StorageError: It cannot be held, what is done meanwhile fails to be written, or the
+                folder is gone, which the lock would make anew.
+        """
+        if not self._path.parent.is_dir():
+            raise StorageError(say("error.no_dataset_here"))
         try:
-            with self._lock, self._path.open("ab+") as handle:
-                size = handle.seek(0, os.SEEK_END)
-                if size:
-                    handle.seek(size - 1)
-                    line = line if handle.read(1) == b"\n" else b"\n" + line
-                try:
-                    handle.write(line)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                except OSError:
-                    os.ftruncate(handle.fileno(), size)
-                    raise
+            with self._lock:
+                yield
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StorageError(say("error.decision_unsaved", reason=reason)) from error
+
+    def _append(self, value: object) -> None:
+        line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+        with self._locked(), self._path.open("ab+") as handle:
+            size = handle.seek(0, os.SEEK_END)
+            if size:
+                handle.seek(size - 1)
+                line = line if handle.read(1) == b"\n" else b"\n" + line
+            try:
+                handle.write(line)
+                handle.flush()
+                os.fsync(handle.fileno())
+            except OSError:
+                os.ftruncate(handle.fileno(), size)
+                raise
 
     def _lines(self) -> list[object]:
         try:

@@ -23,15 +23,11 @@ _BLOCKS_AT_ONCE = max(4, os.cpu_count() or 1)
 _THUMB_VALUES = 256
 
 
-def find_groups(
-    index: pd.DataFrame, *, bits: int = NEAR_BITS, correlation: float = NEAR_CORRELATION
-) -> pd.DataFrame:
-    """Find the pictures that are copies of each other.
+def find_groups(index: pd.DataFrame) -> pd.DataFrame:
+    """Find the pictures that are copies of each other, by `NEAR_BITS` and `NEAR_CORRELATION`.
 
     Args:
         index: Columns `sha256`, `phash`, `thumb`, `contrast` and `is_readable`.
-        bits: Near copies differ in at most so many bits; 0 finds exact copies only.
-        correlation: And their thumbnails correlate at least so much.
 
     Returns:
         The index's rows with two columns: `exact`, a number shared by exact copies, and `group`,
@@ -43,9 +39,8 @@ def find_groups(
     rows = np.flatnonzero(usable)
     _, first, to_first = np.unique(exact[rows], return_index=True, return_inverse=True)
     unique = index.iloc[rows[first]]
-    near = _near_components(unique, bits, correlation) if bits else np.arange(len(unique))
     group = np.full(len(index), -1, np.int64)
-    group[rows] = near[to_first]
+    group[rows] = _near_components(unique)[to_first]
     return pd.DataFrame(
         {"exact": _shared(exact), "group": _shared(group)}, index=index.index, dtype="Int64"
     )
@@ -76,19 +71,17 @@ def summarise_groups(index: pd.DataFrame) -> pd.DataFrame:
     return found[columns].reset_index()
 
 
-def _near_components(unique: pd.DataFrame, bits: int, correlation: float) -> NDArray[np.int64]:
+def _near_components(unique: pd.DataFrame) -> NDArray[np.int64]:
     """Number pictures so that near copies share a number; a blank one is only its own."""
     groups = np.arange(len(unique))
     telling = np.flatnonzero(unique["contrast"].to_numpy(float) >= _BLANK_CONTRAST)
     hashes = unique["phash"].to_numpy(np.uint64)[telling]
     thumbs = _normalised(unique["thumb"].iloc[telling])
-    groups[telling] = telling[_close_components(hashes, thumbs, bits, correlation)]
+    groups[telling] = telling[_close_components(hashes, thumbs)]
     return groups
 
 
-def _close_components(
-    hashes: NDArray[np.uint64], thumbs: NDArray[np.float32], bits: int, correlation: float
-) -> NDArray[np.int64]:
+def _close_components(hashes: NDArray[np.uint64], thumbs: NDArray[np.float32]) -> NDArray[np.int64]:
     """Compare everything with everything; return for each row the first of those it goes with.
 
     50,000 pictures are 1.25 billion pairs of 64 bits: some seconds, and nothing is missed. What
@@ -106,13 +99,13 @@ def _close_components(
         close = [np.zeros((2, 0), np.int64)]
         for first in range(start, n, _COLUMNS_AT_ONCE):
             others = hashes[None, first : first + _COLUMNS_AT_ONCE]
-            near = np.flatnonzero(np.bitwise_count(block ^ others) <= bits)
+            near = np.flatnonzero(np.bitwise_count(block ^ others) <= NEAR_BITS)
             pairs = np.stack(np.divmod(near, others.shape[1])) + np.array([[start], [first]])
             left, right = pairs[:, groups[pairs[0]] != groups[pairs[1]]]
             rows, row_of = np.unique(left, return_inverse=True)
             columns, column_of = np.unique(right, return_inverse=True)
             likeness = (thumbs[rows] @ thumbs[columns].T)[row_of, column_of]
-            close.append(np.stack([left, right])[:, likeness >= correlation])
+            close.append(np.stack([left, right])[:, likeness >= NEAR_CORRELATION])
         return np.concatenate(close, axis=1)
 
     starts = range(0, n, _ROWS_AT_ONCE)

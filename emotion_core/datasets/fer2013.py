@@ -7,6 +7,7 @@ Faces: Goodfellow et al. 2013 (arXiv 1307.0414). Votes and the majority rule: Ba
 import csv
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def load_arrays(path: Path) -> VotedFaces:
             return VotedFaces(held["images"], held["labels"], held["ferplus_votes"], held["usage"])
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError,
-        zipfile.BadZipFile,
+        zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         raise BadTable(
             f"{path} is not a FER2013 set: {error}. "

@@ -290,17 +290,17 @@ def open_source(spec: SourceSpec) -> Source:
         BadTable, BadArchive: It is damaged, or of no form that is read here.
     """
     kind = spec.kind or _kind_of(Path(spec.path))
-    if kind not in SOURCES:
+    if kind and kind not in SOURCES:
         raise BadTable(say("error.no_source_kind", kind=kind, names=", ".join(SOURCES)))
     if spec.votes and kind != "fer2013":
         raise BadTable(say("error.no_votes_here", name=Path(spec.path).name))
     if spec.by_votes and kind not in ("fer2013", "arrays"):
         raise BadTable(say("error.no_votes", name=Path(spec.path).name))
-    return SOURCES[kind](spec)
+    return SOURCES[kind](spec) if kind else _open_unknown(Path(spec.path))
 
 
 def _kind_of(path: Path) -> str:
-    """Find out of which form a data set is."""
+    """Return of which form a data set is, empty where one has to look inside."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return "arrays"
@@ -309,29 +309,41 @@ def _kind_of(path: Path) -> str:
             reason = "no such file"
             raise InputError(say("error.unreadable_file", name=path.name, reason=reason))
         return "fer2013" if "pixels" in header_of(path) else "table"
+    return ""
+
+
+def _open_unknown(path: Path) -> Source:
+    """Open a folder or an archive as what lies in it."""
     container = open_container(path)
     try:
-        files = container.files()
-        pictures = [name for name in files if name.lower().endswith(PICTURES)]
-        labels = {_place(name)[0] for name in pictures} - {None}
-        tables = [name for name in files if name.lower().endswith(".csv")]
-        if len(labels) > 1:
-            is_told = tables and _is_told_by_table(container, pictures)
-            return "table" if is_told else "folders"
-        # one folder of pictures is a label only where no table names others
-        if tables and _has_picture_table(container):
-            return "table"
-        if pictures:
-            return "folders"
-        columns = {name: _columns_of(container, name) for name in tables}
-        faces = [name for name in tables if {"emotion", "pixels"} <= columns[name]]
-        # beside the table with all splits, Kaggle has one for training
-        faces = [name for name in faces if "usage" in columns[name]] or faces
-        if len(faces) == 1:
-            raise BadTable(say("error.pixels_inside", name=path.name, file=faces[0]))
-        raise BadTable(say("error.no_dataset", name=path.name))
-    finally:
+        if _kind_inside(container, path.name) == "folders":
+            return ClassFolders(container)
+        return PictureTable(container, _picture_table_of(container))
+    except BaseException:
         container.close()
+        raise
+
+
+def _kind_inside(container: Container, name: str) -> str:
+    files = container.files()
+    pictures = [one for one in files if one.lower().endswith(PICTURES)]
+    labels = {_place(one)[0] for one in pictures} - {None}
+    tables = [one for one in files if one.lower().endswith(".csv")]
+    if len(labels) > 1:
+        is_told = tables and _is_told_by_table(container, pictures)
+        return "table" if is_told else "folders"
+    # one folder of pictures is a label only where no table names others
+    if tables and _has_picture_table(container):
+        return "table"
+    if pictures:
+        return "folders"
+    columns = {one: _columns_of(container, one) for one in tables}
+    faces = [one for one in tables if {"emotion", "pixels"} <= columns[one]]
+    # beside the table with all splits, Kaggle has one for training
+    faces = [one for one in faces if "usage" in columns[one]] or faces
+    if len(faces) == 1:
+        raise BadTable(say("error.pixels_inside", name=name, file=faces[0]))
+    raise BadTable(say("error.no_dataset", name=name))
 
 
 def _has_picture_table(container: Container) -> bool:

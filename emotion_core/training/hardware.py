@@ -92,9 +92,10 @@ def _has_bfloat16() -> bool:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        for device in tf.config.list_physical_devices("GPU"):
-            details = tf.config.experimental.get_device_details(device)
-            return tuple(details.get("compute_capability", (0, 0))) >= (8, 0)
+        told = tf.config.experimental.get_device_details
+        cards = [told(one) for one in tf.config.list_physical_devices("GPU")]
+        if cards:
+            return all(one.get("compute_capability", (0, 0)) >= (8, 0) for one in cards)
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:

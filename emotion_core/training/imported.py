@@ -30,7 +30,7 @@ _CONFIG_MAX_BYTES = 50_000_000
 #: Layers that carry code, or point to another file.
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 #: Where layers may come from; the networks here register some of their own.
-_HOMES = ("keras", "builtins", "emotion_core.training.zoo")
+_HOMES = ("keras", "builtins", "emotion_core.training.zoo")  # and what lies in them
 _PROBE = 16
 #: How Keras makes its messages bold.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -231,7 +231,7 @@ def _refuse_code(config: Any, name: str) -> None:
         raise ModelNotTrusted(
             f"{name} has a {kind} layer, which carries code. Build it without, save it again."
         )
-    if isinstance(home, str) and not home.startswith(_HOMES):
+    if isinstance(home, str) and not f"{home}.".startswith(tuple(f"{one}." for one in _HOMES)):
         raise ModelNotTrusted(f"{name} asks for code of {home}, which is not read.")
     for part in config.values():
         _refuse_code(part, name)

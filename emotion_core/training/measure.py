@@ -117,9 +117,6 @@ def measure_model(recipe: Recipe, answer: Answer, data: TrainingData) -> Measure
     if AFFECT in recipe.outputs:
         where = recipe.outputs.index(AFFECT)
         figures["validation_affect"] = measure_affect(answers[where], data.val)
-        if data.test is not None:
-            points = answer(data.test.images)[where]
-            figures["test_affect"] = measure_affect(points, data.test)
     figures["robustness"] = _robustness(recipe, answer, data, s_per_face)
     shares = tuple(round(float(one), 6) for one in prior)
     rule = _rule_of(calibrated, data.val, threshold)
@@ -198,7 +195,7 @@ def _test_figures(
     temperature: float,
     prior: NDArray[np.float64],
 ) -> dict[str, Any]:
-    answers = (answer(test.images, flip=flip) for flip in (False, True))
+    answers = [answer(test.images, flip=flip) for flip in (False, True)]
     plain, mirrored = (
         calibration.scale_temperature(label_probs(recipe, one, data.labels), temperature)
         for one in answers
@@ -213,6 +210,9 @@ def _test_figures(
     }
     if len(prior):
         figures["test_balanced"] = _measure(calibration.balance(plain, prior), test, data)
+    if AFFECT in recipe.outputs:
+        points = answers[0][recipe.outputs.index(AFFECT)]
+        figures["test_affect"] = measure_affect(points, test)
     return figures
 
 

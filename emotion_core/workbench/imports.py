@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import limits
+from ..affect import COORDINATES
 from ..card_text import card_text
 from ..cards import FORBIDDEN, INTENDED, LIMITS, NETWORK_FILE, OUTPUTS, SYSTEMS, Card
 from ..errors import ModelError, ModelNotTrusted
@@ -79,6 +80,11 @@ class ImportRequest:
             raise ModelError(say("error.model_exists", name=self.id))
         if len(set(self.names)) < 2 or len(set(self.names)) != len(self.names):
             raise ModelError(say("error.import_labels", labels=", ".join(self.labels) or "-"))
+        if self.outputs == ("affect",) and self.coordinates in SYSTEMS:
+            without = set(self.names) - set(COORDINATES[self.coordinates])
+            if without:
+                named = ", ".join(sorted(without))
+                raise ModelError(say("error.import_no_point", names=named, system=self.coordinates))
         if self.side_px not in range(8, 1025) or self.channels not in (1, 3):
             raise ModelError(say("error.import_input"))
         is_known = self.pixels in PIXELS and self.coordinates in SYSTEMS

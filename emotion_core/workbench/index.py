@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
@@ -17,7 +16,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +91,7 @@ def build_index(
 @contextmanager
 def _alone(dataset: Dataset, on_progress: OnProgress | None) -> Iterator[None]:
     """Wait until nobody else measures the data set; who comes second finds it done."""
+    dataset.check_there()
     lock = FileLock(dataset.folder / "index.lock")
     while not lock.is_locked:
         try:
@@ -139,6 +139,7 @@ def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, w
     table = items[["path", *columns]].merge(measures, on="path", validate="one_to_one")
     table = table.drop(columns=["exact", "group"], errors="ignore")
     table = table.join(find_groups(table))
+    dataset.check_there()
     write_table(table, dataset.folder / "index.parquet")
     shutil.rmtree(parts, ignore_errors=True)
     return len(new)
@@ -304,19 +305,18 @@ def _pool(n: int, workers: int) -> Executor:
     pictures threads, which start at once."""
     if n < _PROCESSES_FROM:
         return ThreadPoolExecutor(workers, thread_name_prefix="measure")
-    return ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    )
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent)
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this process when the one that it works for is gone, however that ended; Ctrl-C is for
     that one to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

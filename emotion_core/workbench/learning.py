@@ -196,6 +196,7 @@ def _faces(
                     on_progress=on_progress,
                 )
             cut.flush()
+            del cut  # Windows moves no file that is mapped
         held = np.load(kept, mmap_mode="r")
     _tidy(folder)
     return held
@@ -228,7 +229,8 @@ def _tidy(folder: Path) -> None:
     partial = used.keys() - set(whole)
     abandoned = [path for path in partial if time.time() - used[path] > _PARTIAL_S]
     for path in [*abandoned, *whole[:-_KEPT]]:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # on Windows a training may be reading it
+            path.unlink()
 
 
 def _votes(dataset: Dataset, rows: pd.DataFrame, labels: list[str]) -> NDArray[np.float32]:
@@ -271,8 +273,8 @@ def _affect(
 ) -> NDArray[np.float32]:
     """Return the targets of valence and arousal; seeded by the recipe."""
 
-    def still_here(done: int, total: int) -> None:
-        if on_progress and done <= total:
+    def still_here(*_: int) -> None:
+        if on_progress:
             on_progress(len(rows), len(rows))
 
     names = rows["label"].tolist()

@@ -1,9 +1,11 @@
 """Jobs that show where a network looks: it takes gradients, and so TensorFlow, in a worker."""
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +124,7 @@ def read_looks(job: Job, faces: NDArray[np.uint8] | None = None) -> Looks:
     try:
         with np.load(path) as held:
             return Looks(held["faces"] if faces is None else faces, held["heat"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise StorageError(say("error.no_result", name=path.name)) from error
 
 

@@ -60,8 +60,10 @@ def queue_pictures(
         How many were added.
 
     Raises:
+        InputError: The data set has been deleted.
         StorageError: The queue cannot be written.
     """
+    dataset.check_there()
     with FileLock(dataset.folder / "queue.lock"):
         waiting = {one.path for one in read_queue(dataset)}
         now_s = time.time()

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from .. import limits
 from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
 from ..datasets.decisions import DecisionLog
 from ..datasets.sources import Source, SourceSpec, open_source
@@ -69,6 +70,15 @@ class Dataset:
         """Whether its pictures have been measured."""
         return (self.folder / "index.parquet").is_file()
 
+    def check_there(self) -> None:
+        """Refuse to go on with a data set that was deleted: what is written makes its folder anew.
+
+        Raises:
+            InputError: It was, such as in another tab.
+        """
+        if not (self.folder / _NOTES).is_file():
+            raise InputError(say("error.no_dataset_here"))
+
     def open(self) -> Source:
         """Open its source; close it after use.
 
@@ -88,7 +98,13 @@ class Dataset:
         return with_decisions(held, self.decisions.current())
 
     def save_recipe(self, recipe: DatasetRecipe) -> None:
-        """Keep a recipe; its decisions stay in their log."""
+        """Keep a recipe; its decisions stay in their log.
+
+        Raises:
+            InputError: The data set has been deleted.
+            StorageError: It cannot be written.
+        """
+        self.check_there()
         atomic_write(self.folder / "recipe.yaml", with_decisions(recipe, {}).to_yaml())
 
     def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame | None:
@@ -200,14 +216,42 @@ def recipe_hash(dataset: Dataset) -> str:
 
 
 def delete_dataset(dataset: Dataset) -> None:
-    """Delete the work on a data set, and what was uploaded or drawn for it; no other source."""
-    shutil.rmtree(dataset.folder, ignore_errors=True)
+    """Delete the work on a data set, and what was uploaded or drawn for it; no other source.
+
+    Raises:
+        StorageError: Something of it stays, such as an archive that Windows has open.
+    """
+    folder = dataset.folder
+    if not folder.is_dir():
+        return
+    # its notes last: as long as something stays, it is listed and can be deleted again
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _NOTES:
+            with suppress(OSError):
+                path.unlink()
+    if any(path.name != _NOTES for path in folder.iterdir()):
+        raise StorageError(say("error.dataset_stays", name=dataset.name))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_datasets() -> None:
+    """Delete what a process left that was killed while it wrote an upload: nobody sees it."""
+    for folder in _root().iterdir():
+        with suppress(OSError):  # somebody else deletes it, too
+            is_old = time.time() - folder.stat().st_mtime > limits.JOB_EXPIRY_S
+            if is_old and _ID.fullmatch(folder.name) and not _is_noted(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_noted(folder: Path) -> bool:
+    # decisions outlast notes that were lost
+    return any((folder / name).exists() for name in (_NOTES, "decisions.jsonl"))
 
 
 def _root() -> Path:
-    folder = work_folder() / "datasets"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return work_folder("datasets")
 
 
 def _make(folder: Path) -> None:

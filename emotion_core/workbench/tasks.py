@@ -38,7 +38,7 @@ def start_task(
         StorageError: It cannot be started.
     """
     if kind not in TASKS:
-        raise BadTable(say("error.no_task", kind=kind))
+        raise BadTable(say("error.no_task", kind=kind, names=", ".join(TASKS)))
     asked = {**(settings or {}), "dataset": dataset.id}
     for job in tasks_of(dataset, owner):
         if job.kind == PREFIX + kind and not job.is_over:

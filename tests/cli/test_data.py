@@ -133,7 +133,7 @@ def kagglehub(answer: str | Exception) -> ModuleType:
     """The package as if Kaggle had answered so; the network is outside."""
 
     def download(handle: str) -> str:
-        assert handle == DATASETS["skillbox"].handle
+        assert handle == DATASETS["skillbox"]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -148,7 +148,10 @@ def test_kaggle_gives_a_folder_or_the_steps_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kaggle, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"requirements-kaggle\.txt.*by hand from https"):
+    with pytest.raises(
+        InputError,
+        match=r"requirements-kaggle\.txt.*by hand from https://www.kaggle.com/competitions/skillbox",
+    ):
         fetch_dataset("skillbox")
     monkeypatch.setattr(kaggle, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "kagglehub", kagglehub(str(tmp_path)))

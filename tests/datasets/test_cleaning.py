@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import yaml
 
+from emotion_core.datasets import cleaning
 from emotion_core.datasets.cleaning import (
     DatasetRecipe,
     SplitChoice,
@@ -331,3 +333,17 @@ def test_the_student_systems_did_not_look_for_copies() -> None:
     table = apply_recipe(recipe, make_index(rows))
     assert table["removed"].eq("").all()
     assert table["split"].iloc[25] in ("train", "val")
+
+
+def test_a_recipe_is_the_same_text_with_and_without_the_parser_in_c(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("a b: c/#1.png", "ü/ñ.png", "'\"x.png", "- y.png", "é" * 150, "no", "1e3")
+    decisions = {name: Decision(name, "relabel", "näher: 'so' #1", "sad") for name in names}
+    held = DatasetRecipe(decisions=decisions, labels={"wütend": "anger", "yes": "happy"})
+    text = held.to_yaml()
+    monkeypatch.setattr(cleaning, "_DUMPER", yaml.SafeDumper)
+    assert held.to_yaml() == text
+    for loader in (cleaning._LOADER, yaml.SafeLoader):
+        monkeypatch.setattr(cleaning, "_LOADER", loader)
+        assert parse_recipe(text) == held

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,23 @@ def test_a_full_disk_is_said_and_leaves_the_log_whole(
         with pytest.raises(StorageError, match="not saved: No space left"):
             log.add([drop("b")])
     assert (tmp_path / "log.jsonl").read_bytes() == before
+
+
+def test_two_windows_that_undo_at_once_take_back_two_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    for name in "abc":
+        DecisionLog(path).add([drop(name)])
+    steps = DecisionLog.steps
+
+    def slowly(log: DecisionLog) -> list[list[Decision]]:
+        held = steps(log)
+        time.sleep(0.2)
+        return held
+
+    monkeypatch.setattr(DecisionLog, "steps", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        undone = list(pool.map(lambda _: DecisionLog(path).undo(), range(2)))
+    assert sorted(one.path for step in undone for one in step) == ["b", "c"]
+    assert list(DecisionLog(path).current()) == ["a"]

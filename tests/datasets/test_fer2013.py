@@ -181,3 +181,16 @@ def test_the_real_set(test_data: Path) -> None:
     seen = {image.tobytes() for image in clean.images}
     others = faces.images[faces.usage > 0]
     assert not any(image.tobytes() in seen for image in others)
+
+
+def test_a_file_with_a_wrong_bit_is_refused_whatever_notices_it(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npz"
+    save_arrays(make_voted_faces(12), path)
+    whole, causes = path.read_bytes(), set()
+    for at in range(100, len(whole), len(whole) // 400):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            load_arrays(path)
+        except BadTable as error:
+            causes.add(type(error.__cause__).__name__)
+    assert {"error", "BadZipFile"} <= causes, "zlib's error is called so"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emotion_core.datasets import containers
 from emotion_core.datasets.fer2013 import save_arrays
 from emotion_core.datasets.naming import name_labels
 from emotion_core.datasets.sources import (
@@ -361,3 +362,13 @@ def test_film_faces_and_bad_tables(test_data: Path) -> None:
             open_source(SourceSpec(str(archives / f"crafted__fer2013_{name}.csv"), "fer2013"))
     good = open_source(SourceSpec(str(archives / "crafted__zip_unicode_names.zip")))
     assert len(good.items()) > 0
+
+
+def test_an_archive_is_read_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, opened = zipped(tmp_path), []
+    open_archive = containers.open_archive
+    monkeypatch.setattr(
+        containers, "open_archive", lambda path: opened.append(path) or open_archive(path)
+    )
+    assert len(open_source(spec).items()) == 7
+    assert len(opened) == 1

@@ -24,6 +24,7 @@ from emotion_core.registry import (
     model_being_added,
     user_models_folder,
 )
+from emotion_core.training.imported import _refuse_code
 from emotion_core.workbench import imports
 from emotion_core.workbench.imports import PIXELS, ImportRequest, id_of, import_model
 from tests.steps import ROOT, mien
@@ -494,3 +495,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert "mine" in mien("models", "list").stdout
     assert json.loads((user_models_folder() / "mine" / "card.json").read_text())["metrics"] == {}
     assert "nobody has measured here" in " ".join(mien("models", "show", "mine").stdout.split())
+
+
+@pytest.mark.parametrize("home", ["os", "kerasanything", "builtins_of_mine.x", "keras_hub"])
+def test_no_code_comes_from_what_is_called_like_keras(home: str) -> None:
+    _refuse_code({"class_name": "Dense", "module": "keras.layers"}, "model")
+    with pytest.raises(ModelNotTrusted, match=f"asks for code of {home}"):
+        _refuse_code({"config": [{"class_name": "Dense", "module": home}]}, "model")
+
+
+def test_a_model_of_points_needs_labels_that_have_some(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"\(anchors\): bored, excited\."):
+        asked_for(
+            tmp_path, outputs=("affect",), coordinates="anchors", labels=("excited", "bored")
+        ).check()
+    asked_for(tmp_path, outputs=("affect",), coordinates="anchors").check()

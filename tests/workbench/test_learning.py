@@ -161,3 +161,24 @@ def test_a_network_of_whole_pictures_wants_as_much_around_a_face(dataset: Datase
     assert crop_rule(rows, TINY) == TINY.crop
     none = rows.assign(face_size_px=0)
     assert crop_rule(none, replace(TINY, sees="whole")).margin == 1.0
+
+
+def test_faces_are_no_longer_mapped_when_their_file_is_named(
+    learnable: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows moves no file that is."""
+    maps, moved = Path("/proc/self/maps"), []
+    if not maps.is_file():
+        pytest.skip("this system does not say what is mapped")
+    replace = os.replace
+
+    def look(source: Path, target: Path) -> None:
+        if target.suffix == ".npy":
+            moved.append(target)
+            assert str(source) not in maps.read_text()
+        replace(source, target)
+
+    build_index(learnable)
+    monkeypatch.setattr("emotion_core.files.os.replace", look)
+    prepare_data(learnable, TINY)
+    assert moved

@@ -25,7 +25,15 @@ from emotion_core.jobs import list_jobs, load_job, owner_hash
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import like_minded, list_models, load_model, load_recognizer
-from emotion_core.runs import Run, alone_in, delete_run, list_runs, load_run, request_stop
+from emotion_core.runs import (
+    Run,
+    alone_in,
+    delete_run,
+    is_busy,
+    list_runs,
+    load_run,
+    request_stop,
+)
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe
 from emotion_core.types import Frame
@@ -397,3 +405,9 @@ def is_over(run: Run) -> bool:
 
 def _pid(folder: Path) -> int:
     return int(json.loads((folder / "process.json").read_text())["pid"])
+
+
+def test_looking_at_a_run_that_was_deleted_does_not_bring_it_back(work_home: Path) -> None:
+    folder = work_home / "runs" / ("0" * 16)
+    assert not is_busy(folder)
+    assert not folder.exists()

@@ -1,8 +1,10 @@
 """The workbench: measured once, resumed, decided on, exported the same from every side."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from emotion_core import limits
 from emotion_core.analysis.picture import find_faces
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
@@ -43,6 +46,7 @@ from emotion_core.workbench.store import (
     list_datasets,
     load_dataset,
     new_dataset,
+    sweep_datasets,
 )
 from emotion_core.workbench.tasks import start_task, tasks_of
 from tests.builders import encode, make_class_folders, make_picture, tiny
@@ -405,3 +409,59 @@ def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     delete_dataset(dataset)
     failed = over(start_task("index", dataset, owner="me"), "me")
     assert (failed.state, "not yours" in failed.message) == ("failed", True)
+
+
+def test_a_data_set_that_was_deleted_does_not_come_back(measured: Dataset) -> None:
+    path = load_index(measured)["path"].iloc[0]
+    log = measured.decisions
+    delete_dataset(measured)
+    ways = [
+        lambda: queue_pictures(measured, [path], reason="as in a second tab"),
+        lambda: decide(measured, [path], "drop", reason="blank"),
+        lambda: log.add([Decision(path, "drop", "blank")]),
+        lambda: measured.save_recipe(DatasetRecipe()),
+        lambda: build_index(measured),
+    ]
+    for way in ways:
+        with pytest.raises((InputError, StorageError), match="no such data set"):
+            way()
+    assert not measured.folder.exists()
+
+
+def test_what_is_in_use_is_said_and_can_be_deleted_later(
+    measured: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where an open file stays."""
+    (measured.folder / "source").mkdir()
+    with monkeypatch.context() as kept:
+        kept.setattr("emotion_core.workbench.store.shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(StorageError, match="something of it is in use"):
+            delete_dataset(measured)
+    assert load_dataset(measured.id).id == measured.id
+    delete_dataset(measured)
+    assert not measured.folder.exists()
+    delete_dataset(measured)  # in a second tab
+
+
+def test_an_upload_that_was_killed_is_swept_after_a_day(measured: Dataset) -> None:
+    code = """
+import os, signal
+from emotion_core import files
+def die(path):
+    files.Path(path).write_bytes(b"faces")
+    os.kill(os.getpid(), signal.SIGKILL)
+files.atomic_path = lambda target: die(target.parent.mkdir() or target)
+from emotion_core.workbench.store import new_dataset
+new_dataset("faces.zip", b"faces", owner="me")
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode < 0
+    root = measured.folder.parent
+    left = next(one for one in root.iterdir() if one.is_dir() and one != measured.folder)
+    assert (left / "source").is_dir()
+    sweep_datasets()
+    assert left.is_dir(), "somebody may be writing it"
+    old_s = time.time() - limits.JOB_EXPIRY_S - 1
+    for folder in (left, measured.folder):
+        os.utime(folder, (old_s, old_s))
+    sweep_datasets()
+    assert (left.exists(), measured.folder.exists()) == (False, True)

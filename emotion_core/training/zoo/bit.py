@@ -4,6 +4,7 @@ Kolesnikov et al. 2019, Big Transfer (arXiv 1912.11370); weight standardisation:
 (arXiv 1903.10520). The published weights take RGB in [-1, 1].
 """
 
+import zlib
 from typing import Any
 from zipfile import BadZipFile
 
@@ -92,7 +93,7 @@ def load_npz(model: Any, path: Any) -> None:
                 for variable in layer.weights:
                     array = held[f"{_ROOT}/{layer.name.replace('__', '/')}/{variable.name}"]
                     found.append((variable, array.reshape(variable.shape)))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TrainingError(f"{path} holds no weights of this BiT network: {error}.") from error
     for variable, array in found:
         variable.assign(array)

@@ -76,11 +76,11 @@ class BatchNorm(layers.BatchNormalization):  # type: ignore[misc]
         return answer
 
 
-def conv_bn_relu(x: Any, width: int, *, kernel_px: int = 3, strides: int = 1) -> Any:
-    """Convolution without bias, batch normalisation, ReLU."""
+def conv_bn_relu(x: Any, width: int, *, strides: int = 1) -> Any:
+    """Convolution 3×3 without bias, batch normalisation, ReLU."""
     x = layers.Conv2D(
         width,
-        kernel_px,
+        3,
         strides=strides,
         padding="same",
         use_bias=False,
