@@ -5,14 +5,14 @@ import streamlit as st
 from emotion_core.jobs import list_jobs
 from emotion_core.texts import say
 from emotion_core.workbench.store import list_datasets
-from pages._shared import notice, resources, visitor
+from pages._shared import notice, resources, training_runs, visitor
 from pages._shared.dataset_open import title_of
 from pages._shared.drawer import describe, has_page, open_job
 from pages._shared.errors import error_box, plain
 from pages._shared.models_grid import main_figures
 from pages._shared.names import short
 
-#: The newest jobs and data sets; the drawer and the data set page have them all.
+#: The newest jobs, data sets and trainings; the drawer and their pages have them all.
 _ROWS_SHOWN = 5
 
 
@@ -55,7 +55,7 @@ def show_cards() -> None:
 
 
 def show_state() -> None:
-    """Show which models are ready, and the jobs."""
+    """Show which models are ready, and one's own jobs, data sets and trainings."""
     entries = resources.models()
     left, right = st.columns(2, gap="large")
     with left:
@@ -99,6 +99,26 @@ def show_state() -> None:
                 if has_page(job) and st.button(say("jobs.open"), key=f"home-{job.id}"):
                     open_job(job)
         _show_datasets()
+        _show_trainings()
+
+
+def _show_trainings() -> None:
+    st.subheader(say("home.trainings_title"))
+    mine = training_runs.all_mine()
+    if not mine:
+        st.caption(say("home.trainings_none"))
+    more(len(mine))
+    named = training_runs.titles(mine)
+    for run in mine[:_ROWS_SHOWN]:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            state = training_runs.state_text(run)
+            st.markdown(say("jobs.line", title=plain(named[run.id]), state=state))
+            if st.button(say("jobs.open"), key=f"home-{run.id}"):
+                st.session_state["run"] = run.id
+                st.switch_page("pages/training.py")
+    if st.button(say("home.training_open"), key="open_training"):
+        st.session_state.pop("run", None)
+        st.switch_page("pages/training.py")
 
 
 def more(n: int) -> None:

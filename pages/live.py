@@ -190,11 +190,13 @@ def show_numbers(session: LiveSession, state: LiveState) -> None:
     """Show rates, and say when the machine is too slow for every frame."""
     faces = 0 if state.latest is None else len(state.latest.reading)
     with st.container(horizontal=True):
-        st.metric(say("live.fps"), f"{state.shown_fps:.0f}")
-        st.metric(say("live.ms"), f"{state.read_ms:.0f}")
-        st.metric(say("live.faces"), faces)
-        if session.recording is not None:
-            st.metric(say("live.recorded_for"), clock(session.recording.seconds))
+        st.metric(say("live.fps"), f"{state.shown_fps:.0f}", help=say("live.fps_help"))
+        st.metric(say("live.ms"), f"{state.read_ms:.0f}", help=say("live.ms_help"))
+        st.metric(say("live.faces"), faces, help=say("live.faces_help"))
+        recording = session.recording  # its thread may end it meanwhile
+        if recording is not None:
+            told = say("live.recorded_for_help")
+            st.metric(say("live.recorded_for"), clock(recording.seconds), help=told)
     if state.every > 1:
         st.caption(say("live.slow", every=state.every))
 

@@ -26,6 +26,8 @@ class Upload:
 
 
 _CAMERA_SHOWN_PX = 480
+#: A smaller photo is read before a bar would be seen.
+_QUICK_BYTES = 1_500_000
 
 
 def pick_uploads() -> list[Upload]:
@@ -58,9 +60,10 @@ def pick_uploads() -> list[Upload]:
         st.camera_input(label, width=width, key=key, on_change=_take_picture, args=(key,))
         taken = st.session_state.get("photo_taken")
         return [taken] if taken else []
-    if len(files) > PHOTOS_PER_UPLOAD:
-        st.warning(say("error.too_many_photos", n=len(files), limit=PHOTOS_PER_UPLOAD))
-    return files[:PHOTOS_PER_UPLOAD]
+    asked = st.session_state.get("photo_asked", 0)
+    if asked > len(files):
+        st.warning(say("error.too_many_photos", n=asked, limit=PHOTOS_PER_UPLOAD))
+    return files
 
 
 def _take_files(key: str) -> None:
@@ -68,8 +71,12 @@ def _take_files(key: str) -> None:
 
     What it has forgotten comes first, what it holds now is added.
     """
-    files = [Upload(f.name, f.getvalue(), f.file_id) for f in st.session_state[key] or []]
-    st.session_state["photo_files"] = [*st.session_state.get("photo_before", []), *files]
+    before: list[Upload] = st.session_state.get("photo_before", [])
+    new = st.session_state[key] or []
+    room = max(0, PHOTOS_PER_UPLOAD - len(before))
+    files = [Upload(f.name, f.getvalue(), f.file_id) for f in new[:room]]
+    st.session_state["photo_files"] = [*before, *files]
+    st.session_state["photo_asked"] = len(before) + len(new)
     st.session_state["photo_source"] = "upload"
 
 
@@ -89,7 +96,7 @@ def _start_over() -> None:
     st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
     st.session_state["photo_source"] = "upload"
     st.session_state["photo_whole"] = set()
-    for name in ("photo_files", "photo_before", "photo_taken", "photo_results"):
+    for name in ("photo_files", "photo_asked", "photo_before", "photo_taken", "photo_results"):
         st.session_state.pop(name, None)
 
 
@@ -109,7 +116,8 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
     if missing:
         recognizer = resources.recognizer(*network)
         detector = resources.detector(choice.detector, choice.min_confidence)
-        bar = st.progress(0.0) if len(missing) > 1 else None
+        is_long = len(missing) > 1 or len(uploads[missing[0]].data) > _QUICK_BYTES
+        bar = st.progress(0.0) if is_long else None
         started = time.monotonic()
         for done, i in enumerate(missing):
             if bar:
@@ -119,7 +127,8 @@ def read_all(uploads: list[Upload], choice: options.Choice) -> list[PhotoResult 
                 text = say(key, i=done + 1, n=len(missing), left_s=left_s)
                 bar.progress(done / len(missing), text)
             photo = [(uploads[i].name, uploads[i].data)]
-            result = next(read_photos(photo, detector, recognizer, options=keys[i][1]))
+            with resources.photo_turns():
+                result = next(read_photos(photo, detector, recognizer, options=keys[i][1]))
             held[keys[i]] = result.slim() if isinstance(result, PhotoResult) else result
         if bar:
             bar.empty()

@@ -10,7 +10,7 @@ from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import notice, place, video_options, visitor
 from pages._shared.drawer import clock, describe, show_end
-from pages._shared.errors import error_box, plain
+from pages._shared.errors import error_box, guarded, plain
 from pages._shared.names import short
 from pages._shared.video_view import show_result
 
@@ -88,14 +88,17 @@ def show_progress(job_id: str) -> None:
         st.progress(job.share or 0.0, plain(describe(job)))
         if job.state == "running" and job.left_s is not None:
             with st.container(horizontal=True):
-                st.metric(say("video.frames"), f"{job.done:,} / {job.total:,}")
-                st.metric(say("video.rate"), f"{job.rate:.0f}")
-                st.metric(say("video.left"), clock(job.left_s))
+                for name, value in {
+                    "frames": f"{job.done:,} / {job.total:,}",
+                    "rate": f"{job.rate:.0f}",
+                    "left": clock(job.left_s),
+                }.items():
+                    st.metric(say(f"video.{name}"), value, help=say(f"video.{name}_help"))
         st.button(
             say("jobs.cancel"),
             key="cancel_here",
             disabled=job.is_stopping,
-            on_click=jobs.cancel_job,
+            on_click=guarded(jobs.cancel_job),
             args=(job,),
         )
         st.caption(say("video.go_on"))

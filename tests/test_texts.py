@@ -1,5 +1,6 @@
 """The catalogue: every key that is used exists, and every text is used."""
 
+import ast
 import re
 import string
 from pathlib import Path
@@ -86,3 +87,20 @@ def test_an_unknown_language_falls_back_to_english(monkeypatch: pytest.MonkeyPat
     assert say("photo.title") == english
     with pytest.raises(KeyError):
         catalogue("xx")
+
+
+def test_every_figure_of_a_page_says_what_it_means() -> None:
+    for path in (ROOT / "pages").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "metric":
+                given = {word.arg: word.value for word in node.keywords}
+                assert "help" in given, f"{path.name}, line {node.lineno}"
+                assert not isinstance(given["help"], ast.Constant)
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    """What happened is a sentence; what to do about it is another, or stands behind a colon."""
+    parts = {"error.fetch_cut", "error.job_cancelled"}  # of a sentence; one's own wish
+    for key, text in catalogue().items():
+        if key.startswith("error.") and key not in parts:
+            assert re.search(r"[.!?;:] ", text), key

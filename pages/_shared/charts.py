@@ -72,9 +72,9 @@ def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figu
     return figure
 
 
-def affect_circle(valence: float, arousal: float) -> go.Figure:
-    """One face's point among the points of the emotions, on the circle of radius 1."""
-    figure = affect_ground()
+def affect_circle(valence: float, arousal: float, *, coordinates: str) -> go.Figure:
+    """One face's point among the points of the emotions, as `affect_ground` draws them."""
+    figure = affect_ground(coordinates)
     figure.add_scatter(
         x=[valence],
         y=[arousal],
@@ -85,14 +85,19 @@ def affect_circle(valence: float, arousal: float) -> go.Figure:
     return figure
 
 
-def affect_ground() -> go.Figure:
-    """The circle of valence and arousal with the points of the emotions."""
+def affect_ground(coordinates: str) -> go.Figure:
+    """The circle of radius 1 of valence and arousal with the points of the emotions.
+
+    Args:
+        coordinates: Of the card of who answered: empty where valence and arousal are estimated.
+    """
     angle = np.linspace(0, 2 * np.pi, 90)
     figure = go.Figure()
     figure.add_scatter(
         x=np.cos(angle), y=np.sin(angle), mode="lines", line_color=GREY, hoverinfo="skip"
     )
-    points = {name: point for name, point in COORDINATES["rays"].items() if name in COLOURS}
+    system = COORDINATES[coordinates or "rays"]
+    points = {name: point for name, point in system.items() if name in COLOURS}
     figure.add_scatter(
         x=[v for v, _ in points.values()],
         y=[a for _, a in points.values()],

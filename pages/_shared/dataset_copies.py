@@ -11,6 +11,7 @@ from emotion_core.workbench.store import Dataset
 from . import gallery
 from .choice import keyed, one_of
 from .dataset_data import change_recipe, labelled
+from .errors import guarded
 
 _FILTERS = ("all", EXACT, NEAR, "conflicts", "leaks")
 
@@ -91,5 +92,6 @@ def _choose_policies(dataset: Dataset) -> None:
             )
 
 
+@guarded
 def _keep_policy(dataset: Dataset, name: str, key: str) -> None:
     change_recipe(dataset, **{name: st.session_state[key]})

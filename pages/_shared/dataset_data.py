@@ -1,5 +1,6 @@
 """What the views of a data set share: its tables, loaded once, and its jobs."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from .errors import error_box, plain
 
 #: So many sources are held open at once, for everybody.
 _OPEN = 8
+#: Pictures stay in memory for so long.
+KEPT_S = 3600
 
 
 def labelled(dataset: Dataset) -> pd.DataFrame:
@@ -43,13 +46,15 @@ def change_recipe(dataset: Dataset, **changes: Any) -> None:
     """Keep a changed recipe, when it is another one."""
     held = dataset.recipe()
     new = replace(held, **changes)
-    if new.to_yaml() != held.to_yaml():
+    if new != held and new.to_yaml() != held.to_yaml():
         dataset.save_recipe(new)
 
 
 def thumbnail(dataset: Dataset, path: str) -> bytes | None:
     """Return a small JPEG of a picture; None where it cannot be read."""
-    return _thumbnail(dataset.id, dataset.stamp("index"), path)
+    with suppress(LookupError):  # which is not kept: the drive may be back in a moment
+        return _thumbnail(dataset.id, dataset.stamp("index"), path)
+    return None
 
 
 def large_picture(dataset: Dataset, path: str) -> bytes | None:
@@ -60,6 +65,12 @@ def large_picture(dataset: Dataset, path: str) -> bytes | None:
 def source_of(dataset: Dataset) -> Source:
     """Return the pictures of a data set, opened once; nobody closes it."""
     return _source(dataset.id, dataset.stamp("index"))
+
+
+def let_go(dataset: Dataset) -> None:
+    """Close the source of a data set that is to be deleted, and forget its pictures."""
+    _source.clear(dataset.id, dataset.stamp("index"))
+    _thumbnail.clear()
 
 
 def task_button(
@@ -139,13 +150,13 @@ def _cleaned(dataset_id: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa:
     return apply_recipe(dataset.recipe(), load_index(dataset))
 
 
-@st.cache_data(max_entries=4000, show_spinner=False)
-def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes | None:
-    return thumbnails(_source(dataset_id, stamp), [path]).get(path)
+@st.cache_data(max_entries=4000, ttl=KEPT_S, show_spinner=False)
+def _thumbnail(dataset_id: str, stamp: int, path: str) -> bytes:
+    return thumbnails(_source(dataset_id, stamp), [path])[path]
 
 
 @st.cache_resource(
-    max_entries=_OPEN, ttl=3600, show_spinner=False, on_release=lambda source: source.close()
+    max_entries=_OPEN, ttl=KEPT_S, show_spinner=False, on_release=lambda source: source.close()
 )
 def _source(dataset_id: str, stamp: int) -> Source:  # noqa: ARG001
     return load_dataset(dataset_id).open()

@@ -30,7 +30,7 @@ from emotion_core.workbench.tasks import PREFIX, made_of, tasks_of
 
 from . import visitor
 from .dataset_data import change_recipe, cleaned, task_button
-from .errors import plain
+from .errors import guarded, plain
 from .gallery import label_text
 
 
@@ -99,6 +99,7 @@ def _choose_split(dataset: Dataset) -> None:
         st.number_input(say("dataset.split_folds"), *FOLDS, help=text, **told("folds"))
 
 
+@guarded
 def _keep_split(dataset: Dataset, name: str) -> None:
     """Keep what was changed; a new rule brings its own share and seed."""
     held = dataset.recipe().split
@@ -121,8 +122,8 @@ def _split_key(dataset: Dataset, name: str) -> str:
 def _show_counts(table: pd.DataFrame) -> None:
     kept = cleaned_rows(table)
     with st.container(horizontal=True):
-        st.metric(say("dataset.kept"), f"{len(kept):,}")
-        st.metric(say("dataset.removed"), f"{(table['removed'] != '').sum():,}")
+        for name, n in {"kept": len(kept), "removed": (table["removed"] != "").sum()}.items():
+            st.metric(say(f"dataset.{name}"), f"{n:,}", help=say(f"dataset.{name}_help"))
     counts = pd.crosstab(kept["label"], kept["split"])
     counts = counts.reindex(in_label_order(counts.index))
     counts = counts[[c for c in ("train", "val", "test") if c in counts]]
@@ -156,6 +157,7 @@ def _ask_card(dataset: Dataset) -> None:
             )
 
 
+@guarded
 def _keep_text(dataset: Dataset, name: str) -> None:
     change_recipe(dataset, **{name: st.session_state[f"{name}-{dataset.id}"]})
 

@@ -12,6 +12,7 @@ from emotion_core.workbench.store import Dataset, delete_dataset, list_datasets,
 from emotion_core.workbench.tasks import start_task, tasks_of
 
 from . import visitor
+from .dataset_data import let_go
 from .names import short
 
 _DRAWN = {"n": 1600, "seed": 0}
@@ -51,6 +52,7 @@ def choose() -> Dataset | None:
         if st.button(say("dataset.delete_really"), key="dataset_delete"):
             for job in jobs:
                 delete_job(job)
+            let_go(dataset)
             delete_dataset(dataset)
             del st.session_state["dataset"]
             st.rerun()

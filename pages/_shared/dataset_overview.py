@@ -12,7 +12,7 @@ from emotion_core.workbench.store import Dataset, load_dataset
 from . import dataset_meanings, gallery
 from .choice import keyed
 from .dataset_charts import STRIP_POINTS, balance, chosen_points, strip, strip_rows
-from .dataset_data import labelled, source_of, task_button
+from .dataset_data import KEPT_S, labelled, source_of, task_button
 from .errors import plain
 from .gallery import label_text
 
@@ -26,18 +26,15 @@ def show(dataset: Dataset) -> None:
     table = labelled(dataset)
     groups = summarise_groups(table)
     with st.container(horizontal=True):
-        st.metric(say("dataset.n"), f"{len(table):,}")
-        st.metric(say("dataset.with_label"), f"{table['label'].notna().sum():,}")
-        st.metric(say("dataset.unreadable"), f"{(~table['is_readable']).sum():,}")
-        st.metric(say("dataset.groups"), f"{len(groups):,}", help=say("dataset.groups_help"))
-        st.metric(
-            say("dataset.conflicts"),
-            f"{groups['is_conflict'].sum():,}",
-            help=say("dataset.conflicts_help"),
-        )
-        st.metric(
-            say("dataset.leaks"), f"{groups['is_leak'].sum():,}", help=say("dataset.leaks_help")
-        )
+        for name, n in {
+            "n": len(table),
+            "with_label": table["label"].notna().sum(),
+            "unreadable": (~table["is_readable"]).sum(),
+            "groups": len(groups),
+            "conflicts": groups["is_conflict"].sum(),
+            "leaks": groups["is_leak"].sum(),
+        }.items():
+            st.metric(say(f"dataset.{name}"), f"{n:,}", help=say(f"dataset.{name}_help"))
     st.subheader(say("dataset.balance"))
     st.caption(say("dataset.balance_help"))
     chosen = chosen_points(
@@ -105,8 +102,9 @@ def _show_means(dataset: Dataset) -> None:
     with st.container(horizontal=True):
         for label in in_label_order(rows["label"]):
             paths = mean_sample(rows["path"][rows["label"] == label])
-            jpeg = _mean(dataset.id, dataset.stamp("index"), tuple(paths))
-            if jpeg is None:
+            try:
+                jpeg = _mean(dataset.id, dataset.stamp("index"), tuple(paths))
+            except LookupError:
                 continue
             with st.container(width=_MEAN_PX + 12, gap="xsmall"):
                 text = label_text(label)
@@ -137,6 +135,9 @@ def _show_formats(dataset: Dataset, table: pd.DataFrame) -> None:
             gallery.show(dataset, picked["path"].tolist(), key=key, reason=column)
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
-def _mean(dataset_id: str, stamp: int, paths: tuple[str, ...]) -> bytes | None:  # noqa: ARG001
-    return mean_face(source_of(load_dataset(dataset_id)), paths)
+@st.cache_data(max_entries=200, ttl=KEPT_S, show_spinner=False)
+def _mean(dataset_id: str, stamp: int, paths: tuple[str, ...]) -> bytes:  # noqa: ARG001
+    jpeg = mean_face(source_of(load_dataset(dataset_id)), paths)
+    if jpeg is None:  # which is not kept: the drive may be back in a moment
+        raise LookupError(paths)
+    return jpeg

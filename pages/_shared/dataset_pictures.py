@@ -10,6 +10,7 @@ from . import gallery
 from .choice import one_of
 from .dataset_charts import histogram
 from .dataset_data import change_recipe, labelled
+from .errors import guarded
 from .gallery import label_text
 
 
@@ -48,7 +49,7 @@ def show(dataset: Dataset) -> None:
             st.toggle(say("dataset.rule_on"), help=help_text, key=on_key, **keep)
     found = find_outliers(table, name, threshold)
     with right:
-        st.metric(say("dataset.takes"), f"{int(found.sum()):,}")
+        st.metric(say("dataset.takes"), f"{int(found.sum()):,}", help=say("dataset.takes_help"))
         if rule.low < rule.high:
             values = values_of(table[table["is_readable"]], rule)
             st.plotly_chart(
@@ -69,6 +70,7 @@ def show(dataset: Dataset) -> None:
     _show_samples(dataset)
 
 
+@guarded
 def _keep_rule(dataset: Dataset, name: str, threshold_key: str, on_key: str) -> None:
     rules = {other: limit for other, limit in dataset.recipe().rules.items() if other != name}
     if st.session_state[on_key]:

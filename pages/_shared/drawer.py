@@ -16,7 +16,7 @@ from emotion_core.workbench.tasks import PREFIX, TASKS
 from emotion_core.workbench.trainings import EXPORT, KIND
 
 from . import visitor
-from .errors import error_box, plain
+from .errors import error_box, guarded, plain
 from .names import short
 
 _VIDEO = "pages/video.py"
@@ -118,7 +118,7 @@ def show_progress(job: jobs.Job) -> None:
         say("jobs.cancel"),
         key=f"cancel-shown-{job.id}",
         disabled=job.is_stopping,
-        on_click=jobs.cancel_job,
+        on_click=guarded(jobs.cancel_job),
         args=(job,),
     )
     st.caption(say("video.go_on"))
@@ -200,7 +200,7 @@ def _show_job(job: jobs.Job) -> None:
                 st.button(
                     say("training.pause" if job.kind == KIND else "jobs.cancel"),
                     key=f"cancel-{job.id}",
-                    on_click=jobs.cancel_job,
+                    on_click=guarded(jobs.cancel_job),
                     args=(job,),
                     disabled=job.is_stopping,
                 )
@@ -213,13 +213,14 @@ def _show_job(job: jobs.Job) -> None:
                     keep,
                     key=f"keep-{job.id}",
                     help=say("jobs.keep_help"),
-                    on_click=jobs.keep_job,
+                    on_click=guarded(jobs.keep_job),
                     args=(job,),
                     kwargs={"is_kept": not job.is_kept},
                 )
             _offer_deletion(job)
 
 
+@guarded
 def _delete(job: jobs.Job) -> None:
     jobs.delete_job(job)
     if st.session_state.get("job") == job.id:  # nobody waits to see it again

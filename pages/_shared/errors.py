@@ -1,25 +1,49 @@
 """The one box in which a refusal is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
 
 import streamlit as st
 
 from emotion_core.errors import EmotionError
 
+from .names import TURNS
+
+_P = ParamSpec("_P")
+#: Where a refusal waits for the box.
+_REFUSED = "refused"
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~$:"})
 
 
 def plain(text: str) -> str:
-    """Return a text, such as a file's name, so that Markdown leaves it as it is."""
-    return text.translate(_MARKDOWN)
+    """Return a text, such as a file's name, so that Markdown leaves it as it is and no mark in it
+    turns the rest of the line round."""
+    return text.translate(TURNS).translate(_MARKDOWN)
 
 
 @contextmanager
 def error_box() -> Iterator[None]:
-    """Show what was refused and end the page there."""
+    """Show what was refused and end the page there; what a widget was refused, and go on."""
+    refused = st.session_state.pop(_REFUSED, "")
+    if refused:
+        st.error(plain(refused))
     try:
         yield
     except EmotionError as error:
         st.error(plain(str(error)))
         st.stop()
+
+
+def guarded(callback: Callable[_P, None]) -> Callable[_P, None]:
+    """Return a callback of a widget whose refusal the next box shows: it runs before the page."""
+
+    @wraps(callback)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except EmotionError as error:
+            st.session_state[_REFUSED] = str(error)
+
+    return run

@@ -185,9 +185,10 @@ def _show_latency(card: Card) -> None:
     if card.id in held:
         told = held[card.id]
         columns = st.columns(4)
-        for column, name in zip(columns, ("median_ms", "mean_ms", "p95_ms"), strict=False):
-            column.metric(say(f"models.{name}"), f"{told[name]:.2f} ms")
-        columns[3].metric(say("models.calls"), f"{told['calls']:.0f}")
+        shown = {name: f"{told[name]:.2f} ms" for name in ("median_ms", "mean_ms", "p95_ms")}
+        shown["calls"] = f"{told['calls']:.0f}"
+        for column, (name, value) in zip(columns, shown.items(), strict=True):
+            column.metric(say(f"models.{name}"), value, help=say(f"models.{name}_help"))
         st.caption(say("models.latency_text", budget=BUDGET_MS))
 
 

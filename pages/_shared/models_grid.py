@@ -45,7 +45,11 @@ def _show_tile(entry: ModelEntry) -> None:
     split, shown = main_figures(card)
     if shown:
         left, right = st.columns(2)
-        left.metric(say(f"training.accuracy_{split}"), f"{shown['accuracy']:.1%}")
+        left.metric(
+            say(f"training.accuracy_{split}"),
+            f"{shown['accuracy']:.1%}",
+            help=say(f"training.accuracy_{split}_help"),
+        )
         balanced = card.metrics.get(f"{split}_balanced", shown)
         right.metric(
             say("models.mean_recall"),

@@ -26,7 +26,7 @@ _FACES_SHOWN = 6
 _CROP_SHOWN_PX = 112
 _BARS_PX, _CIRCLE_PX = 210, 170
 #: A page shows no more; the download has every pixel.
-_PICTURE_SHOWN_PX = 1600
+PICTURE_SHOWN_PX = 1600
 
 
 def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None:
@@ -39,14 +39,14 @@ def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None
         annotated = draw_reading(image, reading, options=drawing, names=names)
         found = [face_sentence(reading, face).replace("**", "") for face in range(len(reading))]
         alt = say("photo.annotated_alt", n=len(reading), faces="; ".join(found))
-        st.image(shrink_to(annotated, _PICTURE_SHOWN_PX), width="stretch", alt=alt)
+        st.image(shrink_to(annotated, PICTURE_SHOWN_PX), width="stretch", alt=alt)
         if reading.is_whole_picture:
             st.caption(say("photo.whole_note"))
     with faces:
         rule = rule_for(leader.crop, is_whole=reading.is_whole_picture)
         crops = crop_faces(image, reading.faces[:_FACES_SHOWN], rule)
         for face, crop in enumerate(crops):
-            _show_face(reading, face, crop.squeeze(), key=f"{result.name}-{face}")
+            _show_face(result, face, crop.squeeze(), leader)
         if len(reading) > _FACES_SHOWN:
             st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
         if len(reading) and can_look(leader):
@@ -122,7 +122,8 @@ def face_sentence(reading: Reading, face: int) -> str:
     return say(key, face=face + 1, label=label, percent=f"{reading.confidence[face]:.0%}")
 
 
-def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
+def _show_face(result: PhotoResult, face: int, crop: object, leader: Card) -> None:
+    reading, key = result.reading, f"{result.name}-{face}"
     valence = float(reading.affect.valence[face])
     arousal = float(reading.affect.arousal[face])
     probs = zip(reading.scores.labels, reading.scores.probs[face], strict=True)
@@ -139,7 +140,7 @@ def _show_face(reading: Reading, face: int, crop: object, *, key: str) -> None:
                 alt=say("photo.bars_alt", face=face + 1, values=values),
             )
             st.plotly_chart(
-                charts.affect_circle(valence, arousal),
+                charts.affect_circle(valence, arousal, coordinates=leader.coordinates),
                 key=f"circle-{key}",
                 width=_CIRCLE_PX,
                 config={"displayModeBar": False},

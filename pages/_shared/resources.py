@@ -17,6 +17,7 @@ from emotion_core.faces import Detector, DetectorState, detector_states, load_de
 from emotion_core.jobs import sweep_jobs
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.registry import ModelEntry, list_models, load_recognizer
+from emotion_core.workbench.store import sweep_datasets
 
 _SWEEP_S = 600.0
 
@@ -61,6 +62,12 @@ def detector(name: str, min_confidence: float | None) -> Detector:
 
 
 @st.cache_resource(show_spinner=False)
+def photo_turns() -> threading.BoundedSemaphore:
+    """Return what lets so many photos be read at once, whoever looks: each takes its memory."""
+    return threading.BoundedSemaphore(limits.slots("MIEN_PHOTO_SLOTS", otherwise=2))
+
+
+@st.cache_resource(show_spinner=False)
 def sweeper() -> threading.Thread:
     """Delete what has expired every ten minutes, whether somebody is here or not."""
 
@@ -68,6 +75,7 @@ def sweeper() -> threading.Thread:
         while True:
             with suppress(StorageError, OSError):
                 sweep_jobs()
+                sweep_datasets()
             time.sleep(_SWEEP_S)
 
     thread = threading.Thread(target=sweep, name="sweeper", daemon=True)
@@ -91,6 +99,11 @@ def live_session(_tools: LiveTools) -> LiveSession:
 def models() -> list[ModelEntry]:
     """Return the models with their states; their hashes are checked once a minute."""
     return list_models()
+
+
+def card_of(model_id: str) -> Card | None:
+    """Return the card of a model, None where there is no such model or its card is damaged."""
+    return next((entry.card for entry in models() if entry.id == model_id), None)
 
 
 @st.cache_resource(ttl=60, show_spinner=False)

@@ -100,9 +100,9 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
     return figure
 
 
-def affect_path(rows: pd.DataFrame, *, at_s: float) -> go.Figure:
+def affect_path(rows: pd.DataFrame, *, at_s: float, coordinates: str) -> go.Figure:
     """The way of one person through valence and arousal, and where it is at the moment."""
-    figure = affect_ground()
+    figure = affect_ground(coordinates)
     path = _thinned(rows).dropna(subset=["valence"])
     figure.add_scatter(
         x=path["valence"],

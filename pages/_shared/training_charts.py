@@ -94,9 +94,9 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
     return figure
 
 
-def affect_cloud(answers: pd.DataFrame) -> go.Figure:
+def affect_cloud(answers: pd.DataFrame, *, coordinates: str) -> go.Figure:
     """Where pictures' `valence` and `arousal` lie, a mark in colour and shape of its `truth`."""
-    figure = affect_ground().update_traces(showlegend=False)
+    figure = affect_ground(coordinates).update_traces(showlegend=False)
     for number, name in enumerate(in_label_order(answers["truth"])):
         rows = answers[answers["truth"] == name]
         figure.add_scatter(

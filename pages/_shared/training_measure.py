@@ -159,14 +159,22 @@ def _show_evaluation(job: Job) -> None:
     figures = held["plain"]
     low, high = figures["accuracy_interval_95"]
     n = figures["n"]
-    tiles: list[tuple[str, str, str | None]] = [
+    tiles: list[tuple[str, str, str]] = [
         (
             say("figure.val_accuracy"),
             f"{figures['accuracy']:.1%}",
             say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=n),
         ),
-        (say("training.measure_mirror"), f"{held['with_flip']['accuracy']:.1%}", None),
-        (say("figure.val_macro_f1"), f"{figures['macro_f1']:.1%}", None),
+        (
+            say("training.measure_mirror"),
+            f"{held['with_flip']['accuracy']:.1%}",
+            say("training.mirror_help"),
+        ),
+        (
+            say("figure.val_macro_f1"),
+            f"{figures['macro_f1']:.1%}",
+            say("training.macro_f1_help"),
+        ),
         (
             say("training.measure_kappa"),
             f"{figures['kappa']:.3f}",
@@ -179,7 +187,8 @@ def _show_evaluation(job: Job) -> None:
         help_text = say("training.measure_gain_help", ms=f"{total_ms:.1f}", budget=BUDGET_MS)
         tiles.append((say("training.measure_gain"), f"{100 * held['gain']:+.1f}", help_text))
     else:
-        tiles.append((say("training.column_ms_per_face"), f"{total_ms:.1f} ms", None))
+        help_text = say("training.ms_per_face_help")
+        tiles.append((say("training.column_ms_per_face"), f"{total_ms:.1f} ms", help_text))
     for column, (name, value, told) in zip(st.columns(len(tiles)), tiles, strict=True):
         column.metric(name, value, help=told)
     if held.get("removed"):  # results that were kept may be older
@@ -203,7 +212,7 @@ def _show_evaluation(job: Job) -> None:
         )
     for column in right:
         with column:
-            _show_affect(answers, key=f"affect-{job.id}")
+            _show_affect(job, answers)
     names = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
     with st.container(horizontal=True):
         for file, text in names.items():
@@ -225,14 +234,15 @@ def points_of(path: Path) -> pd.DataFrame:
     return answers if answers[["valence", "arousal"]].any(axis=None) else answers.iloc[:0]
 
 
-def _show_affect(answers: pd.DataFrame, *, key: str) -> None:
+def _show_affect(job: Job, answers: pd.DataFrame) -> None:
     """Show where answers lie on the circle of valence and arousal."""
     title = say("training.measure_affect")
     st.markdown(title)
     shown = answers.sample(min(len(answers), _MARKS), random_state=0)
+    card = resources.card_of(job.settings["models"][0])
     st.plotly_chart(
-        training_charts.affect_cloud(shown),
-        key=key,
+        training_charts.affect_cloud(shown, coordinates=card.coordinates if card else ""),
+        key=f"affect-{job.id}",
         config={"displayModeBar": False},
         alt=title,
     )

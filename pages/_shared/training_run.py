@@ -40,7 +40,7 @@ from . import (
     visitor,
 )
 from .drawer import describe
-from .errors import error_box, plain
+from .errors import error_box, guarded, plain
 from .names import short
 from .training_runs import state_text
 
@@ -99,12 +99,16 @@ def _show_moving(run_id: str) -> None:
         if run.history:
             last = run.history[-1]
             columns = st.columns(4)
-            columns[0].metric(say("training.epoch"), f"{len(run.history)} / {run.epochs}")
-            columns[1].metric(say("training.loss"), f"{last['loss']:.3f}")
+            shown = {"epoch": f"{len(run.history)} / {run.epochs}", "loss": f"{last['loss']:.3f}"}
             if "val_accuracy" in last:
-                accuracy = f"{last['val_accuracy']:.1%}"
-                columns[2].metric(say("training.accuracy_validation"), accuracy)
-            columns[3].metric(say("figure.images_per_s"), f"{last['images_per_s']:,.0f}")
+                shown["accuracy_validation"] = f"{last['val_accuracy']:.1%}"
+            for column, (name, value) in zip(columns, shown.items(), strict=False):
+                column.metric(say(f"training.{name}"), value, help=say(f"training.{name}_help"))
+            columns[3].metric(
+                say("figure.images_per_s"),
+                f"{last['images_per_s']:,.0f}",
+                help=say("training.images_per_s_help"),
+            )
         else:
             st.caption(say("training.first_epoch"))
         with st.container(horizontal=True):
@@ -112,7 +116,7 @@ def _show_moving(run_id: str) -> None:
                 say("training.pause"),
                 key=f"pause-{run.id}",
                 help=say("training.pause_help"),
-                on_click=pause_run,
+                on_click=guarded(pause_run),
                 args=(job,),
                 disabled=job.is_stopping,
             )
@@ -120,7 +124,7 @@ def _show_moving(run_id: str) -> None:
                 say("training.stop"),
                 key=f"stop-{run.id}",
                 help=say("training.stop_help"),
-                on_click=request_stop,
+                on_click=guarded(request_stop),
                 args=(run,),
                 disabled=not run.history or run.should_stop() or job.is_stopping,
             )
@@ -162,21 +166,24 @@ def _show_figures(run: Run) -> None:
     report = run.report() or {}
     shown = report.get("metrics", {})
     split = "test" if "test" in shown else "validation"
-    tiles: list[tuple[str, str, str | None]] = []
+    tiles: list[tuple[str, str, str]] = []
     held = shown.get(split)
     if held:
         low, high = held["accuracy_interval_95"]
         interval = say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=held["n"])
         tiles += [
             (f"training.accuracy_{split}", f"{held['accuracy']:.1%}", interval),
-            ("figure.val_macro_f1", f"{held['macro_f1']:.1%}", None),
+            ("figure.val_macro_f1", f"{held['macro_f1']:.1%}", say("training.macro_f1_help")),
             ("training.ece", f"{held['ece_15_bins']:.1%}", say("training.ece_help")),
         ]
     affect = shown.get(f"{split}_affect")
     if affect:
-        tiles.append(("figure.val_mse", f"{affect['mse']:.4f}", None))
-    tiles.append(("training.column_parameters", f"{report.get('parameters', 0):,}", None))
-    tiles.append(("training.column_model_mb", f"{report.get('model_mb', 0):.1f}", None))
+        tiles.append(("figure.val_mse", f"{affect['mse']:.4f}", say("training.mse_help")))
+    for name, value in {
+        "parameters": f"{report.get('parameters', 0):,}",
+        "model_mb": f"{report.get('model_mb', 0):.1f}",
+    }.items():
+        tiles.append((f"training.column_{name}", value, say(f"training.{name}_help")))
     latency = report.get("latency") or {}
     if latency:
         told = say("training.latency_help", p95=f"{latency['p95_ms']:.1f}", budget=BUDGET_MS)
@@ -312,8 +319,8 @@ def _show_promotion(run: Run) -> None:
         else:
             resources.models.clear()
             st.session_state[f"promoted-{run.id}"] = card.id
-    promoted = st.session_state.get(f"promoted-{run.id}")
-    card = next((entry.card for entry in resources.models() if entry.id == promoted), None)
+    promoted = st.session_state.get(f"promoted-{run.id}", "")
+    card = resources.card_of(promoted)
     if card is not None:
         st.success(plain(say("training.promoted", name=promoted)))
         if not reads_faces(card):

@@ -36,7 +36,7 @@ def opened() -> Run | None:
 
 def show() -> None:
     """Show the runs of this visitor."""
-    mine = _mine()
+    mine = all_mine()
     if not mine:
         st.info(say("training.empty"))
         if st.button(say("training.begin"), type="primary", key="training_begin"):
@@ -59,7 +59,7 @@ def _state(run: Run) -> str:
     return state_of(run, job_of(run, visitor.owner()))
 
 
-def _titles(runs: list[Run]) -> dict[str, str]:
+def titles(runs: list[Run]) -> dict[str, str]:
     """Return the name of each run by id, with the id where several bear it."""
     names = [short(run.name) for run in runs]
     counts = Counter(names)
@@ -69,20 +69,21 @@ def _titles(runs: list[Run]) -> dict[str, str]:
     }
 
 
-def _mine() -> list[Run]:
+def all_mine() -> list[Run]:
+    """Return the runs of this visitor, the newest first."""
     return list_runs(*map(owner_hash, visitor.owners()))
 
 
 @error_box()
 def _show_table() -> None:
-    mine = {run.id: run for run in _mine()}
+    mine = {run.id: run for run in all_mine()}
     table = compare_runs(list(mine.values()))
     if table.empty:
         st.rerun()
     # a table that sorts itself anew while somebody reads it is none to choose from
     table = table.set_index("run", drop=False).loc[list(mine)].reset_index(drop=True)
-    titles = _titles(list(mine.values()))
-    table["name"] = table["run"].map(titles)
+    named = titles(list(mine.values()))
+    table["name"] = table["run"].map(named)
     table.insert(2, "state", [state_text(mine[run_id]) for run_id in table["run"]])
     begun = [datetime.fromtimestamp(mine[run_id].created_s) for run_id in table["run"]]
     table.insert(3, "begun", begun)
@@ -117,12 +118,12 @@ def _show_table() -> None:
     chosen = [mine[table["run"].iloc[row]] for row in event["selection"]["rows"]]
     with st.container(horizontal=True):
         for run in chosen or list(mine.values())[:3]:
-            text = say("training.open", name=plain(titles[run.id]))
+            text = say("training.open", name=plain(named[run.id]))
             if st.button(text, key=f"open-run-{run.id}"):
                 st.session_state["run"] = run.id
                 st.rerun()
     if chosen:
-        curves = {titles[run.id]: run.history for run in chosen}
+        curves = {named[run.id]: run.history for run in chosen}
         st.plotly_chart(
             training_charts.curves(curves, ["val_accuracy"]),
             key="training_compare",

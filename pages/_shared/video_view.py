@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from emotion_core.cards import DEFAULT_PRIOR
+from emotion_core.crops import shrink_to
 from emotion_core.jobs import Job
 from emotion_core.limits import VIDEO_SHOWN_MAX_BYTES
 from emotion_core.texts import label_name, say
@@ -14,7 +15,7 @@ from emotion_core.types import Image
 from emotion_core.videos import ANNOTATED, TIMELINE, frame_at, load_timeline
 
 from . import resources, timeline_charts
-from .photo_view import show_model_note
+from .photo_view import PICTURE_SHOWN_PX, show_model_note
 
 #: People that have a lane; a crowd's others stand in the table.
 _LANES_MAX = 10
@@ -37,6 +38,7 @@ def show_result(job: Job) -> None:
     # the annotated video begins at 0, the timeline where the range or the recording does
     before_s = float((job.summary or {}).get("video_start_s", 0.0))
     shown = people.sort_values("seen_s", ascending=False)["tracker_id"].tolist()
+    card = resources.card_of(job.settings["task"]["model_ids"][0])
     picture, charts = st.columns([1, 1], gap="medium")
     with charts:
         at_s = _choose_moment(job.id, start_s, end_s)
@@ -46,12 +48,11 @@ def show_result(job: Job) -> None:
         if not shown:
             st.info(say("video.nobody"))
         else:
-            _show_people(job.id, table, runs, shown, (start_s, end_s, at_s))
+            coordinates = card.coordinates if card else ""
+            _show_people(job.id, table, runs, shown, (start_s, end_s, at_s), coordinates)
     if shown:
         _show_summary(people)
     _show_downloads(files)
-    model_ids = job.settings["task"]["model_ids"]
-    card = next((e.card for e in resources.models() if e.id == model_ids[0] and e.card), None)
     if card:
         prior = job.settings["task"].get("prior", DEFAULT_PRIOR)
         show_model_note(str(table["model_id"].iloc[0]), card, prior)
@@ -102,6 +103,7 @@ def _show_people(
     runs: pd.DataFrame,
     shown: list[int],
     times_s: tuple[float, float, float],
+    coordinates: str,
 ) -> None:
     start_s, end_s, at_s = times_s
     lanes = sorted(shown[:_LANES_MAX])
@@ -127,7 +129,7 @@ def _show_people(
         alt=say("video.lines_alt", n=person),
     )
     st.plotly_chart(
-        timeline_charts.affect_path(rows, at_s=at_s),
+        timeline_charts.affect_path(rows, at_s=at_s, coordinates=coordinates),
         key=f"path-{job_id}",
         config=_PLAIN_CHART,
         alt=say("video.path_alt", n=person),
@@ -180,4 +182,5 @@ def _tables(path: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @st.cache_data(max_entries=16, ttl=600, show_spinner=False)
 def _frame(path: str, at_s: float) -> Image | None:
-    return frame_at(Path(path), at_s)
+    image = frame_at(Path(path), at_s)
+    return None if image is None else shrink_to(image, PICTURE_SHOWN_PX)

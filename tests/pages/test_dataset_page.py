@@ -12,12 +12,13 @@ from emotion_core import jobs
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice, fingerprint_of
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
+from emotion_core.errors import StorageError
 from emotion_core.texts import say
 from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.judging import draw_map
 from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
-from pages._shared import dataset_charts, dataset_overview
+from pages._shared import dataset_charts, dataset_data, dataset_overview
 from pages._shared.choice import keyed
 from pages._shared.dataset_open import title_of
 from pages._shared.errors import plain
@@ -377,3 +378,37 @@ def test_a_strip_of_many_pictures_is_a_sample_and_says_so(
     assert len(sample.data[0].x) == 3 < len(table)
     assert sample.layout.shapes == whole.layout.shapes, "medians are those of all"
     assert "marks for 3 of the pictures" in " ".join(one.value for one in opened().caption)
+
+
+def test_what_could_not_be_read_once_is_tried_again(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive may have been gone for a moment."""
+    found: dict[str, bytes] = {}
+    monkeypatch.setattr(dataset_data, "thumbnails", lambda *_, **__: dict(found))
+    monkeypatch.setattr(dataset_overview, "mean_face", lambda *_: found.get("a.png"))
+    assert dataset_data.thumbnail(dataset, "a.png") is None
+    with pytest.raises(LookupError):
+        dataset_overview._mean(dataset.id, 1, ("a.png",))
+    found["a.png"] = b"jpeg"
+    assert dataset_data.thumbnail(dataset, "a.png") == b"jpeg"
+    assert dataset_overview._mean(dataset.id, 1, ("a.png",)) == b"jpeg"
+    found.clear()
+    assert dataset_data.thumbnail(dataset, "a.png") == b"jpeg", "what was read is kept"
+    dataset_data.let_go(dataset)
+    assert dataset_data.thumbnail(dataset, "a.png") is None
+
+
+def test_what_a_widget_is_refused_is_said_above_the_page(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("The disk is full.")
+
+    app = view(opened(), dataset, "export")
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "save_recipe", full)
+        app.selectbox(key=f"split-rule-{dataset.id}").set_value("seed-000").run()
+        assert not app.exception
+        assert [error.value for error in app.error] == [plain("The disk is full.")]
+    assert not app.run().error

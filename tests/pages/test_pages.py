@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from emotion_core.affect import COORDINATES
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
+from pages._shared import charts
+from pages._shared.errors import plain
 from pages._shared.names import short
 from pages._shared.photo_view import face_sentence
 from tests.builders import encode, make_picture, make_reading
@@ -40,6 +43,16 @@ def test_long_names_keep_their_beginning_and_end() -> None:
     assert len(short(name)) == NAME_SHOWN_CHARS
     assert short(name).endswith("… take 12.mp4")
     assert short("short.mp4") == "short.mp4"
+    assert short("\u202eevil\u2066gnp.exe") == "evilgnp.exe"
+    assert plain("a_\u202eb") == "a\\_b", "the rest of the line would stand the other way round"
+
+
+@pytest.mark.parametrize("coordinates", ["", "rays", "anchors"])
+def test_the_circle_has_the_points_of_who_answered(coordinates: str) -> None:
+    _, emotions, face = charts.affect_circle(0.1, 0.2, coordinates=coordinates).data
+    where = dict(zip(emotions.text, zip(emotions.x, emotions.y, strict=True), strict=True))
+    assert where[say("label.anger")] == COORDINATES[coordinates or "rays"]["anger"]
+    assert (face.x, face.y) == ((0.1,), (0.2,))
 
 
 def test_home_asks_once_and_remembers(work_home: Path) -> None:
@@ -78,6 +91,7 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
         "open_models",
         "open_dataset",
         "draw_dataset",
+        "open_training",
     ]
     assert len(app.dataframe[0].value) >= 3
     assert [element.value for element in app.subheader].count(say("jobs.title")) == 2
@@ -255,3 +269,17 @@ def test_a_job_that_is_opened_goes_before_the_old_address() -> None:
     assert app.run().text[0].value == "b"
     app.query_params["job"] = "a"  # Back
     assert app.run().text[0].value == "a"
+
+
+def test_no_more_photos_are_held_than_one_upload_takes(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emotion_core.limits.PHOTOS_PER_UPLOAD", 2)
+    photo_page = app.run().switch_page("pages/photo.py").run()
+    content = sample_photo()
+    photo_page.file_uploader[0].set_value([(f"{i}.png", content, "image/png") for i in range(3)])
+    photo_page.run()
+    assert [photo.name for photo in photo_page.session_state["photo_files"]] == ["0.png", "1.png"]
+    assert [w.value for w in photo_page.warning] == [say("error.too_many_photos", n=3, limit=2)]
+    photo_page.button(key="clear").click().run()
+    assert not photo_page.warning

@@ -23,7 +23,7 @@ from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, 
 from pages._shared.errors import plain
 from pages._shared.training_measure import points_of
 from tests.builders import tiny, write_faces
-from tests.steps import fresh_app, until
+from tests.steps import ROOT, fresh_app, until
 from tests.workbench.test_imports import keras_file, small
 
 OWNER = "tester"
@@ -468,3 +468,16 @@ def test_only_recipes_that_can_start_here_are_offered() -> None:
     offered = {name for name in recipe_names() if suits_datasets(load_recipe(name), here)}
     assert {"quick", "fine-tune", "vgg-plain", "se-resnet-s"} <= offered
     assert not offered & {"vgg-s", "vgg-xs", "fer2013-s", "se-resnet-l", "se-resnet-m"}
+
+
+def test_home_lists_trainings_and_leads_to_them(done: Run) -> None:
+    app = fresh_app()
+    assert any(plain("my_[run]") in text.value for text in app.markdown)
+    app.button(key=f"home-{done.id}").click().run()
+    assert not app.exception
+    assert say("training.title") in [title.value for title in app.title]
+    assert app.session_state["run"] == done.id
+    empty = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    empty.session_state["notice_accepted"] = True
+    empty.session_state["owner"] = "somebody else"
+    assert say("home.trainings_none") in [text.value for text in empty.run().caption]

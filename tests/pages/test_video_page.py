@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit_webrtc.component
 from streamlit.testing.v1 import AppTest
@@ -10,8 +11,9 @@ from emotion_core import jobs, limits
 from emotion_core.errors import TooLarge
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
-from pages._shared import ice
+from pages._shared import ice, video_view
 from pages._shared.drawer import clock
+from pages._shared.photo_view import PICTURE_SHOWN_PX
 from tests.steps import ROOT, fresh_app, over, until
 
 
@@ -234,3 +236,14 @@ def test_ice_servers_that_are_none_are_a_box(
     live_page.run()
     assert not live_page.exception
     assert "MIEN\\_ICE\\_SERVERS is not a JSON list" in live_page.error[0].value
+
+
+def test_a_page_shows_frames_no_larger_than_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = np.zeros((2160, 3840, 3), np.uint8)
+    monkeypatch.setattr(video_view, "frame_at", lambda path, at_s: large if at_s < 1 else None)
+    shown = video_view._frame(str(tmp_path / "4k.mp4"), 0.5)
+    assert shown is not None
+    assert max(shown.shape) == PICTURE_SHOWN_PX
+    assert video_view._frame(str(tmp_path / "4k.mp4"), 2.0) is None
