@@ -41,6 +41,8 @@ JOB_QUIET_S = 900.0
 QUICK_NETWORK_MAX_BYTES = 16_000_000
 #: An epoch of the largest networks of the student systems is validated for hours on a CPU.
 TRAINING_QUIET_S = 86_400.0
+#: Somebody's jobs that wait or run at a time; each may hold an upload on the disk.
+JOBS_UNDER_WAY = 20
 #: A job that was asked to stop and has not done so after this is ended from outside.
 JOB_STOP_S = 5.0
 #: On a server that several people share, one browser upload is at most this large ...

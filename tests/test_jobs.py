@@ -389,3 +389,14 @@ def test_a_preview_that_is_being_read_is_no_reason_to_lose_the_result(
         (run.result / "a.csv").write_text("found")
     assert jobs.load_job(job.id, ME).state == "done"
     assert [*jobs.load_job(job.id, ME).results()] == ["a.csv"]
+
+
+def test_nobody_fills_the_line_alone(work_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "JOBS_UNDER_WAY", 2)
+    first, _ = (jobs.new_job("video", "mine", owner=ME, settings={}) for _ in range(2))
+    with pytest.raises(InputError, match=r"2 of your jobs wait or run.* cancel one"):
+        jobs.new_job("video", "mine", owner=ME, settings={})
+    assert len(jobs.list_jobs(ME)) == 2
+    jobs.new_job("video", "theirs", owner="somebody else", settings={})
+    jobs.delete_job(first)
+    jobs.new_job("video", "mine", owner=ME, settings={})

@@ -144,8 +144,12 @@ def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -
         settings: What is asked for, as plain values.
 
     Raises:
+        InputError: So many jobs of the owner wait or run already that this is one too many.
         StorageError: The folder cannot be made.
     """
+    under_way = sum(not job.is_over for job in list_jobs(owner))
+    if under_way >= limits.JOBS_UNDER_WAY:
+        raise InputError(say("error.jobs_enough", n=under_way))
     job_id = secrets.token_hex(8)
     folder = jobs_folder() / job_id
     try:
