@@ -1,5 +1,6 @@
 """Every page without a browser: empty, happy, refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
-from pages._shared import charts
+from pages._shared import charts, resources
 from pages._shared.errors import plain
 from pages._shared.names import short
 from pages._shared.photo_view import face_sentence
@@ -283,3 +284,19 @@ def test_no_more_photos_are_held_than_one_upload_takes(
     assert [w.value for w in photo_page.warning] == [say("error.too_many_photos", n=3, limit=2)]
     photo_page.button(key="clear").click().run()
     assert not photo_page.warning
+
+
+def test_photos_of_all_visitors_are_read_so_many_at_a_time(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_PHOTO_SLOTS", "1")
+    resources.photo_turns.clear()
+    page = app.run().switch_page("pages/photo.py").run()
+    turn = resources.photo_turns()
+    with ThreadPoolExecutor(1) as pool:
+        with turn:
+            reading = pool.submit(page.button(key="try_sample").click().run)
+            with pytest.raises(TimeoutError):
+                reading.result(timeout=3)
+        assert "looks" in markdown_of(reading.result())
+    resources.photo_turns.clear()
