@@ -71,6 +71,10 @@ def read_file(path: Path) -> bytes:
         raise InputError(say("error.unreadable_file", name=path.name, reason=reason)) from error
 
 
+#: What systems put into folders and drives: no pictures of anybody.
+_OF_SYSTEMS = {"__MACOSX", "lost+found", "System Volume Information"}
+
+
 class Folder:
     """The files under a folder. Hidden ones, links that lead out of it or nowhere, and names that
     are no text are not among them."""
@@ -82,17 +86,24 @@ class Folder:
         self._root = path.resolve()
 
     def files(self) -> dict[str, Stamp]:
-        """Return all files with their stamps, sorted by name."""
+        """Return all files with their stamps, sorted by name.
+
+        Raises:
+            InputError: A folder cannot be looked into: a label would be missing without a word.
+        """
         found: dict[str, Stamp] = {}
         waiting = [(self._root, "")]
         while waiting:
             folder, prefix = waiting.pop()
             try:
                 entries = list(os.scandir(folder))
-            except OSError:  # a folder without permission is as good as empty
+            except FileNotFoundError:  # gone meanwhile
                 continue
+            except OSError as error:
+                name, reason = prefix.rstrip("/") or self.name, error.strerror
+                raise InputError(say("error.unreadable_file", name=name, reason=reason)) from error
             for entry in entries:
-                is_hidden = entry.name.startswith(".") or entry.name == "__MACOSX"
+                is_hidden = entry.name.startswith((".", "$")) or entry.name in _OF_SYSTEMS
                 if is_hidden or not _is_text(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):

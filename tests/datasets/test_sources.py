@@ -1,6 +1,8 @@
 """Data sets in every form, through one contract."""
 
+import errno
 import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -372,3 +374,24 @@ def test_an_archive_is_read_through_once(tmp_path: Path, monkeypatch: pytest.Mon
     )
     assert len(open_source(spec).items()) == 7
     assert len(opened) == 1
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its label would be missing without a word; what a drive brings along is no label."""
+    spec, scandir = folders(tmp_path), os.scandir
+    for name in ("lost+found", "$RECYCLE.BIN"):
+        (tmp_path / "set" / name).mkdir()
+
+    def refuse(path: Path) -> object:
+        if Path(path).name in ("angry", "lost+found", "$RECYCLE.BIN"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(containers.os, "scandir", refuse)
+        with pytest.raises(InputError, match=r"train/angry cannot be opened: Permission denied"):
+            open_source(spec).items()
+    shutil.rmtree(tmp_path / "set" / "train" / "angry")
+    assert len(open_source(spec).items()) == 5
