@@ -13,7 +13,7 @@ from emotion_core.texts import say
 from pages._shared import notice, options, resources
 from pages._shared.errors import error_box, plain
 from pages._shared.names import short
-from pages._shared.photo_view import show_downloads, show_model_note, show_result
+from pages._shared.photo_view import DRAWN, show_downloads, show_model_note, show_result
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,14 @@ def _start_over() -> None:
     st.session_state["photo_round"] = st.session_state.get("photo_round", 0) + 1
     st.session_state["photo_source"] = "upload"
     st.session_state["photo_whole"] = set()
-    for name in ("photo_files", "photo_asked", "photo_before", "photo_taken", "photo_results"):
+    for name in (
+        "photo_files",
+        "photo_asked",
+        "photo_before",
+        "photo_taken",
+        "photo_results",
+        DRAWN,
+    ):
         st.session_state.pop(name, None)
 
 

@@ -14,10 +14,10 @@ from emotion_core.export import to_zip
 from emotion_core.labels import CANONICAL
 from emotion_core.photos import PhotoResult, photo_files
 from emotion_core.texts import label_name, say
-from emotion_core.types import Reading
+from emotion_core.types import CropRule, Image, Reading
 from emotion_core.workbench.looking import can_look, start_looking
 
-from . import charts, looking, visitor
+from . import charts, looking, resources, visitor
 from .errors import plain
 from .models_grid import main_figures
 
@@ -27,24 +27,24 @@ _CROP_SHOWN_PX = 112
 _BARS_PX, _CIRCLE_PX = 210, 170
 #: A page shows no more; the download has every pixel.
 PICTURE_SHOWN_PX = 1600
+#: Where the session keeps what is drawn.
+DRAWN = "photo_drawn"
 
 
 def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None:
     """Show the annotated picture with its faces beside it, and the table under it."""
     reading = result.reading
     picture, faces = st.columns([3, 2], gap="medium")
-    image = result.picture()
-    names = {name: label_name(name) for name in CANONICAL}
+    annotated, crops = _drawn(
+        result, rule_for(leader.crop, is_whole=reading.is_whole_picture), drawing
+    )
     with picture:
-        annotated = draw_reading(image, reading, options=drawing, names=names)
         found = [face_sentence(reading, face).replace("**", "") for face in range(len(reading))]
         alt = say("photo.annotated_alt", n=len(reading), faces="; ".join(found))
-        st.image(shrink_to(annotated, PICTURE_SHOWN_PX), width="stretch", alt=alt)
+        st.image(annotated, width="stretch", alt=alt)
         if reading.is_whole_picture:
             st.caption(say("photo.whole_note"))
     with faces:
-        rule = rule_for(leader.crop, is_whole=reading.is_whole_picture)
-        crops = crop_faces(image, reading.faces[:_FACES_SHOWN], rule)
         for face, crop in enumerate(crops):
             _show_face(result, face, crop.squeeze(), leader)
         if len(reading) > _FACES_SHOWN:
@@ -53,6 +53,27 @@ def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None
             _offer_looking(result, leader, crops)
     if len(reading):
         _show_table(reading)
+
+
+def _drawn(
+    result: PhotoResult, rule: CropRule, drawing: DrawOptions
+) -> tuple[Image, NDArray[np.uint8]]:
+    """Return the annotated picture as it is shown, and the crops of the faces shown in full.
+
+    Those of the last result are kept: any click runs the page again, and a photo of a phone takes
+    half a second to be decoded and drawn, a large one seconds.
+    """
+    held = st.session_state.get(DRAWN)
+    if held and held[0] is result and held[1] == (rule, drawing):
+        return held[2], held[3]
+    with resources.photo_turns():
+        image = result.picture()
+        names = {name: label_name(name) for name in CANONICAL}
+        annotated = draw_reading(image, result.reading, options=drawing, names=names)
+        shown = shrink_to(annotated, PICTURE_SHOWN_PX)
+        crops = crop_faces(image, result.reading.faces[:_FACES_SHOWN], rule)
+    st.session_state[DRAWN] = result, (rule, drawing), shown, crops
+    return shown, crops
 
 
 def show_downloads(

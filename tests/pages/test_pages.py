@@ -11,7 +11,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
-from pages._shared import charts, resources
+from pages._shared import charts, photo_view, resources
 from pages._shared.errors import plain
 from pages._shared.names import short
 from pages._shared.photo_view import face_sentence
@@ -300,3 +300,24 @@ def test_photos_of_all_visitors_are_read_so_many_at_a_time(
                 reading.result(timeout=3)
         assert "looks" in markdown_of(reading.result())
     resources.photo_turns.clear()
+
+
+def test_a_photo_is_decoded_and_drawn_once(
+    photo_page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    draw = photo_view.draw_reading
+
+    def note(*arguments: object, **options: object) -> object:
+        drawn.append(options)
+        return draw(*arguments, **options)
+
+    monkeypatch.setattr(photo_view, "draw_reading", note)
+    photo_page.button(key="try_sample").click().run()
+    assert len(drawn) == 1
+    photo_page.run()
+    assert len(drawn) == 1, "any click would draw it again"
+    photo_page.checkbox(key="show_affect").check().run()
+    assert [one["options"].show_affect for one in drawn] == [False, True]
+    photo_page.button(key="clear").click().run()
+    assert photo_view.DRAWN not in photo_page.session_state
