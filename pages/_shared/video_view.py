@@ -150,6 +150,7 @@ def _show_summary(people: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
     formats = {names[c]: number(format="%.1f %%") for c in shares}
     formats[names["seen_s"]] = number(format="%.1f s")
+    formats[names["changes_per_min"]] = number(format="%.1f")
     formats.update({names[c]: number(format="%.2f") for c in ("valence", "arousal")})
     st.dataframe(
         shown.rename(columns=names),
