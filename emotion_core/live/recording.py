@@ -103,10 +103,8 @@ class Recording:
             self._finish()
         except Exception as error:
             logging.exception("a recording could not be ended")
-            known = isinstance(error, EmotionError)
-            message = str(error) if known else say("error.live_failed")
             with suppress(StorageError):
-                end_job(self.job.folder, "failed", message=message)
+                end_job(self.job.folder, "failed", message=_told(error))
 
     def _finish(self) -> None:
         ended_by = self.limit()
@@ -152,8 +150,7 @@ class Recording:
                     frame = self._frames.get()
         except Exception as error:  # whatever it is, the camera goes on
             logging.exception("a recording could not be written")
-            known = isinstance(error, EmotionError)
-            self._problem = str(error) if known else say("error.live_failed")
+            self._problem = _told(error)
             while frame is not None:  # who adds frames waits for nobody
                 frame = self._frames.get()
 
@@ -174,3 +171,8 @@ class Recording:
         }
         for end, content in timeline_files(table, provenance, about=about).items():
             atomic_write(self.job.folder / "result" / f"camera.{end}", content)
+
+
+def _told(error: Exception) -> str:
+    """Return what people are told of an error, which only some errors have words for."""
+    return str(error) if isinstance(error, EmotionError) else say("error.live_failed")

@@ -221,9 +221,11 @@ def delete_dataset(dataset: Dataset) -> None:
     Raises:
         StorageError: Something of it stays, such as an archive that Windows has open.
     """
-    folder = dataset.folder
-    if not folder.is_dir():
-        return
+    with suppress(FileNotFoundError):  # another tab deletes it, too
+        _delete(dataset.folder, dataset.name)
+
+
+def _delete(folder: Path, name: str) -> None:
     # its notes last: as long as something stays, it is listed and can be deleted again
     for path in folder.iterdir():
         if path.is_dir():
@@ -232,7 +234,7 @@ def delete_dataset(dataset: Dataset) -> None:
             with suppress(OSError):
                 path.unlink()
     if any(path.name != _NOTES for path in folder.iterdir()):
-        raise StorageError(say("error.dataset_stays", name=dataset.name))
+        raise StorageError(say("error.dataset_stays", name=name))
     shutil.rmtree(folder, ignore_errors=True)
 
 

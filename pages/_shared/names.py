@@ -9,9 +9,8 @@ TURNS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x
 
 def short(name: str) -> str:
     """Return a name with its middle left out where it is longer than `NAME_SHOWN_CHARS`."""
-    name = name.translate(
-        TURNS
-    ).strip()  # in Markdown nothing that is bold begins or ends with a space
+    # in Markdown nothing that is bold begins or ends with a space
+    name = name.translate(TURNS).strip()
     if len(name) <= NAME_SHOWN_CHARS:
         return name
     return f"{name[: NAME_SHOWN_CHARS - _END_CHARS - 1]}…{name[-_END_CHARS:]}"
