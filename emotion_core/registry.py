@@ -306,17 +306,20 @@ def like_minded(cards: Sequence[Card] | None = None) -> list[Card]:
 def committees(cards: Sequence[Card]) -> list[tuple[str, ...]]:
     """Return the committees to choose from: the default one, and that of all that can vote with it.
 
+    They are of models that come along: one of one's own votes only where it is named.
+
     Args:
         cards: The models that there are.
     """
-    everybody = tuple(card.id for card in like_minded(_best_known_first(cards)))
+    shipped = [card for card in cards if is_shipped(card.id)]
+    everybody = tuple(card.id for card in like_minded(_best_known_first(shipped)))
     default = tuple(one for one in DEFAULT_COMMITTEE if one in everybody)
     several = [one for one in (default, everybody) if len(one) > 1]
     return several[:1] if set(default) == set(everybody) else several
 
 
 def _best_known_first(cards: Sequence[Card]) -> list[Card]:
-    """Return the default committee's members first, then the other models that come along."""
+    """Return the default committee's members first, then other models that come along, then own."""
     return sorted(
         cards, key=lambda card: (card.id not in DEFAULT_COMMITTEE, not is_shipped(card.id))
     )

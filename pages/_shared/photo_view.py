@@ -115,7 +115,7 @@ def show_model_note(model_id: str, leader: Card, prior: str) -> None:
         for name in weak
     ]
     st.caption(say("photo.note", model=model_id))
-    if parts:
+    if parts and model_id == leader.id:  # of a committee nothing like it is known
         told = say(f"photo.note_weak_{split}", model=plain(leader.title), weak=", ".join(parts))
         st.caption(told)
 

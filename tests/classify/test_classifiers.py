@@ -132,6 +132,8 @@ def test_committees_to_choose_from_are_the_default_one_and_that_of_all() -> None
     assert committees([by_id[one] for one in DEFAULT_COMMITTEE]) == [DEFAULT_COMMITTEE]
     assert committees([by_id["vgg-s"], by_id["vgg-xs"]]) == [("vgg-s", "vgg-xs")]
     assert committees([by_id["vgg-s"]]) == []
+    mine = replace(by_id["vgg-s"], id="mine")
+    assert committees([mine, *cards]) == [small, everybody], "who promotes a model asks for no vote"
 
 
 def test_a_committee_answers_as_one() -> None:
@@ -400,7 +402,9 @@ def test_without_the_default_model_others_that_come_along_lead(
     assert [one.id for one in load_committee().members] == list(DEFAULT_COMMITTEE[1:])
     for name in (*DEFAULT_COMMITTEE[1:], DEFAULT_MODEL, "vgg-xs"):
         shutil.rmtree(shipped / name)
-    assert [one.id for one in load_committee().members] == ["fer2013-s", "aaa"]
+    assert [one.id for one in load_committee().members] == ["fer2013-s"], (
+        "one of one's own votes where it is named"
+    )
 
 
 @pytest.mark.parametrize("name", ["nobody", "../models", ".", "", "/etc", "vgg-s/../vgg-s"])

@@ -200,7 +200,7 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.slider(key="threshold").set_value(100).run()
     assert "is unclear" in markdown_of(photo_page)
     offered = photo_page.selectbox(key="model").options
-    assert offered[-2:] == ["Committee of 3", "Committee of all 5"]
+    assert offered[-2:] == ["Committee of 3", "Committee of all 5 that come along"]
     photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     photo_page.radio(key="vote").set_value("hard").run()
     assert photo_page.checkbox(key="tta_photo").value
@@ -321,3 +321,14 @@ def test_a_photo_is_decoded_and_drawn_once(
     assert [one["options"].show_affect for one in drawn] == [False, True]
     photo_page.button(key="clear").click().run()
     assert photo_view.DRAWN not in photo_page.session_state
+
+
+def test_what_one_member_misses_is_not_said_of_a_committee(photo_page: AppTest) -> None:
+    def weak() -> list[str]:
+        return [text.value for text in photo_page.caption if "less often" in text.value]
+
+    photo_page.button(key="try_sample").click().run()
+    assert len(weak()) == 1
+    photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
+    assert not photo_page.exception
+    assert not weak()
