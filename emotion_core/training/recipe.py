@@ -41,9 +41,10 @@ class Head:
     """What is put on a backbone.
 
     Attributes:
-        pooling: Over the places of the features; a backbone that ends in a vector takes none.
+        pooling: How the features of all places become one vector: their mean, their highest
+            values, or all of them side by side; a backbone that ends in a vector takes none.
         hidden: Width of a dense layer before the outputs; 0 for none.
-        activation: Of that layer.
+        activation: What follows the hidden layer.
         dropout: Share of the features that are dropped while training.
         zeros: Whether the outputs begin at zero, so that every class is equally likely at first.
     """
@@ -94,18 +95,21 @@ class Stage:
         learning_rate: Its highest value.
         train: Which layers learn: `all`, `head`, or the last so many of the backbone with the head.
         optimizer: `sgd` is with Nesterov momentum.
-        momentum: Of `sgd`.
-        weight_decay: Decoupled, on kernels only.
+        momentum: How much of its last step each step of `sgd` goes on with.
+        weight_decay: Share of each kernel that a step takes away at a rate of 1 (Loshchilov and
+            Hutter 2017, arXiv 1711.05101); 0 = none.
         schedule: How the rate goes on: `constant`; `cosine` to zero; `exponential`, by
             `decay_rate` every `decay_steps` steps.
         warmup_epochs: Epochs in which it rises from zero, in every cycle; not with `exponential`.
-        restarts: Finished epochs of the stage after which the rate rises once more; not with
-            `exponential`.
+        restarts: Finished epochs of the stage after which the rate rises once more, such as
+            `[10, 30]`; not with `exponential`.
         restart_scale: Its highest value after a restart, relative to the cycle before.
-        decay_steps: Of `exponential`.
-        decay_rate: Of `exponential`.
-        plateau: Lowers the rate further.
-        early_stop: Ends the stage early.
+        decay_steps: Steps after which the `exponential` rate has fallen once.
+        decay_rate: What the `exponential` rate is multiplied by each time.
+        plateau: Lowers the rate when a figure no longer gets better, such as
+            `{monitor: val_loss, patience: 3, factor: 0.5}`; empty = never.
+        early_stop: Ends the stage when a figure no longer gets better, such as
+            `{monitor: val_accuracy, patience: 6}`; empty = never.
     """
 
     epochs: int = above_zero()
@@ -197,7 +201,8 @@ class Recipe:
         sees: `face`, cut out by the crop rule, or the `whole` picture, its edge repeated to a
             square.
         crop: How faces are cut out; side and channels are the network's input.
-        options: Options of the network.
+        options: Options of the network, such as `{widths: [16, 32, 64], dropout: 0.2}`; which
+            there are, its builder in `zoo` says.
         head: What stands on it.
         outputs: What it answers: `emotion`, `affect` or both.
         affect: Whose coordinates the targets of valence and arousal have: `rays` or `anchors`.
@@ -205,7 +210,7 @@ class Recipe:
             model of the same network, its head aside where the labels are others; or the path of a
             file.
         split: A key of `datasets.splits.RULES`; empty takes the data set's own split.
-        leave_out: Labels whose faces are left out.
+        leave_out: Labels whose faces are left out, such as `[contempt]`.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.
         batch: Faces per step.
         evenness: 0 shows every face once in an epoch. Above, faces are drawn, those of rarer labels

@@ -378,7 +378,7 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
 
     Args:
         run: A run that is done.
-        model_id: The model's new name; empty takes the recipe's.
+        model_id: The model's new name, which lists then show; empty takes the recipe's.
         threshold: Under this confidence it abstains; None keeps what validation gave.
 
     Raises:
@@ -393,6 +393,8 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     if name in {entry.id for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
+    if name != run.recipe["name"]:
+        card = replace(card, title=name)
     if threshold is not None:
         answers = run.answers()
         if answers is None:

@@ -33,10 +33,15 @@ def show_per_label(recall: Mapping[str, Mapping[str, Any]]) -> None:
             }
         )
     percent = {
-        name: st.column_config.NumberColumn(say(f"training.of_{name}"), format="%.1f %%")
+        name: st.column_config.NumberColumn(
+            say(f"training.of_{name}"), format="%.1f %%", help=say(f"training.of_{name}_help")
+        )
         for name in ("recall", "from", "to", "precision", "f1")
     }
-    plain = {name: st.column_config.Column(say(f"training.of_{name}")) for name in ("label", "n")}
+    plain = {
+        "label": st.column_config.Column(say("training.of_label")),
+        "n": st.column_config.Column(say("training.of_n"), help=say("training.of_n_help")),
+    }
     st.dataframe(
         rows,
         hide_index=True,

@@ -25,6 +25,11 @@ from . import figures, gallery, histories, resources, training_charts, visitor
 from .errors import plain
 from .models_grid import main_figures, row_figures, size_text
 
+#: Columns of the table of both priors.
+_FIGURES = (
+    "accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece", "nll", "brier",
+)  # fmt: skip
+
 
 def show(card: Card) -> None:
     """Show everything that is known of a model."""
@@ -90,17 +95,16 @@ def _show_priors(card: Card, split: str) -> None:
                 }
             )
     columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(say(f"models.column_{name}"), format="%.1f %%")
-        for name in ("accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
-    }
-    for name in ("nll", "brier"):
-        columns[name] = st.column_config.NumberColumn(
-            say(f"models.column_{name}"), format="%.3f", help=say("models.against_votes")
+        name: st.column_config.NumberColumn(
+            say(f"models.column_{name}"),
+            format="%.3f" if name in ("nll", "brier") else "%.1f %%",
+            help=say(f"models.column_{name}_help"),
         )
+        for name in _FIGURES
+    }
     for name in ("prior", "n"):
         columns[name] = st.column_config.Column(say(f"models.column_{name}"))
-    order = ("prior", "n", "accuracy", "accuracy_low", "accuracy_high", "mean_recall", "ece")
-    table = pd.DataFrame(rows)[[*order, "nll", "brier"]]
+    table = pd.DataFrame(rows)[["prior", "n", *_FIGURES]]
     st.dataframe(table, hide_index=True, column_config=columns, alt=say("models.priors_alt"))
     if len(rows) > 1 and card.prior:
         most = int(np.argmax(card.prior))

@@ -133,7 +133,10 @@ def _show_table(rows: list[dict[str, Any]], alt: str) -> None:
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
     columns = {
         name: st.column_config.NumberColumn(
-            say(f"models.column_{name}"), format="%.1f %%", width=_FIGURE_PX
+            say(f"models.column_{name}"),
+            format="%.1f %%",
+            width=_FIGURE_PX,
+            help=say(f"models.column_{name}_help"),
         )
         if name not in _TEXTS
         else st.column_config.Column(

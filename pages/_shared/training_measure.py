@@ -32,7 +32,9 @@ _MARKS = 3_000
 def show() -> None:
     """Ask who is measured on what, follow the job, and show what it came to."""
     st.caption(say("training.measure_about"))
-    dataset = training_new.choose_dataset(key="measure_dataset")
+    dataset = training_new.choose_dataset(
+        key="measure_dataset", help_text=say("training.measure_dataset_help")
+    )
     if dataset is None:
         return
     asked = _ask()
@@ -158,12 +160,12 @@ def _show_evaluation(job: Job) -> None:
         st.warning(plain(say("training.learned_here", names=names)))
     figures = held["plain"]
     low, high = figures["accuracy_interval_95"]
-    n = figures["n"]
+    interval = say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=figures["n"])
     tiles: list[tuple[str, str, str]] = [
         (
             say("figure.val_accuracy"),
             f"{figures['accuracy']:.1%}",
-            say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=n),
+            f"{interval} {say('models.column_accuracy_help')}",
         ),
         (
             say("training.measure_mirror"),
@@ -185,7 +187,7 @@ def _show_evaluation(job: Job) -> None:
     total_ms = sum(held["latency_ms"].values())
     if held["members"]:
         help_text = say("training.measure_gain_help", ms=f"{total_ms:.1f}", budget=BUDGET_MS)
-        tiles.append((say("training.measure_gain"), f"{100 * held['gain']:+.1f}", help_text))
+        tiles.append((say("training.measure_gain"), f"{100 * held['gain']:+.1f} pp", help_text))
     else:
         help_text = say("training.ms_per_face_help")
         tiles.append((say("training.column_ms_per_face"), f"{total_ms:.1f} ms", help_text))

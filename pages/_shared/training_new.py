@@ -24,7 +24,7 @@ _FIRST = ("quick", "fine-tune", "vgg-plain", "se-resnet-s", "two-headed", "mobil
 
 def show() -> None:
     """Ask for data set and recipe, and start."""
-    dataset = choose_dataset(key="training_dataset")
+    dataset = choose_dataset(key="training_dataset", help_text=say("training.dataset_help"))
     if dataset is None:
         return
     recipe = _choose_recipe()
@@ -70,8 +70,11 @@ def open_run(run: Run) -> None:
     st.rerun()
 
 
-def choose_dataset(*, key: str) -> Dataset | None:
-    """Let people choose one of their measured data sets; None, and a way to one, without any."""
+def choose_dataset(*, key: str, help_text: str) -> Dataset | None:
+    """Let people choose one of their measured data sets; None, and a way to one, without any.
+
+    `help_text` says what becomes of its pictures.
+    """
     everyone = list_datasets(*visitor.owners())
     mine = [one for one in everyone if one.has_index]
     if not mine:
@@ -94,7 +97,7 @@ def choose_dataset(*, key: str) -> Dataset | None:
         say("training.dataset"),
         list(titles),
         format_func=titles.get,
-        help=say("training.dataset_help"),
+        help=help_text,
         key=key,
         **KEPT,
     )

@@ -172,7 +172,11 @@ def _show_figures(run: Run) -> None:
         low, high = held["accuracy_interval_95"]
         interval = say("training.interval", low=f"{low:.1%}", high=f"{high:.1%}", n=held["n"])
         tiles += [
-            (f"training.accuracy_{split}", f"{held['accuracy']:.1%}", interval),
+            (
+                f"training.accuracy_{split}",
+                f"{held['accuracy']:.1%}",
+                f"{interval} {say(f'training.accuracy_{split}_help')}",
+            ),
             ("figure.val_macro_f1", f"{held['macro_f1']:.1%}", say("training.macro_f1_help")),
             ("training.ece", f"{held['ece_15_bins']:.1%}", say("training.ece_help")),
         ]

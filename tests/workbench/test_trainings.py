@@ -161,7 +161,7 @@ def test_a_run_is_trained_reported_compared_and_promoted(dataset: Dataset) -> No
     assert table["name"].tolist() == ["first", TINY.name]
     assert table["val_accuracy"].isna().tolist() == [False, True]
     promoted = promote_run(done, "mine", threshold=0.6)
-    assert (promoted.id, promoted.threshold) == ("mine", 0.6)
+    assert (promoted.id, promoted.title, promoted.threshold) == ("mine", "mine", 0.6)
     assert load_model("mine").threshold == 0.6
     assert "mine" in [entry.id for entry in list_models() if not entry.problem]
     share = (probs.max(axis=1) >= 0.6).mean()
