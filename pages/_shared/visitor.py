@@ -5,6 +5,8 @@ import secrets
 
 import streamlit as st
 
+from emotion_core.errors import StorageError
+from emotion_core.files import atomic_write, work_folder
 from emotion_core.workbench.store import COMMAND_LINE
 
 _COOKIE = "mien_owner"
@@ -21,14 +23,34 @@ def owner() -> str:
     """Return whose jobs this visitor starts and sees.
 
     The signed-in user, else a random token that the browser keeps; whoever has neither sees
-    nothing of others.
+    nothing of others. On a machine of one's own a browser without a token takes that of the
+    first one, so that a second browser finds the same things.
     """
     if getattr(st.user, "is_logged_in", False):
         return f"user:{st.user.get('sub') or st.user.get('email')}"
     if "owner" not in st.session_state:
         kept = str(st.context.cookies.get(_COOKIE, ""))
-        st.session_state["owner"] = kept if _TOKEN.fullmatch(kept) else secrets.token_urlsafe(32)
+        token = kept if _TOKEN.fullmatch(kept) else ""
+        st.session_state["owner"] = _machine_token(token) if is_own_machine() else _or_new(token)
     return str(st.session_state["owner"])
+
+
+def _machine_token(kept: str) -> str:
+    """Return a browser's token, else that of the first browser here, which is noted."""
+    token = _or_new(kept)
+    try:
+        note = work_folder() / "owner"
+        noted = note.read_text(encoding="utf-8") if note.is_file() else ""
+        if _TOKEN.fullmatch(noted):
+            return kept or noted
+        atomic_write(note, token)
+    except (OSError, StorageError):  # of which the page tells
+        pass
+    return token
+
+
+def _or_new(token: str) -> str:
+    return token or secrets.token_urlsafe(32)
 
 
 def owners() -> tuple[str, ...]:

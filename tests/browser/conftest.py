@@ -1,6 +1,7 @@
 """A real server and a real Chromium."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -157,8 +158,12 @@ def window(chromium: Browser, scheme: str, width: int, *, height: int = 900) -> 
         context.close()
 
 
-def open_page(context: BrowserContext) -> Page:
+def open_page(context: BrowserContext, *, is_known: bool = True) -> Page:
+    """A page of a browser; one that is known keeps a token, so that tests do not meet."""
     context.set_default_timeout(45_000)
+    if is_known and not context.cookies():
+        token = {"name": "mien_owner", "value": secrets.token_urlsafe(32)}
+        context.add_cookies([{**token, "domain": "127.0.0.1", "path": "/"}])
     return context.new_page()
 
 

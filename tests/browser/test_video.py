@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.videos import VideoTask, analyse_video
@@ -146,13 +146,18 @@ def test_a_job_outlives_page_refresh_and_app(chromium: Browser, clip: Path, tmp_
     context.close()
 
 
+def token_of(context: BrowserContext) -> str:
+    return next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "mien_owner")
+
+
 def test_each_browser_sees_its_own_jobs(chromium: Browser, studio: Studio, clip: Path) -> None:
     mine, others = (chromium.new_context() for _ in range(2))
     page = open_page(mine)
+    kept = token_of(mine)
     visit(page, studio, "video")
     page.get_by_role("button", name="Try the sample").click()
     wait_for_result(page)
-    assert "mien_owner" in {cookie["name"] for cookie in mine.cookies()}
+    assert token_of(mine) == kept
     visit(page, studio)
     expect(page.get_by_text("sample.mp4").first).to_be_visible()
     other = open_page(others)
@@ -162,6 +167,23 @@ def test_each_browser_sees_its_own_jobs(chromium: Browser, studio: Studio, clip:
     expect(other.get_by_text("Nothing is running")).to_be_visible()
     mine.close()
     others.close()
+
+
+def test_a_second_browser_on_ones_own_machine_finds_the_same(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    first, second = (chromium.new_context() for _ in range(2))
+    with running_studio(tmp_path) as studio:
+        page = open_page(first, is_known=False)
+        visit(page, studio, "video")
+        page.get_by_role("button", name="Try the sample").click()
+        wait_for_result(page)
+        again = open_page(second, is_known=False)
+        visit(again, studio)
+        expect(again.get_by_text("sample.mp4").first).to_be_visible()
+    assert token_of(first) == token_of(second)
+    first.close()
+    second.close()
 
 
 def test_a_path_under_the_roots_is_read_and_another_is_not(
