@@ -4,7 +4,7 @@ import io
 import json
 import platform
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -72,27 +72,34 @@ _PACKAGES = (
 )
 
 
-def photo_table(readings: Mapping[str, Reading], *, model_id: str) -> pd.DataFrame:
+def photo_table(
+    readings: Sequence[tuple[str, Reading]], *, model_id: str, name_all: bool = False
+) -> pd.DataFrame:
     """Return one row per face, columns as in `PHOTO_COLUMNS`.
 
     Args:
-        readings: Reading of each photo by its name, all over the same labels.
+        readings: Names and readings of photos, all over the same labels.
         model_id: Who answered.
+        name_all: Whether a photo without a face has a row, too, with its name alone.
     """
-    rows = [
-        {
-            "file": name,
-            "face": face + 1,
-            **face_columns(reading, face),
-            "whole_picture": reading.is_whole_picture,
-            "model_id": model_id,
-        }
-        for name, reading in readings.items()
-        for face in range(len(reading))
-    ]
-    labels = next(iter(readings.values())).scores.labels if readings else ()
+    rows: list[dict[str, Any]] = []
+    for name, reading in readings:
+        rows += [
+            {
+                "file": name,
+                "face": face + 1,
+                **face_columns(reading, face),
+                "whole_picture": reading.is_whole_picture,
+                "model_id": model_id,
+            }
+            for face in range(len(reading))
+        ]
+        if name_all and not len(reading):
+            rows.append({"file": name, "model_id": model_id})
+    labels = readings[0][1].scores.labels if readings else ()
     plain = [column for column in PHOTO_COLUMNS if column != "prob_*"]
-    return pd.DataFrame(rows, columns=[*plain[:-1], *(f"prob_{x}" for x in labels), plain[-1]])
+    table = pd.DataFrame(rows, columns=[*plain[:-1], *(f"prob_{x}" for x in labels), plain[-1]])
+    return table.astype({"face": "Int64"}) if name_all else table
 
 
 def write_timeline(

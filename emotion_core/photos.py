@@ -13,7 +13,7 @@ from .draw import DrawOptions, draw_reading
 from .errors import EmotionError
 from .export import check_free, photo_table, to_csv, to_json
 from .faces import Detector
-from .files import write_together
+from .files import safe_stem, unique_name, write_together
 from .media.photo import decode_photo, encode_png, load_bytes
 from .types import Image, Provenance, Reading
 
@@ -48,7 +48,26 @@ class PhotoResult:
 
     def table(self) -> pd.DataFrame:
         """Return one row per face, columns as in `export.PHOTO_COLUMNS`."""
-        return photo_table({self.name: self.reading}, model_id=self.model_id)
+        return photo_table([(self.name, self.reading)], model_id=self.model_id)
+
+
+def all_faces(results: Sequence[PhotoResult]) -> pd.DataFrame:
+    """Return the faces of several photos that one model read, columns as in `export.PHOTO_COLUMNS`.
+
+    A photo without a face has a row with its name alone.
+    """
+    readings = [(one.name, one.reading) for one in results]
+    return photo_table(readings, model_id=results[0].model_id, name_all=True)
+
+
+def stems_of(results: Sequence[PhotoResult]) -> list[str]:
+    """Return what the files of each photo are called, without endings: by its name, no two alike.
+
+    None is called `photos`, as the table of all is.
+    """
+    taken: set[str] = set()
+    unique_name("photos", taken)
+    return [unique_name(safe_stem(one.name, otherwise="photo"), taken) for one in results]
 
 
 def read_photo_bytes(

@@ -13,7 +13,13 @@ from emotion_core.texts import say
 from pages._shared import notice, options, resources
 from pages._shared.errors import error_box, plain
 from pages._shared.names import short
-from pages._shared.photo_view import DRAWN, show_downloads, show_model_note, show_result
+from pages._shared.photo_view import (
+    DRAWN,
+    show_downloads,
+    show_model_note,
+    show_result,
+    show_table,
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,8 @@ with error_box():
     if not len(shown.reading):
         position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
         offer_whole(shown, chosen[position].key)
-    leader = resources.recognizer(choice.model_ids, choice.vote, choice.prior).members[0]
-    show_result(shown, leader.card, choice.drawing)
-    show_model_note(shown.model_id, leader.card, choice.prior)
+    members = resources.recognizer(choice.model_ids, choice.vote, choice.prior).members
+    show_result(shown, members[0].card, choice.drawing)
+    show_table(results)
+    show_model_note([member.card for member in members], choice.vote, choice.prior)
     show_downloads(shown, results, choice.drawing)

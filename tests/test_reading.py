@@ -37,6 +37,7 @@ from emotion_core.photos import (
     photo_files,
     read_photo_bytes,
     read_photos,
+    stems_of,
 )
 from emotion_core.timeline import SCHEMA
 from emotion_core.types import (
@@ -188,14 +189,23 @@ def test_a_committee_reads_a_picture(portrait: Image, vote: str) -> None:
 
 
 def test_the_table_has_the_columns_of_the_dictionary() -> None:
-    table = photo_table({"a.jpg": make_reading((0, 0, 9, 9), (1, 1, 8, 8))}, model_id="m")
+    two = make_reading((0, 0, 9, 9), (1, 1, 8, 8))
+    table = photo_table([("a.jpg", two)], model_id="m")
     plain = [column for column in table.columns if not column.startswith("prob_")]
     assert plain == [column for column in PHOTO_COLUMNS if column != "prob_*"]
     assert table["face"].tolist() == [1, 2]
     assert table.filter(like="prob_").sum(axis=1).tolist() == pytest.approx([1, 1], abs=1e-4)
-    empty = photo_table({"a.jpg": make_reading()}, model_id="m")
+    nobody = ("b.jpg", make_reading())
+    empty = photo_table([nobody], model_id="m")
     assert list(empty.columns) == list(table.columns)
     assert len(empty) == 0
+    both = pd.read_csv(
+        io.StringIO(to_csv(photo_table([("a.jpg", two), nobody], model_id="m", name_all=True))),
+        dtype=str,
+    )
+    assert both["file"].tolist() == ["a.jpg", "a.jpg", "b.jpg"]
+    assert both["face"].fillna("").tolist() == ["1", "2", ""]
+    assert both.loc[2].dropna().to_dict() == {"file": "b.jpg", "model_id": "m"}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +245,7 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_stops_the_writing_of_a_table_in_any_function() -> None:
-    table = photo_table({"a.jpg": make_reading((0, 0, 9, 9))}, model_id="m")
+    table = photo_table([("a.jpg", make_reading((0, 0, 9, 9)))], model_id="m")
     provenance = Provenance(models={"m": "0"}, options={})
     calls_left = 0
 
@@ -310,3 +320,11 @@ def test_arguments_that_cannot_be_meant_are_refused(wrong: Callable[[], object])
     with pytest.raises(BadArgument):
         wrong()
     assert issubclass(BadArgument, ValueError)
+
+
+def test_files_of_photos_are_called_by_their_names(tools: tuple) -> None:
+    names = ["a b.png", "photos.png", "a b.jpg", "é.png", "../a-b.png"]
+    results = list(read_photos([(name, sample_photo()) for name in names], *tools))
+    assert stems_of([one for one in results if isinstance(one, PhotoResult)]) == [
+        "a-b", "photos-2", "a-b-2", "photo", "a-b-3",
+    ]  # fmt: skip

@@ -10,12 +10,14 @@ from ..analysis import ReadOptions
 from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
 from ..errors import EmotionError
+from ..export import photo_table, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import unique_name
+from ..files import atomic_write, unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
 from ..texts import say
+from ..types import Reading
 from . import reading
 from .shared import BAD_INPUT, cancellable, complain, progress_bar, quiet_natives, refusals
 
@@ -36,6 +38,10 @@ def photo(
     by_valence: reading.ByValence = False,
     affect: reading.ShowAffect = False,
     bars: reading.ShowBars = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Also write the faces of all photos as one CSV.", show_default=False),
+    ] = None,
 ) -> None:
     """Read photos; write <stem>.annotated.png, <stem>.csv and <stem>.json for each.
 
@@ -50,8 +56,11 @@ def photo(
     refused = False
     taken: set[str] = set()
     told: list[str] = []
-    with cancellable(say("photo.cancelled")), ExitStack() as after:
+    found: list[tuple[str, Reading]] = []
+    with refusals(), cancellable(say("photo.cancelled")), ExitStack() as after:
         after.callback(lambda: print("".join(told), end=""))  # also of what was cancelled
+        if table:
+            after.callback(lambda: _write_table(table, found, recognizer.id))
         with progress_bar() as progress:
             for path in progress.track(paths, description="photos"):
                 try:
@@ -60,8 +69,13 @@ def photo(
                     export_photo(result, out, stem=stem, drawing=drawing)
                     looks = ", ".join(result.reading.label) or say("photo.nobody")
                     told.append(f"{out / stem}.csv  {looks}\n")
+                    found.append((result.name, result.reading))
                 except EmotionError as error:
                     complain(error)
                     refused = True
     if refused:
         raise typer.Exit(BAD_INPUT)
+
+
+def _write_table(path: Path, found: list[tuple[str, Reading]], model_id: str) -> None:
+    atomic_write(path, to_csv(photo_table(found, model_id=model_id, name_all=True)))

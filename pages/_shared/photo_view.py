@@ -1,6 +1,6 @@
 """One photo's reading: the picture first, then each face, the table and the downloads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from emotion_core.cards import Card
 from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading
-from emotion_core.export import to_zip
+from emotion_core.export import to_csv, to_zip
 from emotion_core.labels import CANONICAL
-from emotion_core.photos import PhotoResult, photo_files
+from emotion_core.photos import PhotoResult, all_faces, photo_files, stems_of
 from emotion_core.texts import label_name, say
 from emotion_core.types import CropRule, Image, Reading
 from emotion_core.workbench.looking import can_look, start_looking
@@ -20,6 +20,7 @@ from emotion_core.workbench.looking import can_look, start_looking
 from . import charts, looking, resources, visitor
 from .errors import plain
 from .models_grid import main_figures
+from .names import short
 
 #: Faces shown in full; a crowd's others stand in the table.
 _FACES_SHOWN = 6
@@ -32,7 +33,7 @@ DRAWN = "photo_drawn"
 
 
 def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None:
-    """Show the annotated picture with its faces beside it, and the table under it."""
+    """Show the annotated picture with its faces beside it."""
     reading = result.reading
     picture, faces = st.columns([3, 2], gap="medium")
     annotated, crops = _drawn(
@@ -51,8 +52,6 @@ def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None
             st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
         if len(reading) and can_look(leader):
             _offer_looking(result, leader, crops)
-    if len(reading):
-        _show_table(reading)
 
 
 def _drawn(
@@ -79,31 +78,45 @@ def _drawn(
 def show_downloads(
     result: PhotoResult, all_results: Sequence[PhotoResult], drawing: DrawOptions
 ) -> None:
-    """Offer the files of one photo, and of all of them as a ZIP."""
+    """Offer the files of one photo; of several, one table and a ZIP of all."""
     st.subheader(say("photo.downloads"))
     labels = {".png": "download_png", ".csv": "download_csv", ".json": "download_json"}
-    number = next(i for i, other in enumerate(all_results, start=1) if other is result)
+    stems = stems_of(all_results)
+    stem = next(s for s, one in zip(stems, all_results, strict=True) if one is result)
     with st.container(horizontal=True):
         for suffix, text in labels.items():
             st.download_button(
                 say(f"photo.{text}"),
-                data=lambda suffix=suffix: _file(result, number, suffix, drawing),
-                file_name=f"photo-{number}{'.annotated' if suffix == '.png' else ''}{suffix}",
+                data=lambda suffix=suffix: _file(result, suffix, drawing),
+                file_name=f"{stem}{'.annotated' if suffix == '.png' else ''}{suffix}",
                 key=text,
                 on_click="ignore",
             )
         if len(all_results) > 1:
             st.download_button(
+                say("photo.download_all"),
+                data=lambda: to_csv(all_faces(all_results)),
+                file_name="photos.csv",
+                key="download_all",
+                on_click="ignore",
+            )
+            st.download_button(
                 say("photo.download_zip"),
-                data=lambda: _archive(all_results, drawing),
+                data=lambda: _archive(all_results, stems, drawing),
                 file_name="photos.zip",
                 key="download_zip",
                 on_click="ignore",
             )
 
 
-def show_model_note(model_id: str, leader: Card, prior: str) -> None:
-    """Say under the results who answered, and which expressions the leader misses most there."""
+def show_model_note(cards: Sequence[Card], vote: str, prior: str) -> None:
+    """Say under the results who answered, and of one model which expressions it misses most."""
+    titles = [plain(card.title) for card in cards]
+    if len(cards) > 1:  # how often a committee misses what is not known
+        said = say(f"options.vote_{vote}")
+        st.caption(say("photo.note_committee", models=", ".join(titles), vote=said))
+        return
+    leader = cards[0]
     split, shown = main_figures(leader)
     if prior == "balanced":
         shown = leader.metrics.get(f"{split}_balanced", shown)
@@ -114,23 +127,23 @@ def show_model_note(model_id: str, leader: Card, prior: str) -> None:
         say("photo.note_part", label=plain(label_name(name)), recall=f"{recalls[name]:.0%}")
         for name in weak
     ]
-    st.caption(say("photo.note", model=model_id))
-    if parts and model_id == leader.id:  # of a committee nothing like it is known
-        told = say(f"photo.note_weak_{split}", model=plain(leader.title), weak=", ".join(parts))
-        st.caption(told)
+    st.caption(say("photo.note", model=titles[0]))
+    if parts:
+        st.caption(say(f"photo.note_weak_{split}", model=titles[0], weak=", ".join(parts)))
 
 
-def _file(result: PhotoResult, number: int, suffix: str, drawing: DrawOptions) -> bytes:
-    files = photo_files(result, stem=f"photo-{number}", drawing=drawing)
+def _file(result: PhotoResult, suffix: str, drawing: DrawOptions) -> bytes:
+    files = photo_files(result, stem="photo", drawing=drawing)
     return next(content for name, content in files if name.endswith(suffix))
 
 
-def _archive(results: Sequence[PhotoResult], drawing: DrawOptions) -> bytes:
-    return to_zip(
-        file
-        for number, result in enumerate(results, start=1)
-        for file in photo_files(result, stem=f"photo-{number}", drawing=drawing)
-    )
+def _archive(results: Sequence[PhotoResult], stems: Sequence[str], drawing: DrawOptions) -> bytes:
+    def files() -> Iterator[tuple[str, bytes]]:
+        yield "photos.csv", to_csv(all_faces(results)).encode()
+        for result, stem in zip(results, stems, strict=True):
+            yield from photo_files(result, stem=stem, drawing=drawing)
+
+    return to_zip(files())
 
 
 def face_sentence(reading: Reading, face: int) -> str:
@@ -193,10 +206,12 @@ def _offer_looking(result: PhotoResult, leader: Card, crops: NDArray[np.uint8]) 
     )
 
 
-def _show_table(reading: Reading) -> None:
-    st.subheader(say("photo.table"))
+def show_table(results: Sequence[PhotoResult]) -> None:
+    """Show the faces of all photos in a table; of several, the photo's name in front."""
+    many = len(results) > 1
     rows = [
         {
+            **({say("photo.several"): short(result.name)} if many else {}),
             say("column.face"): face + 1,
             say("column.label"): label_name(reading.label[face]),
             say("column.confidence"): 100 * float(reading.confidence[face]),
@@ -209,12 +224,17 @@ def _show_table(reading: Reading) -> None:
                 )
             },
         }
+        for result in results
+        for reading in [result.reading]
         for face in range(len(reading))
     ]
+    if not rows:
+        return
+    st.subheader(say("photo.table"))
     percent = st.column_config.NumberColumn(format="%.1f %%")
     plain = st.column_config.NumberColumn(format="%.2f")
     columns = {name: percent for name in rows[0]}
     columns.update({say("column.valence"): plain, say("column.arousal"): plain})
-    for name in (say("column.face"), say("column.label")):
-        del columns[name]
+    for name in (say("photo.several"), say("column.face"), say("column.label")):
+        columns.pop(name, None)
     st.dataframe(rows, hide_index=True, column_config=columns, alt=say("photo.table"))

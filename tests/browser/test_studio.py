@@ -86,7 +86,12 @@ def test_good_and_bad_files_together(page: Page, studio: Studio, files: Path) ->
     expect(page.get_by_text("cut.png is damaged")).to_be_visible()
     expect(page.get_by_text("looks happy")).to_be_visible()
     with zipfile.ZipFile(io.BytesIO(download(page, "All photos as ZIP"))) as archive:
-        assert len(archive.namelist()) == 6
+        per_photo = {f"{name}.{end}" for name in ("one", "nobody")
+                     for end in ("json", "csv", "annotated.png")}  # fmt: skip
+        assert set(archive.namelist()) == {"photos.csv", *per_photo}
+    table = pd.read_csv(io.BytesIO(download(page, "Table CSV of all photos")))
+    assert table["file"].tolist() == ["one.png", "nobody.webp"]
+    assert table["label"].isna().tolist() == [False, True]
     no_traceback(page)
 
 

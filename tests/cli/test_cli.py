@@ -36,7 +36,8 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(sample_photo()[:5000])
     names = ("broken.png", "portrait.png", "missing.png", "nobody.jpg")
     out = tmp_path / "out"
-    result = mien("photo", *(tmp_path / name for name in names), "--out", out)
+    photos, joint = (tmp_path / name for name in names), tmp_path / "all.csv"
+    result = mien("photo", *photos, "--out", out, "--table", joint)
     assert result.returncode == 2
     assert len(complaints(result)) == 2
     assert complaints(result)[0].startswith("broken.png is damaged")
@@ -49,6 +50,10 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     table = pd.read_csv(out / "portrait.csv")
     assert table["label"].tolist() == ["happy"]
     assert pd.read_csv(out / "nobody.csv").empty
+    assert pd.read_csv(joint)["file"].tolist() == ["portrait.png", "nobody.jpg"]
+    unwritable = mien("photo", tmp_path / "portrait.png", "--out", out, "--table", out)
+    assert unwritable.returncode == 2
+    assert len(complaints(unwritable)) == 1
     assert json.loads((out / "portrait.json").read_text())["provenance"]["versions"]["python"]
 
 

@@ -210,7 +210,8 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.selectbox(key="detector").set_value("centerface").run()
     assert "own_confidence" in [box.key for box in photo_page.checkbox]
     assert not photo_page.exception
-    assert any("hard(" in caption.value for caption in photo_page.caption)
+    assert any("committee of SE-ResNet large" in one.value and "(majority)" in one.value
+               for one in photo_page.caption)  # fmt: skip
 
 
 def test_a_face_that_no_label_leads_looks_like_none() -> None:
