@@ -38,7 +38,8 @@ def show_result(job: Job) -> None:
     # the annotated video begins at 0, the timeline where the range or the recording does
     before_s = float((job.summary or {}).get("video_start_s", 0.0))
     shown = people.sort_values("seen_s", ascending=False)["tracker_id"].tolist()
-    card = resources.card_of(job.settings["task"]["model_ids"][0])
+    task = job.settings["task"]
+    cards = [card for one in task["model_ids"] if (card := resources.card_of(one))]
     picture, charts = st.columns([1, 1], gap="medium")
     with charts:
         at_s = _choose_moment(job.id, start_s, end_s)
@@ -48,14 +49,13 @@ def show_result(job: Job) -> None:
         if not shown:
             st.info(say("video.nobody"))
         else:
-            coordinates = card.coordinates if card else ""
+            coordinates = cards[0].coordinates if cards else ""
             _show_people(job.id, table, runs, shown, (start_s, end_s, at_s), coordinates)
     if shown:
         _show_summary(people)
     _show_downloads(files)
-    if card:
-        prior = job.settings["task"].get("prior", DEFAULT_PRIOR)
-        show_model_note(str(table["model_id"].iloc[0]), card, prior)
+    if len(cards) == len(task["model_ids"]):
+        show_model_note(cards, task.get("vote", "soft"), task.get("prior", DEFAULT_PRIOR))
 
 
 def _choose_moment(job_id: str, start_s: float, end_s: float) -> float:
