@@ -109,12 +109,17 @@ def control_recording(session: LiveSession, tools: LiveTools) -> None:
             st.rerun()
         st.download_button(
             say("live.snapshot"),
-            data=lambda: encode_png(session.snapshot()),
+            data=lambda: _snapshot(session),
             file_name="snapshot.png",
             key="snapshot",
             on_click="ignore",
         )
     show_recorded(session)
+
+
+def _snapshot(session: LiveSession) -> bytes:
+    picture = session.snapshot()
+    return b"" if picture is None else encode_png(picture)
 
 
 def show_recorded(session: LiveSession) -> None:
@@ -129,7 +134,7 @@ def show_recorded(session: LiveSession) -> None:
         st.error(plain(job.message))
     if job.state == "done":
         with st.container(horizontal=True, vertical_alignment="center"):
-            ended_by = job.summary.get("ended_by")
+            ended_by = (job.summary or {}).get("ended_by")
             st.caption(say(f"live.recorded_{ended_by}") if ended_by else say("live.recorded"))
             if st.button(say("jobs.open"), key="open_recorded"):
                 open_job(job)

@@ -1,5 +1,7 @@
 """Video: upload or try a clip, follow its job, look at what came out."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from emotion_core import jobs
@@ -47,7 +49,7 @@ def ask() -> None:
         start(path.name, path, task)
 
 
-def start(name: str, content: object, task: VideoTask) -> None:
+def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None:
     """Start a job and show it; the upload is let go, since the job has it."""
     with st.spinner(say("video.starting")):
         job = start_video_job(

@@ -1,5 +1,8 @@
 """Charts of data sets; what is clicked or drawn around in them names pictures."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -150,7 +153,9 @@ def scatter(points: pd.DataFrame, label: pd.Series) -> go.Figure:
     return figure
 
 
-def chosen_points(figure: go.Figure, *, key: str, alt: str, modes: tuple[str, ...]) -> list[list]:
+def chosen_points(
+    figure: go.Figure, *, key: str, alt: str, modes: Sequence[Literal["points", "lasso", "box"]]
+) -> list[list[Any]]:
     """Show a chart; return the `customdata` of what is chosen in it."""
     event = st.plotly_chart(
         figure,

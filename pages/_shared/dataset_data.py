@@ -100,8 +100,8 @@ def task_button(
     if newest is not None and not newest.is_over:
         st.fragment(_show_progress, run_every=1.0)(newest.id)
         return None
-    look = "primary" if is_first else "secondary"
-    if st.button(label, key=f"task-{kind}-{dataset.id}", help=help_text, type=look):
+    key = f"task-{kind}-{dataset.id}"
+    if st.button(label, key=key, help=help_text, type="primary" if is_first else "secondary"):
         start_task(kind, dataset, owner=visitor.owner(), settings=settings)
         st.rerun()
     if newest is not None and newest.state == "failed":

@@ -133,10 +133,10 @@ def _show_counts(table: pd.DataFrame) -> None:
     with left:
         st.dataframe(counts.reset_index(), hide_index=True, alt=say("dataset.balance"))
     with right:
-        reason, n = say("dataset.column_reason"), say("dataset.n")
-        rows = [{reason: text, n: count} for text, count in removed_counts(table).items()]
+        names = [say("dataset.column_reason"), say("dataset.n")]
+        removed = pd.DataFrame(list(removed_counts(table).items()), columns=names)
         st.dataframe(
-            pd.DataFrame(rows, columns=[reason, n]).sort_values(n, ascending=False),
+            removed.sort_values(names[1], ascending=False),
             hide_index=True,
             alt=say("dataset.removed"),
         )

@@ -1,6 +1,7 @@
 """What unknown names of labels mean: asked once, and changed later."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -39,7 +40,7 @@ def show_again(dataset: Dataset) -> None:
 
 
 def _ask(dataset: Dataset, names: Sequence[str], *, key: str, send: str) -> None:
-    answers = dict(dataset.recipe().labels)
+    answers: dict[str, str | None] = dict(dataset.recipe().labels)
     with st.form(f"{key}-{dataset.id}"):
         for name in names:
             # the name itself keeps it, the empty one leaves its pictures out
@@ -49,7 +50,7 @@ def _ask(dataset: Dataset, names: Sequence[str], *, key: str, send: str) -> None
             answers[name] = st.selectbox(
                 plain(name),
                 list(choices),
-                format_func=lambda choice, name=name: _meaning(choice, name),
+                format_func=partial(_meaning, name),
                 key=f"{key}-{dataset.id}-{name}-{held}",
             )
         is_sent = st.form_submit_button(send, type="primary")
@@ -60,7 +61,7 @@ def _ask(dataset: Dataset, names: Sequence[str], *, key: str, send: str) -> None
         st.warning(say("dataset.unknown_all"))
 
 
-def _meaning(choice: str | None, name: str) -> str:
+def _meaning(name: str, choice: str | None) -> str:
     if choice is None:
         return say("dataset.choose_meaning")
     if choice == "":

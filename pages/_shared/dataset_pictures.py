@@ -1,5 +1,7 @@
 """Pictures: odd ones by rule, each with a threshold that moves and the count it takes."""
 
+from typing import Any
+
 import streamlit as st
 
 from emotion_core.datasets.outliers import RULES, find_outliers, values_of
@@ -36,14 +38,14 @@ def show(dataset: Dataset) -> None:
     st.session_state[on_key] = name in held
     if name in held or threshold_key not in st.session_state:
         st.session_state[threshold_key] = float(held.get(name, rule.threshold))
-    keep = {"on_change": _keep_rule, "args": (dataset, name, threshold_key, on_key)}
+    keep: Any = {"on_change": _keep_rule, "args": (dataset, name, threshold_key, on_key)}
     threshold = st.session_state[threshold_key]
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
     with left:
         st.markdown(say(f"dataset.rule_{name}_text"))
         if rule.low < rule.high:
-            ends = float(rule.low), float(rule.high)
-            st.slider(say("dataset.threshold"), *ends, step=0.5, key=threshold_key, **keep)
+            low, high = float(rule.low), float(rule.high)
+            st.slider(say("dataset.threshold"), low, high, step=0.5, key=threshold_key, **keep)
         if name != "unreadable":  # they are out in any case
             help_text = say("dataset.rule_on_help")
             st.toggle(say("dataset.rule_on"), help=help_text, key=on_key, **keep)

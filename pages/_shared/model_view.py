@@ -200,7 +200,8 @@ def _show_history(card: Card) -> None:
     path = model_folder(card.id) / HISTORY_FILE
     if path.is_file():
         st.markdown(say("models.history"))
-        histories.show(card.title, pd.read_csv(path).to_dict("records"), key=f"model-{card.id}")
+        rows: list[Any] = pd.read_csv(path).to_dict("records")
+        histories.show(card.title, rows, key=f"model-{card.id}")
 
 
 def _show_terms(card: Card) -> None:

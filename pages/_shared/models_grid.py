@@ -131,7 +131,7 @@ def row_figures(row: dict[Any, Any]) -> dict[str, float]:
 
 def _show_table(rows: list[dict[str, Any]], alt: str) -> None:
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
-    columns = {
+    columns: Any = {
         name: st.column_config.NumberColumn(
             say(f"models.column_{name}"),
             format="%.1f %%",
@@ -142,7 +142,7 @@ def _show_table(rows: list[dict[str, Any]], alt: str) -> None:
         else st.column_config.Column(
             say(f"models.column_{name}"), width=_SOURCE_PX if name == "source" else None
         )
-        for name in table
+        for name in map(str, table)
     }
     st.dataframe(
         table,

@@ -1,6 +1,7 @@
 """One photo's reading: the picture first, then each face, the table and the downloads."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -87,7 +88,7 @@ def show_downloads(
         for suffix, text in labels.items():
             st.download_button(
                 say(f"photo.{text}"),
-                data=lambda suffix=suffix: _file(result, suffix, drawing),
+                data=partial(_file, result, suffix, drawing),
                 file_name=f"{stem}{'.annotated' if suffix == '.png' else ''}{suffix}",
                 key=text,
                 on_click="ignore",
@@ -156,7 +157,7 @@ def face_sentence(reading: Reading, face: int) -> str:
     return say(key, face=face + 1, label=label, percent=f"{reading.confidence[face]:.0%}")
 
 
-def _show_face(result: PhotoResult, face: int, crop: object, leader: Card) -> None:
+def _show_face(result: PhotoResult, face: int, crop: Image, leader: Card) -> None:
     reading, key = result.reading, f"{result.name}-{face}"
     valence = float(reading.affect.valence[face])
     arousal = float(reading.affect.arousal[face])

@@ -70,7 +70,7 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
     """The probabilities of one person over time, a line per label; breaks where nobody is seen."""
     rows = _thinned(rows)
     figure = go.Figure()
-    labels = [column.removeprefix("prob_") for column in rows if column.startswith("prob_")]
+    labels = [name.removeprefix("prob_") for name in map(str, rows) if name.startswith("prob_")]
     for number, label in enumerate(labels):
         name = label_name(label)
         figure.add_scatter(
@@ -138,7 +138,7 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     if not len(gaps):
         return rows
     gaps["time_s"] -= 1e-3
-    values = [c for c in rows if c.startswith("prob_") or c in ("valence", "arousal")]
+    values = [c for c in map(str, rows) if c.startswith("prob_") or c in ("valence", "arousal")]
     gaps[values] = np.nan
     return pd.concat([rows, gaps]).sort_values("time_s", ignore_index=True)
 

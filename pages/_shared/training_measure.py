@@ -67,13 +67,14 @@ def _ask() -> dict[str, Any]:
     cards = {
         e.card.id: e.card for e in resources.models() if e.card and reads_faces(e.card, in_job=True)
     }
+    titles = resources.titles(cards.values())
     left, right = st.columns(2, gap="large")
     with left:
         chosen = st.multiselect(
             say("training.measure_models"),
             list(cards),
             default=list(cards)[:1],
-            format_func=resources.titles(cards.values()).get,
+            format_func=lambda one: titles[one],
             key="measure_models",
             **options.KEPT,
         )
@@ -215,9 +216,9 @@ def _show_evaluation(job: Job) -> None:
     for column in right:
         with column:
             _show_affect(job, answers)
-    names = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
+    files = {"answers.csv": "measure_answers", "evaluation.json": "measure_figures"}
     with st.container(horizontal=True):
-        for file, text in names.items():
+        for file, text in files.items():
             st.download_button(
                 say(f"training.{text}"),
                 job.results()[file].read_bytes,

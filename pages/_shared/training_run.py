@@ -200,7 +200,7 @@ def _show_answers(run: Run) -> None:
     answers = run.answers()
     if answers is None:
         return
-    labels = [name.removeprefix("prob_") for name in answers if name.startswith("prob_")]
+    labels = [name.removeprefix("prob_") for name in map(str, answers) if name.startswith("prob_")]
     probs = answers[[f"prob_{name}" for name in labels]].to_numpy()
     truth = pd.Index(labels).get_indexer(pd.Index(answers["truth"])).astype(np.int64)
     clear = answers["is_clear"].to_numpy(bool)
@@ -317,12 +317,12 @@ def _show_promotion(run: Run) -> None:
     if is_wanted:
         is_own = abs(threshold - held) > 1e-6
         try:
-            card = promote_run(run, name.strip(), threshold=threshold if is_own else None)
+            put = promote_run(run, name.strip(), threshold=threshold if is_own else None)
         except EmotionError as error:
             st.error(plain(str(error)))
         else:
             resources.models.clear()
-            st.session_state[f"promoted-{run.id}"] = card.id
+            st.session_state[f"promoted-{run.id}"] = put.id
     promoted = st.session_state.get(f"promoted-{run.id}", "")
     card = resources.card_of(promoted)
     if card is not None:

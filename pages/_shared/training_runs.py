@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
@@ -91,7 +92,7 @@ def _show_table() -> None:
     shown["data"] = shown["data"].map(short)
     for name in _PERCENT:
         shown[name] *= 100
-    config = {
+    config: Any = {
         name: st.column_config.NumberColumn(
             figure_name(name), format="%.1f %%" if name in _PERCENT else "%.3f"
         )
@@ -109,7 +110,10 @@ def _show_table() -> None:
         shown,
         hide_index=True,
         column_config=config,
-        column_order=[*(c for c in shown if c not in _LAST), *(c for c in _LAST if c in shown)],
+        column_order=[
+            *(c for c in map(str, shown) if c not in _LAST),
+            *(c for c in _LAST if c in shown),
+        ],
         on_select="rerun",
         selection_mode="multi-row",
         key=keyed("training_table", table["run"]),

@@ -138,7 +138,7 @@ def _show_people(
 
 def _show_summary(people: pd.DataFrame) -> None:
     st.subheader(say("video.people"))
-    shares = [column for column in people if column.startswith("share_")]
+    shares = [column for column in map(str, people) if column.startswith("share_")]
     plain = ["tracker_id", "seen_s", "label", "changes_per_min", "valence", "arousal"]
     names = {column: say(f"video.column_{column}") for column in plain}
     for column in shares:
