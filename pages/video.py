@@ -1,5 +1,6 @@
 """Video: upload or try a clip, follow its job, look at what came out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -50,9 +51,12 @@ def ask() -> None:
 
 
 def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None:
-    """Start a job and show it; the upload is let go, since the job has it."""
+    """Start a job and show it; the upload is let go, since the job has it.
+
+    What is read already, such as after a second click, is shown instead.
+    """
     with st.spinner(say("video.starting")):
-        job = start_video_job(
+        job = under_way(name, content, task) or start_video_job(
             name,
             content,
             task,
@@ -62,6 +66,21 @@ def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None
     st.session_state["job"] = job.id
     st.session_state["video_round"] += 1
     st.rerun()
+
+
+def under_way(name: str, content: memoryview | Path | None, task: VideoTask) -> jobs.Job | None:
+    """Return the job that reads the sample or the video of a path in this very way now."""
+    if isinstance(content, memoryview):  # every upload is one of its own
+        return None
+    wanted = name, str(content) if content else None, replace(task, has_caps=False)
+    running = (
+        job for job in jobs.list_jobs(visitor.owner()) if job.kind == "video" and not job.is_over
+    )
+    for job in running:
+        held = VideoTask.from_dict(job.settings["task"])
+        if (job.title, job.settings["path"], held) == wanted:
+            return job
+    return None
 
 
 def chosen_job() -> jobs.Job | None:

@@ -13,8 +13,11 @@ from emotion_core.types import Scores
 
 #: A grey that stands out on white and on Streamlit's dark ground alike.
 GREY = "#808495"
-#: Lines differ in more than their colour.
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
+#: Lines differ in more than their colour; those of frequent expressions have hardly a gap.
+DASHES = (
+    "5px,3px", "2px,4px", "2px,2px", "8px,3px,2px,3px", "solid", "14px,2px", "8px,2px",
+    "14px,2px,2px,2px",
+)  # fmt: skip
 #: Points of a line that is drawn anew every second.
 _POINTS = 240
 

@@ -12,7 +12,11 @@ from .charts import DASHES, GREY, affect_ground
 
 #: A chart of a page shows no more points of one person; the table has them all.
 _POINTS_MAX = 1500
-_MARGINS = {"l": 0, "r": 24, "t": 8, "b": 0}
+#: Room on the left for "Person 10": charts under each other begin at one place.
+_MARGINS = {"l": 66, "r": 24, "t": 8, "b": 0}
+#: Between two marks of a time axis, the smallest with which they are few enough.
+_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+_TICKS_MAX = 7
 #: An episode shorter than this share of the whole has no room for its name.
 _TEXT_SHARE = 0.08
 #: A line breaks where nobody was seen for so long; a camera skips frames now and then.
@@ -144,8 +148,10 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _time_axis(figure: go.Figure, start_s: float, end_s: float, at_s: float) -> None:
-    ticks = np.linspace(start_s, end_s, 5)
+    step = next((one for one in _STEPS_S if (end_s - start_s) / one < _TICKS_MAX), _STEPS_S[-1])
+    ticks = np.arange(np.ceil(start_s / step), np.floor(end_s / step) + 1) * step
     figure.update_xaxes(
         range=[start_s, end_s], tickvals=ticks, ticktext=[moment(t) for t in ticks], showgrid=False
     )
+    figure.update_yaxes(automargin=False)
     figure.add_vline(x=at_s, line_color=GREY, line_width=2)

@@ -134,6 +134,7 @@ def _show_people(
         config=_PLAIN_CHART,
         alt=say("video.path_alt", n=person),
     )
+    st.caption(say("video.path_about"))
 
 
 def _show_summary(people: pd.DataFrame) -> None:
@@ -149,7 +150,7 @@ def _show_summary(people: pd.DataFrame) -> None:
     shown[shares] = shown[shares] * 100
     number = st.column_config.NumberColumn
     formats = {names[c]: number(format="%.1f %%") for c in shares}
-    formats[names["seen_s"]] = number(format="%.1f s")
+    formats[names["seen_s"]] = number(format="%.2f s")
     formats[names["changes_per_min"]] = number(format="%.1f")
     formats.update({names[c]: number(format="%.2f") for c in ("valence", "arousal")})
     st.dataframe(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import streamlit_webrtc.component
 from streamlit.testing.v1 import AppTest
@@ -11,7 +12,7 @@ from emotion_core import jobs, limits
 from emotion_core.errors import TooLarge
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
-from pages._shared import ice, video_view
+from pages._shared import ice, timeline_charts, video_view
 from pages._shared.drawer import clock
 from pages._shared.photo_view import PICTURE_SHOWN_PX
 from tests.steps import ROOT, fresh_app, over, until
@@ -61,6 +62,15 @@ def test_the_sample_becomes_a_result(video_page: AppTest) -> None:
     video_page.slider(key=f"moment-{job.id}").set_value(1.0).run()
     assert not video_page.exception
     assert "0:01.0" in [caption.value for caption in video_page.caption]
+
+
+def test_a_second_click_reads_nothing_twice(video_page: AppTest) -> None:
+    for _ in range(2):
+        video_page.button(key="video_sample").click().run()
+        assert not video_page.exception
+    (job,) = jobs.list_jobs("tester")
+    jobs.cancel_job(job)
+    until(lambda: all(job.is_over for job in jobs.list_jobs("tester")))
 
 
 @pytest.mark.parametrize("settings", [{"end_s": 0.01}, {"start_s": 5.7, "end_s": 6.2}])
@@ -247,3 +257,17 @@ def test_a_page_shows_frames_no_larger_than_photos(
     assert shown is not None
     assert max(shown.shape) == PICTURE_SHOWN_PX
     assert video_view._frame(str(tmp_path / "4k.mp4"), 2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "marks"),
+    [
+        (0.0, 9.0, ["0:00.0", "0:02.0", "0:04.0", "0:06.0", "0:08.0"]),
+        (3.3, 3.7, ["0:03.3", "0:03.4", "0:03.5", "0:03.6", "0:03.7"]),
+        (0.0, 7200.0, [f"{n}:00.0" for n in ("0", 20, 40, 60, 80, 100, 120)]),
+    ],
+)  # fmt: skip
+def test_a_time_axis_has_few_round_marks(start_s: float, end_s: float, marks: list[str]) -> None:
+    rows = pd.DataFrame({"time_s": [start_s, end_s], "prob_happy": [1.0, 1.0]})
+    figure = timeline_charts.probabilities(rows, start_s=start_s, end_s=end_s, at_s=start_s)
+    assert list(figure.layout.xaxis.ticktext) == marks
