@@ -41,13 +41,14 @@ def ask() -> None:
         )
         is_sample = st.button(say("video.sample"), key="video_sample")
     task = video_options.choose_task()
-    if is_sample or st.session_state.pop("video_sample_wanted", False):
-        start(say("video.sample_name"), None, task)
-    elif is_start and upload:
-        start(upload.name, upload.getbuffer(), task)
-    elif is_start:
-        path = path_under_roots(typed)
-        start(path.name, path, task)
+    with error_box(ends=False):  # an earlier result stays in sight
+        if is_sample or st.session_state.pop("video_sample_wanted", False):
+            start(say("video.sample_name"), None, task)
+        elif is_start and upload:
+            start(upload.name, upload.getbuffer(), task)
+        elif is_start:
+            path = path_under_roots(typed)
+            start(path.name, path, task)
 
 
 def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None:

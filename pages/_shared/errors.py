@@ -24,8 +24,11 @@ def plain(text: str) -> str:
 
 
 @contextmanager
-def error_box() -> Iterator[None]:
-    """Show what was refused and end the page there; what a widget was refused, and go on."""
+def error_box(*, ends: bool = True) -> Iterator[None]:
+    """Show what was refused, of the block or of a widget before it.
+
+    A refusal of the block ends the page there, unless something below has to stay in sight.
+    """
     refused = st.session_state.pop(_REFUSED, "")
     if refused:
         st.error(plain(refused))
@@ -33,7 +36,8 @@ def error_box() -> Iterator[None]:
         yield
     except EmotionError as error:
         st.error(plain(str(error)))
-        st.stop()
+        if ends:
+            st.stop()
 
 
 def guarded(callback: Callable[_P, None]) -> Callable[_P, None]:

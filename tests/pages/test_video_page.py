@@ -91,15 +91,18 @@ def test_a_part_of_a_video_begins_where_it_begins(video_page: AppTest, content: 
     assert not video_page.exception
 
 
-def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest) -> None:
+def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest, content: bytes) -> None:
+    earlier = start_video_job("a.mp4", content, VideoTask(end_s=0.5), owner="tester")
+    over(earlier, "tester")
     video_page.get("file_uploader")[0].set_value(("bad_[x](y).mp4", b"no video", "video/mp4"))
     video_page.run().button(key="video_start").click().run()
     assert not video_page.exception
     (error,) = video_page.error
     assert "is not a video that can be read here" in error.value
     assert "\\[x\\]\\(y\\)" in error.value
-    assert jobs.list_jobs("tester") == []
-    assert list((jobs.store.jobs_folder()).iterdir()) == []
+    assert "a.mp4" in [shown.value for shown in video_page.subheader], "what was read stays"
+    assert [job.id for job in jobs.list_jobs("tester")] == [earlier.id]
+    assert [path.name for path in jobs.store.jobs_folder().iterdir()] == [earlier.id]
 
 
 def test_the_options_reach_the_job(video_page: AppTest) -> None:
