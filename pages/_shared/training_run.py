@@ -154,6 +154,12 @@ def _show_actions(run: Run, state: str) -> None:
         if may_resume and st.button(say("training.resume"), type="primary", key=f"resume-{run.id}"):
             start_run(run, owner=visitor.owner())
             st.rerun()
+        if may_resume and run.history:
+            told = say("training.stop_help")
+            if st.button(say("training.stop"), key=f"stop-{run.id}", help=told):
+                start_run(run, owner=visitor.owner())  # it measures and writes the best epoch
+                request_stop(run)
+                st.rerun()
         with st.popover(say("training.delete")):
             st.caption(say("training.delete_text"))
             if st.button(say("training.delete_really"), key=f"delete-run-{run.id}"):

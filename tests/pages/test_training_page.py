@@ -115,6 +115,13 @@ def test_a_training_is_begun_followed_and_paused(dataset: Dataset) -> None:
     app.run()
     assert not app.exception
     assert app.button(key=f"resume-{run.id}")
+    epochs = len(load_run(run.id).history)
+    app.button(key=f"stop-{run.id}").click().run()
+    until(lambda: load_run(run.id).state == "done")
+    app.run()
+    assert not app.exception
+    assert len(load_run(run.id).history) == epochs, "it ends with what it has"
+    assert "resume" not in " ".join(button.key for button in app.button)
     app.button(key=f"delete-run-{run.id}").click().run()
     assert mine() == []
 
