@@ -106,8 +106,9 @@ def _alone(dataset: Dataset, on_progress: OnProgress | None) -> Iterator[None]:
 
 
 def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, workers: int) -> int:
+    drawn = 0  # pictures, each of which is drawn first and measured then
     if dataset.drawn and not Path(dataset.spec.path).exists():
-        _draw(dataset, on_progress)
+        drawn = _draw(dataset, on_progress)
     source = dataset.open()
     try:
         items = source.items()
@@ -119,7 +120,7 @@ def _build(dataset: Dataset, with_faces: bool, on_progress: OnProgress | None, w
 
         def tell(done: int) -> None:
             if on_progress:
-                on_progress(len(known) + done, len(items))
+                on_progress(drawn + len(known) + done, drawn + len(items))
 
         measured = _measure_all(
             source,
@@ -187,14 +188,18 @@ def face_or_whole(image: Image, detector: Detector | None) -> tuple[Faces, bool]
     return Faces.whole(image), True
 
 
-def _draw(dataset: Dataset, on_progress: OnProgress | None) -> None:
+def _draw(dataset: Dataset, on_progress: OnProgress | None) -> int:
+    def tell(done: int, total: int) -> None:
+        if on_progress:
+            on_progress(done, 2 * total)
+
     target = Path(dataset.spec.path)
     partial = target.with_name(".drawing")
     shutil.rmtree(partial, ignore_errors=True)
-    write_drawn_dataset(
-        partial, n=dataset.drawn["n"], seed=dataset.drawn["seed"], on_progress=on_progress
-    )
+    n = int(dataset.drawn["n"])
+    write_drawn_dataset(partial, n=n, seed=dataset.drawn["seed"], on_progress=tell)
     partial.rename(target)
+    return n
 
 
 def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.DataFrame:

@@ -411,6 +411,15 @@ def test_jobs_measure_draw_and_export(tmp_path: Path) -> None:
     assert (failed.state, "not yours" in failed.message) == ("failed", True)
 
 
+def test_progress_goes_on_from_drawing_to_measuring() -> None:
+    dataset = new_dataset("drawn", None, owner="me", drawn={"n": 40, "seed": 1})
+    told: list[tuple[int, int]] = []
+    build_index(dataset, with_faces=False, on_progress=lambda *step: told.append(step))
+    assert told == sorted(told)
+    assert {total for _, total in told} == {80}
+    assert told[-1] == (80, 80)
+
+
 def test_a_data_set_that_was_deleted_does_not_come_back(measured: Dataset) -> None:
     path = load_index(measured)["path"].iloc[0]
     log = measured.decisions
