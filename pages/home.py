@@ -1,6 +1,7 @@
 """Home: three ways in, and what is ready."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from emotion_core.jobs import list_jobs
 from emotion_core.texts import say
@@ -70,9 +71,9 @@ def show_state() -> None:
             rows.append(
                 {
                     say("home.model_column"): titles.get(entry.id, entry.id),
-                    say("home.state_column"): entry.problem or say("home.usable"),
-                    say("home.rule_column"): by,
                     say("home.accuracy_column"): 100 * shown["accuracy"] if shown else None,
+                    say("home.rule_column"): by,
+                    say("home.state_column"): entry.problem or say("home.usable"),
                 }
             )
         accuracy = st.column_config.NumberColumn(format="%.1f %%", help=say("home.accuracy_help"))
@@ -91,7 +92,7 @@ def show_state() -> None:
             st.caption(say("jobs.none"))
         more(len(mine))
         for job in mine[:_ROWS_SHOWN]:
-            with st.container(horizontal=True, vertical_alignment="center"):
+            with _row():
                 title = plain(short(job.title))
                 kind = say(f"jobs.{job.kind}".replace("-", "_"))
                 named = say("jobs.name", title=title, kind=kind)
@@ -110,7 +111,7 @@ def _show_trainings() -> None:
     more(len(mine))
     named = training_runs.titles(mine)
     for run in mine[:_ROWS_SHOWN]:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with _row():
             state = training_runs.state_text(run)
             st.markdown(say("jobs.line", title=plain(named[run.id]), state=state))
             if st.button(say("jobs.open"), key=f"home-{run.id}"):
@@ -119,6 +120,13 @@ def _show_trainings() -> None:
     if st.button(say("home.training_open"), key="open_training"):
         st.session_state.pop("run", None)
         st.switch_page("pages/training.py")
+
+
+def _row() -> DeltaGenerator:
+    """A line with its button at the right."""
+    return st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
 
 
 def more(n: int) -> None:
@@ -134,7 +142,7 @@ def _show_datasets() -> None:
         st.caption(say("home.datasets_none"))
     more(len(mine))
     for dataset in mine[:_ROWS_SHOWN]:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with _row():
             st.markdown(plain(title_of(dataset, mine)))
             if st.button(say("jobs.open"), key=f"home-{dataset.id}"):
                 st.session_state["dataset"] = dataset.id

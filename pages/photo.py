@@ -177,12 +177,18 @@ def choose_photo(results: list[PhotoResult]) -> PhotoResult:
     return results[index]
 
 
-def offer_whole(result: PhotoResult, key: str) -> None:
-    """Say that nobody was found, and offer to read the picture as one face."""
-    st.info(plain(say("photo.faces_none", name=short(result.name))))
-    if st.button(say("photo.read_whole"), key="read_whole"):
-        st.session_state["photo_whole"].add(key)
-        st.rerun()
+def offer_whole(result: PhotoResult, key: str, detector: str) -> None:
+    """Say that nobody was found, and offer to read the picture as one face; or to take it back."""
+    if result.reading.is_whole_picture:
+        if st.button(say("photo.read_faces"), key="read_faces"):
+            st.session_state["photo_whole"].discard(key)
+            st.rerun()
+    elif not len(result.reading):
+        hint = "" if detector == "centerface" else say("photo.faces_none_hint")
+        st.info(plain(f"{say('photo.faces_none', name=short(result.name))} {hint}".strip()))
+        if st.button(say("photo.read_whole"), key="read_whole"):
+            st.session_state["photo_whole"].add(key)
+            st.rerun()
 
 
 st.title(say("photo.title"))
@@ -199,9 +205,8 @@ with error_box():
     if not results:
         st.stop()
     shown = choose_photo(results)
-    if not len(shown.reading):
-        position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
-        offer_whole(shown, chosen[position].key)
+    position = next(i for i, outcome in enumerate(outcomes) if outcome is shown)
+    offer_whole(shown, chosen[position].key, choice.detector)
     members = resources.recognizer(choice.model_ids, choice.vote, choice.prior).members
     show_result(shown, members[0].card, choice.drawing)
     show_table(results)

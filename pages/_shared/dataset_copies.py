@@ -34,7 +34,8 @@ def show(dataset: Dataset) -> None:
     if not len(rows):
         st.caption(say("dataset.no_such_copies"))
         return
-    shown = rows[["kind", "n", "labels", "splits"]].copy()
+    shown = rows[["group", "kind", "n", "labels", "splits"]].copy()
+    shown["group"] += 1
     for column in ("labels", "splits"):
         shown[column] = shown[column].str.replace(",", ", ")
     shown["kind"] = [say(f"dataset.kind_{kind}") for kind in shown["kind"]]

@@ -103,6 +103,8 @@ def test_nobody_is_said_and_the_whole_picture_offered(
     expect(page.get_by_text("No face was found in nobody.webp")).to_be_visible()
     page.get_by_role("button", name="Read the whole picture as one face").click()
     expect(page.get_by_text("the whole picture was read as one")).to_be_visible()
+    page.get_by_role("button", name="Look for faces again").click()
+    expect(page.get_by_text("No face was found in nobody.webp")).to_be_visible()
     no_traceback(page)
 
 
