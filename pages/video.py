@@ -74,12 +74,10 @@ def under_way(name: str, content: memoryview | Path | None, task: VideoTask) -> 
     if isinstance(content, memoryview):  # every upload is one of its own
         return None
     wanted = name, str(content) if content else None, replace(task, has_caps=False)
-    running = (
-        job for job in jobs.list_jobs(visitor.owner()) if job.kind == "video" and not job.is_over
-    )
-    for job in running:
-        held = VideoTask.from_dict(job.settings["task"])
-        if (job.title, job.settings["path"], held) == wanted:
+    for job in jobs.list_jobs(visitor.owner()):
+        if job.kind != "video" or job.is_over or job.is_stopping:
+            continue
+        if (job.title, job.settings["path"], VideoTask.from_dict(job.settings["task"])) == wanted:
             return job
     return None
 

@@ -40,7 +40,7 @@ def _machine_token(kept: str) -> str:
     token = _or_new(kept)
     try:
         note = work_folder() / "owner"
-        noted = note.read_text(encoding="utf-8") if note.is_file() else ""
+        noted = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
         if _TOKEN.fullmatch(noted):
             return kept or noted
         atomic_write(note, token)
