@@ -1,6 +1,7 @@
 """Charts that read in light and dark, with words beside the colours."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,11 +14,19 @@ from emotion_core.types import Scores
 
 #: A grey that stands out on white and on Streamlit's dark ground alike.
 GREY = "#808495"
-#: Lines differ in more than their colour; those of frequent expressions have hardly a gap.
-DASHES = (
-    "5px,3px", "2px,4px", "2px,2px", "8px,3px,2px,3px", "solid", "14px,2px", "8px,2px",
-    "14px,2px,2px,2px",
-)  # fmt: skip
+#: Lines differ in more than their colour.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px", "2px,4px")
+#: Those of frequent expressions have hardly a gap.
+_DASH_OF = {
+    "happy": "solid",
+    "neutral": "14px,2px",
+    "sad": "8px,2px",
+    "surprise": "14px,2px,2px,2px",
+    "anger": "5px,3px",
+    "fear": "8px,3px,2px,3px",
+    "disgust": "2px,2px",
+    "contempt": "2px,4px",
+}
 #: Points of a line that is drawn anew every second.
 _POINTS = 240
 
@@ -47,6 +56,12 @@ def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
     return figure
 
 
+def label_line(label: str, number: int) -> dict[str, Any]:
+    """Return colour, dashes and width of a label's line; of one that is no expression by number."""
+    dash = _DASH_OF.get(label, DASHES[number % len(DASHES)])
+    return {"color": COLOURS.get(label, COLOURS[UNCERTAIN]), "dash": dash, "width": 2}
+
+
 def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figure:
     """Lines of one face's probabilities over the last minute; times are seconds before now."""
     figure = go.Figure()
@@ -58,11 +73,7 @@ def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figu
             y=[probs[name] for _, probs in rows],
             mode="lines",
             name=label_name(name),
-            line={
-                "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
-                "dash": DASHES[number % len(DASHES)],
-                "width": 2,
-            },
+            line=label_line(name, number),
             hoverinfo="skip",
         )
     figure.update_xaxes(range=[-60, 0], ticksuffix=" s", showgrid=False)

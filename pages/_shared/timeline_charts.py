@@ -8,7 +8,7 @@ from emotion_core.labels import CANONICAL, UNCERTAIN
 from emotion_core.palette import COLOURS, ink_on, rgb
 from emotion_core.texts import label_name, say
 
-from .charts import DASHES, GREY, affect_ground
+from .charts import GREY, affect_ground, label_line
 
 #: A chart of a page shows no more points of one person; the table has them all.
 _POINTS_MAX = 1500
@@ -82,11 +82,7 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
             y=rows[f"prob_{label}"],
             mode="lines+markers",
             name=name,
-            line={
-                "color": COLOURS.get(label, COLOURS[UNCERTAIN]),
-                "dash": DASHES[number % len(DASHES)],
-                "width": 2,
-            },
+            line=label_line(label, number),
             marker={"size": 6, "opacity": 0},  # what is clicked
             connectgaps=False,
             customdata=[moment(t) for t in rows["time_s"]],
