@@ -9,10 +9,10 @@ import typer
 from ..analysis import ReadOptions
 from ..cards import DEFAULT_PRIOR
 from ..draw import DrawOptions
-from ..errors import EmotionError
+from ..errors import EmotionError, InputError
 from ..export import photo_table, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import atomic_write, unique_name
+from ..files import atomic_write, check_writable, unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
@@ -49,6 +49,8 @@ def photo(
     0 when all were read, 2 otherwise.
     """
     with refusals(), quiet_natives():
+        if table:
+            _check_table(table)
         recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote, prior=prior)
         faces = load_detector(detector, min_confidence=min_confidence)
     options = ReadOptions(flip=tta, threshold=threshold, whole_if_none=whole)
@@ -75,6 +77,13 @@ def photo(
                     refused = True
     if refused:
         raise typer.Exit(BAD_INPUT)
+
+
+def _check_table(path: Path) -> None:
+    """Refuse a table that cannot be written, or is the first photo where its name was forgotten."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(say("error.table_name", name=path))
+    check_writable(path.parent)
 
 
 def _write_table(path: Path, found: list[tuple[str, Reading]], model_id: str) -> None:

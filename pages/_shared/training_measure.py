@@ -74,7 +74,7 @@ def _ask() -> dict[str, Any]:
             say("training.measure_models"),
             list(cards),
             default=list(cards)[:1],
-            format_func=lambda one: titles[one],
+            format_func=lambda one: titles.get(one, one),
             key="measure_models",
             **options.KEPT,
         )

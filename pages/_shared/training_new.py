@@ -96,7 +96,7 @@ def choose_dataset(*, key: str, help_text: str) -> Dataset | None:
     chosen = st.selectbox(
         say("training.dataset"),
         list(titles),
-        format_func=lambda one: titles[one],
+        format_func=lambda one: titles.get(one, one),
         help=help_text,
         key=key,
         **KEPT,

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from contextlib import suppress
 
 import streamlit as st
 
@@ -30,27 +31,24 @@ def owner() -> str:
         return f"user:{st.user.get('sub') or st.user.get('email')}"
     if "owner" not in st.session_state:
         kept = str(st.context.cookies.get(_COOKIE, ""))
-        token = kept if _TOKEN.fullmatch(kept) else ""
-        st.session_state["owner"] = _machine_token(token) if is_own_machine() else _or_new(token)
+        is_kept = _TOKEN.fullmatch(kept) is not None
+        token = kept if is_kept else secrets.token_urlsafe(32)
+        if is_own_machine():
+            first = _first_token(token)
+            token = token if is_kept else first
+        st.session_state["owner"] = token
     return str(st.session_state["owner"])
 
 
-def _machine_token(kept: str) -> str:
-    """Return a browser's token, else that of the first browser here, which is noted."""
-    token = _or_new(kept)
-    try:
+def _first_token(token: str) -> str:
+    """Return the token of the first browser on this machine; without one, note this one."""
+    with suppress(OSError, StorageError):  # of which the page tells
         note = work_folder() / "owner"
         noted = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
         if _TOKEN.fullmatch(noted):
-            return kept or noted
+            return noted
         atomic_write(note, token)
-    except (OSError, StorageError):  # of which the page tells
-        pass
     return token
-
-
-def _or_new(token: str) -> str:
-    return token or secrets.token_urlsafe(32)
 
 
 def owners() -> tuple[str, ...]:

@@ -51,9 +51,11 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     assert table["label"].tolist() == ["happy"]
     assert pd.read_csv(out / "nobody.csv").empty
     assert pd.read_csv(joint)["file"].tolist() == ["portrait.png", "nobody.jpg"]
-    unwritable = mien("photo", tmp_path / "portrait.png", "--out", out, "--table", out)
-    assert unwritable.returncode == 2
-    assert len(complaints(unwritable)) == 1
+    portrait = tmp_path / "portrait.png"
+    refused = mien("photo", "--out", out, "--table", portrait, portrait)
+    assert refused.returncode == 2
+    assert "does not end in .csv" in complaints(refused)[0]
+    assert portrait.read_bytes() == sample_photo(), "a photo in place of the table stays"
     assert json.loads((out / "portrait.json").read_text())["provenance"]["versions"]["python"]
 
 
