@@ -48,12 +48,16 @@ def choose(
 ) -> Choice:
     """Show the options in an expander and return the choice.
 
+    All of it is one block of the page: what is told under the expander moves nothing after it, and
+    the picture of a camera, which would begin anew, stays.
+
     Args:
         more: Shows what else a page asks, in the same expander.
         in_job: Whether a worker will read, which takes large networks, too.
         is_mirrored: Whether faces are read with their mirror image as the page comes.
     """
-    with st.expander(say("options.title")):
+    block = st.container()
+    with block.expander(say("options.title")):
         left, middle, right = st.columns(3)
         with left:
             model_ids, vote = _choose_model(in_job=in_job)
@@ -70,7 +74,8 @@ def choose(
             show_bars=st.checkbox(say("options.show_bars"), key="show_bars", **KEPT),
         )
     chosen = Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
-    _show_what_differs(chosen, is_mirrored=is_mirrored)
+    with block:
+        _show_what_differs(chosen, is_mirrored=is_mirrored)
     return chosen
 
 
