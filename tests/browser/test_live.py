@@ -127,9 +127,9 @@ def test_the_model_changes_while_it_runs(camera_page: Page, studio: Studio) -> N
     choose(page, "Model", "Committee of 3")
     choose(page, "Face detector", "haar-alt_tree")
     before = video.evaluate("video => video.currentTime")
-    assert video.evaluate("video => video.className") == "the-first"  # nothing began anew
     until(lambda: video.evaluate("video => video.currentTime") > before + 1)
     until(lambda: video.evaluate(_COUNT_COLOUR, happy) > 400)
+    assert video.evaluate("video => video.className") == "the-first", "the stream began anew"
     no_traceback(page)
 
 
