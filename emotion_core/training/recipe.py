@@ -207,8 +207,8 @@ class Recipe:
         outputs: What it answers: `emotion`, `affect` or both.
         affect: Whose coordinates the targets of valence and arousal have: `rays` or `anchors`.
         weights: `none`; `pretrained` (the published file, fetched before); `model:ID`, those of a
-            model of the same network, its head aside where the labels are others; or the path of a
-            file.
+            model of the same network, its head aside where the labels are others, and of its layers
+            the channels that weigh most where these are narrower; or the path of a file.
         split: A key of `datasets.splits.RULES`; empty takes the data set's own split.
         leave_out: Labels whose faces are left out, such as `[contempt]`.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.

@@ -208,37 +208,39 @@ def load_weights(model: Any, recipe: Recipe, *, start: Start | None = None) -> N
 
 
 def _start_from(model: Any, start: Start, recipe: Recipe) -> None:
-    """Copy the weights of a finished model of the same network, and the layers of its head."""
+    """Copy the weights of a finished model of the same network, and the layers of its head.
+
+    A narrower network keeps the channels that weigh most.
+    """
     # heavy, and the page reads this module for its table of files
     import keras
 
+    from .narrow import narrow_weights
     from .zoo.heads import backbone_layers
 
     source = keras.models.load_model(start.path, compile=False)
     layers, others = _weighted(model), _weighted(source)
-    below = len([layer for layer in backbone_layers(model) if layer.get_weights()])
-    if _shapes(layers[:below]) != _shapes(others[:below]):
+    below, held = (
+        len([layer for layer in backbone_layers(one) if layer.get_weights()])
+        for one in (model, source)
+    )
+    named = {other.name: other for other in others[held:] if start.has_head}
+    # a layer of the head that exists in training alone is not among the others
+    head = [(named[layer.name], layer) for layer in layers[below:] if layer.name in named]
+    pairs = [*zip(others[:held], layers[:below], strict=False), *head]
+    taken = narrow_weights(source, pairs)
+    if held != below or None in taken[:below]:
         raise TrainingError(
             f"The weights of {recipe.weights!r} do not fit the network {recipe.network} "
             f"{recipe.options}: its layers are others. Take a model of the same network and "
-            "options."
+            "options, or of the same with wider layers."
         )
-    for layer, other in zip(layers[:below], others[:below], strict=True):
-        layer.set_weights(other.get_weights())
-    if not start.has_head:
-        return
-    named = {other.name: other for other in others[below:]}
-    for layer in layers[below:]:  # one that exists in training alone is not among the others
-        other = named.get(layer.name)
-        if other is not None and _shapes([layer]) == _shapes([other]):
-            layer.set_weights(other.get_weights())
+    for (_, layer), values in zip(pairs, taken, strict=True):
+        if values is not None:
+            layer.set_weights(values)
 
 
 def _weighted(model: Any) -> list[Any]:
     """Return all layers with weights, in order; files of older versions name them otherwise."""
     nested = [inner for layer in model.layers for inner in getattr(layer, "layers", [layer])]
     return [layer for layer in nested if layer.get_weights()]
-
-
-def _shapes(layers: Sequence[Any]) -> list[list[tuple[int, ...]]]:
-    return [[tuple(one.shape) for one in layer.get_weights()] for layer in layers]
