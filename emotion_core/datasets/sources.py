@@ -1,6 +1,7 @@
 """Data sets in every form that is read here, behind one contract. A new form is a class and a row
 in `SOURCES`."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -144,36 +145,44 @@ class ClassFolders(_InContainer):
 class PictureTable(_InContainer):
     """A CSV that names a picture and its label in each row, such as `image_path,emotion`.
 
-    A picture that stands in several rows has several opinions; they become votes, and the label
-    that leads them, none in a tie. An unnamed index column is passed over.
+    Several tables are the splits that they are called by. A picture that stands in several rows
+    has several opinions; they become votes, and the label that leads them, none in a tie. An
+    unnamed index column is passed over.
     """
 
     kind = "table"
 
-    def __init__(self, container: Container, table: str) -> None:
-        super().__init__(container, PurePosixPath(table).name)
-        self._table = table
+    def __init__(self, container: Container, *tables: str) -> None:
+        name = container.name if len(tables) > 1 else PurePosixPath(tables[0]).name
+        super().__init__(container, name)
+        self._tables = tables
 
     def items(self) -> pd.DataFrame:
-        """Return a row per picture, in the order in which the table names them first."""
-        rows = read_table(self._container.read(self._table), self.name)
-        path_column = column_of(rows, PATH_COLUMNS, self.name)
-        label_column = column_of(rows, LABEL_COLUMNS, self.name)
-        split_column = next((c for c in ("split", "usage", "set") if c in _lower(rows)), None)
-        splits = _lower(rows)[split_column] if split_column else pd.Series("", rows.index)
-        base = str(PurePosixPath(self._table).parent)
-        told = pd.DataFrame(
-            {
-                "path": [place_in(base, text, self.name) for text in rows[path_column]],
-                "raw_label": rows[label_column].str.strip().where(lambda words: words != ""),
-                "split": [_split_of(str(word), self.name) for word in splits],
-            }
-        )
+        """Return a row per picture, in the order in which the tables name them first."""
+        told = pd.concat(map(self._told_by, self._tables), ignore_index=True)
         files = self._container.files()
         stamps = [files.get(path) or self._stamp_of(path) for path in told["path"]]
         told["bytes"] = [stamp.size_bytes for stamp in stamps]
         told["changed_ns"] = [stamp.changed_ns for stamp in stamps]
         return _checked(_opinions(told), self.name)
+
+    def _told_by(self, table: str) -> pd.DataFrame:
+        """Return picture, label and split of each row of a table."""
+        name = PurePosixPath(table).name
+        rows = read_table(self._container.read(table), name)
+        path_column = column_of(rows, PATH_COLUMNS, name)
+        label_column = column_of(rows, LABEL_COLUMNS, name)
+        split_column = next((c for c in ("split", "usage", "set") if c in _lower(rows)), None)
+        splits = _lower(rows)[split_column] if split_column else pd.Series("", rows.index)
+        own = _split_called(table) if len(self._tables) > 1 else ""
+        base = str(PurePosixPath(table).parent)
+        return pd.DataFrame(
+            {
+                "path": [place_in(base, text, name) for text in rows[path_column]],
+                "raw_label": rows[label_column].str.strip().where(lambda words: words != ""),
+                "split": [_split_of(str(word), name) or own for word in splits],
+            }
+        )
 
     def _stamp_of(self, path: str) -> Stamp:
         """Return the stamp of a picture that is not listed, as in a hidden or linked folder."""
@@ -256,7 +265,7 @@ def _open_table(spec: SourceSpec) -> Source:
         return PictureTable(Folder(path.parent), path.name)
     container = open_container(path)
     try:
-        return PictureTable(container, _picture_table_of(container))
+        return PictureTable(container, *_picture_tables_of(container))
     except InputError:
         container.close()
         raise
@@ -318,7 +327,7 @@ def _open_unknown(path: Path) -> Source:
     try:
         if _kind_inside(container, path.name) == "folders":
             return ClassFolders(container)
-        return PictureTable(container, _picture_table_of(container))
+        return PictureTable(container, *_picture_tables_of(container))
     except BaseException:
         container.close()
         raise
@@ -333,7 +342,7 @@ def _kind_inside(container: Container, name: str) -> str:
         is_told = tables and _is_told_by_table(container, pictures)
         return "table" if is_told else "folders"
     # one folder of pictures is a label only where no table names others
-    if tables and _has_picture_table(container):
+    if _picture_tables(container):
         return "table"
     if pictures:
         return "folders"
@@ -344,13 +353,6 @@ def _kind_inside(container: Container, name: str) -> str:
     if len(faces) == 1:
         raise BadTable(say("error.pixels_inside", name=name, file=faces[0]))
     raise BadTable(say("error.no_dataset", name=name))
-
-
-def _has_picture_table(container: Container) -> bool:
-    try:
-        return bool(_picture_table_of(container))
-    except BadTable:
-        return False
 
 
 def _columns_of(container: Container, name: str) -> set[str]:
@@ -366,7 +368,7 @@ def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
     """Whether a table names nearly all of some pictures and says more than their folders do: their
     splits, or their labels where folders are called otherwise and name no split."""
     try:
-        items = PictureTable(container, _picture_table_of(container)).items()
+        items = PictureTable(container, *_picture_tables_of(container)).items()
     except InputError:
         return False
     places = [_place(picture) for picture in pictures]
@@ -376,18 +378,41 @@ def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
     return bool(items["path"].isin(pictures).sum() >= _NEARLY_ALL * len(pictures))
 
 
-def _picture_table_of(container: Container) -> str:
-    """Return the first CSV, by depth and name, that names pictures and labels."""
+def _picture_tables_of(container: Container) -> list[str]:
+    """Return the CSV that names pictures and labels, or several that are called by their splits.
+
+    Raises:
+        BadTable: There is none, or nobody can say which of several counts.
+    """
+    found = _picture_tables(container)
+    splits = [name for name in found if _split_called(name)]
+    if len(found) > 1 and TRAIN in map(_split_called, splits):
+        return splits
+    if len(found) > 1:
+        raise BadTable(say("error.many_tables", name=container.name, files=", ".join(found)))
+    if not found:
+        raise BadTable(say("error.no_dataset", name=container.name))
+    return found
+
+
+def _picture_tables(container: Container) -> list[str]:
+    """Return the CSVs that name pictures and labels, of the folders that lie least deep."""
     names = [name for name in container.files() if name.lower().endswith(".csv")]
+    found: list[str] = []
     for name in sorted(names, key=lambda name: (name.count("/"), name)):
-        try:
-            rows = read_table(container.read(name), name, limit=1)
-            column_of(rows, PATH_COLUMNS, name)
-            column_of(rows, LABEL_COLUMNS, name)
-        except BadTable:
-            continue
-        return name
-    raise BadTable(say("error.no_dataset", name=container.name))
+        if found and name.count("/") > found[0].count("/"):
+            break
+        columns = _columns_of(container, name)
+        if columns & set(PATH_COLUMNS) and columns & set(LABEL_COLUMNS):
+            found.append(name)
+    return found
+
+
+def _split_called(table: str) -> str:
+    """Return the split that a table is called by, or a folder that it lies in; empty for none."""
+    path = PurePosixPath(table.lower())
+    words = [path.stem, *re.split(r"[^a-z0-9]+", path.stem), *path.parts[:-1]]
+    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
 
 
 def _place(path: str) -> tuple[str | None, str]:

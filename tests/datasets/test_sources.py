@@ -395,3 +395,34 @@ def test_a_folder_that_cannot_be_looked_into_is_named(
             open_source(spec).items()
     shutil.rmtree(tmp_path / "set" / "train" / "angry")
     assert len(open_source(spec).items()) == 5
+
+
+def several_tables(folder: Path, **rows: list[str]) -> None:
+    for name, words in rows.items():
+        (folder / f"{name}.csv").write_text("\n".join(["image,label", *words]))
+
+
+def test_tables_called_by_splits_are_one_data_set(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"images": 6})
+    several_tables(
+        tmp_path,
+        sample_submission=["images/4.png,neutral", "images/5.png,neutral"],
+        train_labels=["images/0.png,sad", "images/1.png,happy", "images/2.png,sad"],
+        valid=["images/3.png,happy"],
+        test=["images/4.png,sad", "images/5.png,happy"],
+    )
+    source = open_source(SourceSpec(str(tmp_path)))
+    items = source.items().set_index("path")
+    assert (source.name, source.kind) == (tmp_path.name, "table")
+    assert items["split"].tolist() == ["test"] * 2 + ["train"] * 3 + ["val"]
+    assert items["raw_label"].tolist() == ["sad", "happy", "sad", "happy", "sad", "happy"]
+    assert (items["bytes"] > 0).all()
+
+
+def test_which_of_several_tables_counts_is_asked(tmp_path: Path) -> None:
+    make_class_folders(tmp_path, {"images": 2})
+    several_tables(tmp_path, first=["images/0.png,sad"], test=["images/1.png,happy"])
+    with pytest.raises(BadTable, match=r"several tables.*: first\.csv, test\.csv"):
+        open_source(SourceSpec(str(tmp_path)))
+    chosen = open_source(SourceSpec(str(tmp_path / "test.csv"))).items()
+    assert (chosen["path"].tolist(), chosen["split"].tolist()) == (["images/1.png"], [""])
