@@ -43,9 +43,9 @@ def mean_recall(probs: Floats, truth: Ints) -> float:
 def mean_recall_interval(recall: NDArray[np.float64], counts: Ints) -> tuple[float, float]:
     """Return the 95 % interval of the mean of recalls; a class without rows is left out.
 
-    The classes are independent shares, so their variances add up; each share and its variance are
-    those with one hit and one miss more (Agresti and Caffo 2000), since a rare class is often found
-    always or never. So the interval leans to one half, the more the fewer rows there are.
+    The classes are independent shares, each with Wilson's interval corrected for continuity
+    (Newcombe 1998); the squares of how far these reach add up, upwards and downwards apart (MOVER,
+    Zou and Donner 2008). It holds the mean itself, also where every class is found always.
 
     Args:
         recall: float (k,), of each class; NaN without rows.
@@ -54,10 +54,17 @@ def mean_recall_interval(recall: NDArray[np.float64], counts: Ints) -> tuple[flo
     share, n = recall[counts > 0], counts[counts > 0]
     if not len(n):
         return 0.0, 1.0
-    nearer = (share * n + 1) / (n + 2)
-    half = 1.96 * np.sqrt((nearer * (1 - nearer) / (n + 2)).sum()) / len(n)
-    middle = nearer.mean()
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+    below = np.sqrt(np.square(_reach_down(share, n)).sum()) / len(n)
+    above = np.sqrt(np.square(_reach_down(1 - share, n)).sum()) / len(n)
+    return float(share.mean() - below), float(share.mean() + above)
+
+
+def _reach_down(share: NDArray[np.float64], n: Ints) -> NDArray[np.float64]:
+    """Return how far Wilson's interval corrected for continuity lies below each share."""
+    z = 1.96
+    root = z * z - 1 / n + 4 * n * share * (1 - share) + 4 * share - 2
+    end = (2 * n * share + z * z - z * np.sqrt(np.maximum(root, 0)) - 1) / (2 * (n + z * z))
+    return np.asarray(np.where(share == 0, 0, share - np.maximum(end, 0)))
 
 
 def precisions(probs: Floats, truth: Ints) -> NDArray[np.float64]:

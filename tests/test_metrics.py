@@ -44,6 +44,21 @@ def test_it_holds_it_for_classes_of_two_or_three_rows(counts: list[int], true: l
     assert held > 930
 
 
+@pytest.mark.parametrize(
+    ("counts", "true"), [([18] * 8, 0.95), ([18] * 8, 0.98), ([5] * 8, 0.9), ([100] * 8, 0.99)]
+)
+def test_it_holds_its_own_mean_and_mostly_the_true_one_where_most_is_found(
+    counts: list[int], true: float
+) -> None:
+    random, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        recall = random.binomial(counts, true) / np.array(counts)
+        low, high = metrics.mean_recall_interval(recall, np.array(counts))
+        assert 0 <= low <= recall.mean() <= high <= 1
+        held += low <= true <= high
+    assert held > 900
+
+
 def test_the_interval_of_a_mean_recall_of_what_is_not_there() -> None:
     assert metrics.mean_recall_interval(np.array([1.0, np.nan]), np.array([10, 0]))[0] > 0.6
     assert metrics.mean_recall_interval(np.array([np.nan]), np.array([0])) == (0.0, 1.0)
