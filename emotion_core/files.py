@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import StorageError, UnsafePath
 
@@ -199,10 +199,12 @@ def path_under_roots(text: str) -> Path:
     )
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hex digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def sha256_of(file: Path | BinaryIO) -> str:
+    """Return the SHA-256 of a file, or of what is left in an open one, as 64 hex digits."""
+    if isinstance(file, Path):
+        with file.open("rb") as handle:
+            return sha256_of(handle)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _storage_error(target: Path, error: OSError) -> StorageError:

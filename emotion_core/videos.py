@@ -174,6 +174,8 @@ def analyse_video(
         check_writable(out)
     # the video takes its place when all tables are on the disk, they take theirs when it has
     with ExitStack() as tables, ExitStack() as stack:
+        # held, so that it can be moved away meanwhile
+        original = stack.enter_context(source.open("rb"))
         writer = None
         if task.has_video:
             written[ANNOTATED] = out / f"{stem}.{ANNOTATED}"
@@ -210,7 +212,7 @@ def analyse_video(
             detector,
             options=task.as_dict(),
             threshold=task.options.reading.threshold,
-            input_sha256=sha256_of(source),
+            input_sha256=sha256_of(original),
         )
         for end, content in timeline_files(table, provenance, about=about).items():
             written[end] = out / f"{stem}.{end}"
@@ -361,8 +363,9 @@ def _check_range(task: VideoTask, info: VideoInfo, name: str) -> None:
 
 def _frames_expected(info: VideoInfo, task: VideoTask) -> int | None:
     duration = info.duration_s
-    count = info.frame_count or (round(duration * info.frame_rate) if duration else None)
-    if count is None:
+    # in pieces, as some cameras write it, a video counts those of its first piece alone
+    count = max(info.frame_count or 0, round(duration * info.frame_rate) if duration else 0)
+    if not count:
         return None
     if duration and (task.start_s or task.end_s is not None):
         end_s = min(duration, task.end_s if task.end_s is not None else duration)

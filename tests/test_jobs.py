@@ -269,11 +269,13 @@ def test_deleting_ends_a_running_job(work_home: Path, clip: Path) -> None:
     assert not job.folder.exists()
 
 
-def run_in_process(folder: Path, body: str) -> subprocess.CompletedProcess:
+def run_in_process(
+    folder: Path, body: str, *, patience_s: float = 1.0
+) -> subprocess.CompletedProcess:
     code = (
         "import time\nfrom pathlib import Path\n"
         "from emotion_core import limits\nfrom emotion_core.jobs import JobRun\n"
-        "limits.JOB_STALL_S = limits.JOB_QUIET_S = 1.0\n"
+        f"limits.JOB_STALL_S = limits.JOB_QUIET_S = {patience_s}\n"
         f"with JobRun(Path({str(folder)!r})) as run:\n    run.wait_for_slot()\n    {body}\n"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -286,6 +288,20 @@ def test_a_job_that_hangs_is_given_up(work_home: Path) -> None:
     job = jobs.load_job(job.id, ME)
     assert job.state == "failed"
     assert "Nothing moved" in job.message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process can be stopped for a while there")
+def test_a_job_that_was_paused_with_its_machine_goes_on(work_home: Path) -> None:
+    job = jobs.new_job("video", "sleeps", owner=ME, settings={})
+    body = (
+        "import os, subprocess, sys\n"
+        "    again = f'import os, time; time.sleep(4); os.kill({os.getpid()}, 18)'\n"
+        "    subprocess.Popen([sys.executable, '-c', again])\n"
+        "    os.kill(os.getpid(), 19)\n"
+        "    sum(range(30_000_000))"  # nothing is told for a moment
+    )
+    assert run_in_process(job.folder, body, patience_s=2.5).returncode == 0
+    assert jobs.load_job(job.id, ME).state == "done"
 
 
 def test_a_job_that_hangs_ends_on_a_full_disk_too(work_home: Path) -> None:

@@ -3,6 +3,8 @@
 import errno
 import json
 import math
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,11 +21,12 @@ from emotion_core import limits, load_detector, load_model
 from emotion_core.analysis import ReadOptions, VideoOptions, ahead, read_frames, read_picture
 from emotion_core.errors import BadArgument, InputError, JobCancelled, StorageError, TooLarge
 from emotion_core.faces.contract import finish_faces
+from emotion_core.files import sha256_of
 from emotion_core.media.encode import write_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
-from tests.builders import make_video
+from tests.builders import make_picture, make_video
 
 RAW = VideoOptions(smooth_s=0, hysteresis=0)
 
@@ -265,6 +269,41 @@ def test_a_failure_at_the_end_leaves_nothing(
     with pytest.raises(StorageError, match="x\\."):
         analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved there")
+def test_a_source_that_is_moved_away_meanwhile_is_read_to_its_end(
+    tmp_path: Path, clip: Path
+) -> None:
+    source = Path(shutil.copy(clip, tmp_path / "source.mp4"))
+    digest = sha256_of(source)
+    out = tmp_path / "out"
+    out.mkdir()
+    result = analyse_video(
+        source, out, VideoTask(end_s=0.5), stem="x",
+        on_progress=lambda told: source.unlink(missing_ok=True),
+    )  # fmt: skip
+    assert not source.exists()
+    held = json.loads(result.files["json"].read_text())
+    assert held["provenance"]["input_sha256"] == digest
+
+
+def test_a_video_in_pieces_is_expected_whole(tmp_path: Path) -> None:
+    whole = make_video(tmp_path / "a.mp4", [make_picture(64, 48, seed=0)] * 100, options={"g": "5"})
+    with av.open(str(whole)) as source:
+        pieces = av.open(str(tmp_path / "b.mp4"), "w", options={"movflags": "frag_keyframe"})
+        stream = pieces.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                pieces.mux(packet)
+        pieces.close()
+    assert (probe_video(tmp_path / "b.mp4").frame_count or 0) < 100
+    told: list[Progress] = []
+    task = VideoTask(has_video=False)
+    for name in ("a", "b"):
+        analyse_video(tmp_path / f"{name}.mp4", tmp_path, task, stem=name, on_progress=told.append)
+    assert {progress.total for progress in told} == {100}
 
 
 def test_a_second_reading_that_fails_leaves_the_first(

@@ -27,6 +27,8 @@ from .store import (
 #: The status is written at most so often.
 _WRITE_S = 0.25
 _LOOK_S = 0.3
+#: So often the watch looks whether anything moves.
+_WATCH_S = 1.0
 #: The rate is that of about the last so many seconds.
 _RATE_S = 5.0
 
@@ -152,8 +154,13 @@ class JobRun:
 
     def _watch(self) -> None:
         """End the process when nothing moves: a decoder that hangs cannot be told to stop."""
-        while not self._over.wait(1.0):
-            if time.monotonic() - self._moved_s > self._patience_s:
+        quiet_s, moved_s, looked_s = 0.0, self._moved_s, time.monotonic()
+        while not self._over.wait(_WATCH_S):
+            # while the machine or the process slept nothing could move
+            passed_s = min(time.monotonic() - looked_s, 2 * _WATCH_S)
+            quiet_s = quiet_s + passed_s if moved_s == self._moved_s else 0.0
+            moved_s, looked_s = self._moved_s, time.monotonic()
+            if quiet_s > self._patience_s:
                 message = say("error.job_stalled", seconds=round(self._patience_s))
                 try:
                     end_job(self._folder, "failed", message=message)

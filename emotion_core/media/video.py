@@ -8,7 +8,8 @@ from typing import Any
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
+from av.sidedata.sidedata import Type as SideData
 
 from .. import limits
 from ..errors import (
@@ -28,7 +29,8 @@ _OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi",
     "protocol_whitelist": "file",
 }
-_OPEN_TIMEOUT_S = (5.0, 5.0)
+#: For opening and for each read: a disk that spins up or a drive in the network takes its time.
+_PATIENCE_S = (30.0, 30.0)
 #: Times that differ by less are equal: a tenth of the finest frame there is.
 _ROUNDING_S = 1e-4
 #: Before this, decoding from the start is as quick as looking for a key frame.
@@ -215,11 +217,13 @@ def _open(path: Path) -> Any:
             say("error.unreadable_file", name=path.name, reason=error.strerror or error)
         ) from error
     try:
-        return av.open(f"file:{path.resolve()}", options=_OPTIONS, timeout=_OPEN_TIMEOUT_S)
+        return av.open(f"file:{path.resolve()}", options=_OPTIONS, timeout=_PATIENCE_S)
     except PermissionError as error:
         raise InputError(
             say("error.unreadable_file", name=path.name, reason=error.strerror)
         ) from error
+    except ExitError as error:
+        raise _no_answer(path.name) from error
     except _ERRORS as error:
         raise UnsupportedFormat(say("error.not_a_video", name=path.name)) from error
 
@@ -258,14 +262,22 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
         for packet in container.demux(stream):
             try:
                 yield from packet.decode()
+            except ExitError:
+                raise
             except FFmpegError as error:
                 failures += 1
                 if failures > limits.VIDEO_DECODE_FAILURES:
                     raise BrokenVideo(
                         say("error.broken_video", name=name, reason=error.strerror)
                     ) from error
+    except ExitError as error:
+        raise _no_answer(name) from error
     except _ERRORS as error:
         raise BrokenVideo(say("error.broken_video", name=name, reason=str(error)[:120])) from error
+
+
+def _no_answer(name: str) -> InputError:
+    return InputError(say("error.unreadable_file", name=name, reason="its drive does not answer"))
 
 
 def _check_frame(frame: Any, name: str) -> None:
@@ -288,4 +300,16 @@ def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
             "height": round(frame.height * stretch[1]),
         }
     picture = frame.reformat(format="rgb24", **told).to_ndarray()
+    if _is_mirrored(frame):
+        picture = picture[::-1]
     return np.ascontiguousarray(np.rot90(picture, _rotation(frame) // 90))
+
+
+def _is_mirrored(frame: Any) -> bool:
+    """Whether the picture is shown as in a mirror; what FFmpeg calls rotation is then the turn that
+    follows on a flip upside down."""
+    told = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if told is None:
+        return False
+    matrix = np.frombuffer(bytes(told), np.int32).astype(np.float64)
+    return bool(matrix[0] * matrix[4] < matrix[1] * matrix[3])

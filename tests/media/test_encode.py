@@ -48,6 +48,15 @@ def test_uneven_times_are_kept(tmp_path: Path) -> None:
     assert np.abs(frames[2].image.astype(int) - PICTURES[2]).mean() < 12
 
 
+def test_it_lasts_to_its_last_frame_however_far_apart_they_lie(tmp_path: Path) -> None:
+    times_s = [*np.arange(50) / 25, 10.0, 20.0]
+    with write_video(tmp_path / "a.mp4", info_of()) as writer:
+        for index, time_s in enumerate(times_s):
+            writer.write(Frame(PICTURES[index % len(PICTURES)], index, time_s))
+    with av.open(str(tmp_path / "a.mp4")) as written:
+        assert written.duration / av.time_base >= 20.0
+
+
 def test_a_browser_plays_it(tmp_path: Path) -> None:
     copy(make_video(tmp_path / "a.mkv", PICTURES), tmp_path / "b.mp4")
     content = (tmp_path / "b.mp4").read_bytes()

@@ -1,6 +1,8 @@
 """The video door: exact times, upright frames, and nothing fetched."""
 
 import os
+import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from emotion_core.errors import (
     NoVideoStream,
     UnsupportedFormat,
 )
+from emotion_core.media import video
 from emotion_core.media.video import iter_frames, probe_video
+from emotion_core.types import Image
 from tests.builders import encode, make_picture, make_video
 
 PICTURES = [make_picture(64, 48, seed=s) for s in range(6)]
@@ -135,6 +139,18 @@ def test_a_video_that_may_not_be_read_is_no_other_file(tmp_path: Path) -> None:
         probe_video(video)
 
 
+def test_a_drive_that_does_not_answer_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "a.mp4", PICTURES * 50)
+    monkeypatch.setattr(video, "_PATIENCE_S", (1e-9, 1e-9))
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened: its drive does not answer"):
+        list(iter_frames(source))
+    monkeypatch.setattr(video, "_PATIENCE_S", (30.0, 1e-9))
+    with pytest.raises(InputError, match="its drive does not answer"):
+        list(iter_frames(source))
+
+
 def test_no_description_of_a_stream_leads_elsewhere(tmp_path: Path) -> None:
     make_video(tmp_path / "real.mp4", PICTURES)
     listed = "ffconcat version 1.0\nfile real.mp4\n"
@@ -179,3 +195,31 @@ def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path, start_s: float) 
 def test_a_step_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="counts from 1"):
         next(iter_frames(make_video(tmp_path / "a.mkv", PICTURES), every=0))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda p: p),
+        ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((0, -1, 1, 0), lambda p: np.rot90(p)),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda p: p[::-1, ::-1].swapaxes(0, 1)),
+    ],
+)
+def test_turned_and_mirrored_videos_are_upright(
+    tmp_path: Path, matrix: tuple[int, ...], shown: Callable[[Image], Image]
+) -> None:
+    """`matrix` leads a point x, y to a·x + c·y, b·x + d·y (ISO 14496-12, the track's header)."""
+    content = bytearray(make_video(tmp_path / "a.mp4", PICTURES).read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(content)
+    plain, frame = (next(iter_frames(tmp_path / name)) for name in ("a.mp4", "turned.mp4"))
+    assert np.array_equal(frame.image, shown(plain.image))
+    info = probe_video(tmp_path / "turned.mp4")
+    assert frame.image.shape[:2] == (info.height, info.width)
