@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .errors import StorageError, UnsafePath
 
@@ -199,7 +200,7 @@ def path_under_roots(text: str) -> Path:
     )
 
 
-def sha256_of(file: Path | BinaryIO) -> str:
+def sha256_of(file: Path | BufferedReader) -> str:
     """Return the SHA-256 of a file, or of what is left in an open one, as 64 hex digits."""
     if isinstance(file, Path):
         with file.open("rb") as handle:

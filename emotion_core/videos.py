@@ -227,6 +227,7 @@ def start_video_job(
     task: VideoTask,
     *,
     owner: str,
+    upload_id: str = "",
     has_caps: bool = False,
 ) -> Job:
     """Start a job that reads a video.
@@ -237,6 +238,7 @@ def start_video_job(
             where it lies; or None for the sample.
         task: What to make of it.
         owner: Whose job it is.
+        upload_id: Which upload it is, kept in the job's settings.
         has_caps: Whether the limits for uploads to a shared server hold.
 
     Raises:
@@ -247,7 +249,12 @@ def start_video_job(
     path = str(content) if isinstance(content, Path) else None
     has_caps = has_caps and isinstance(content, bytes | memoryview)
     task = replace(task, has_caps=has_caps)
-    settings = {"task": task.as_dict(), "stem": safe_stem(name, otherwise="video"), "path": path}
+    settings = {
+        "task": task.as_dict(),
+        "stem": safe_stem(name, otherwise="video"),
+        "path": path,
+        "upload_id": upload_id,
+    }
     job = new_job("video", name, owner=owner, settings=settings)
     try:
         source = job.folder / "input" / f"upload{Path(name).suffix.lower()[:8]}"

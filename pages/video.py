@@ -45,23 +45,27 @@ def ask() -> None:
         if is_sample or st.session_state.pop("video_sample_wanted", False):
             start(say("video.sample_name"), None, task)
         elif is_start and upload:
-            start(upload.name, upload.getbuffer(), task)
+            start(upload.name, upload.getbuffer(), task, upload_id=upload.file_id)
         elif is_start:
             path = path_under_roots(typed)
             start(path.name, path, task)
 
 
-def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None:
+def start(
+    name: str, content: memoryview | Path | None, task: VideoTask, *, upload_id: str = ""
+) -> None:
     """Start a job and show it; the upload is let go, since the job has it.
 
     What is read already, such as after a second click, is shown instead.
     """
     with st.spinner(say("video.starting")):
-        job = under_way(name, content, task) or start_video_job(
+        source = str(content) if isinstance(content, Path) else upload_id
+        job = under_way(name, source, task) or start_video_job(
             name,
             content,
             task,
             owner=visitor.owner(),
+            upload_id=upload_id,
             has_caps=not visitor.is_own_machine(),
         )
     st.session_state["job"] = job.id
@@ -69,15 +73,15 @@ def start(name: str, content: memoryview | Path | None, task: VideoTask) -> None
     st.rerun()
 
 
-def under_way(name: str, content: memoryview | Path | None, task: VideoTask) -> jobs.Job | None:
-    """Return the job that reads the sample or the video of a path in this very way now."""
-    if isinstance(content, memoryview):  # every upload is one of its own
-        return None
-    wanted = name, str(content) if content else None, replace(task, has_caps=False)
+def under_way(name: str, source: str, task: VideoTask) -> jobs.Job | None:
+    """Return the job that reads a video in this very way now: that of a path or an upload, or the
+    sample, whose source is empty."""
     for job in jobs.list_jobs(visitor.owner()):
         if job.kind != "video" or job.is_over or job.is_stopping:
             continue
-        if (job.title, job.settings["path"], VideoTask.from_dict(job.settings["task"])) == wanted:
+        held = VideoTask.from_dict(job.settings["task"])
+        is_of_it = (job.settings["path"] or job.settings.get("upload_id", "")) == source
+        if job.title == name and is_of_it and replace(held, has_caps=False) == task:
             return job
     return None
 

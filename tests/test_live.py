@@ -12,6 +12,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +104,27 @@ def test_a_frame_of_webrtc_keeps_its_time(session: LiveSession, portrait: Image)
     frame.pts, frame.time_base = 1234, Fraction(1, 90_000)
     answer = session.on_frame(frame)
     assert (answer.pts, answer.time_base) == (frame.pts, frame.time_base)
+
+
+def test_a_browser_that_sends_fewer_pixels_for_a_while_changes_nobody(
+    session: LiveSession, portrait: Image
+) -> None:
+    def read(image: Image) -> np.ndarray:
+        before = session._index
+        feed(session, image, lambda: (got := session.state().latest) and got.frame.index > before)
+        return session.state().latest.reading.faces
+
+    half, odd = cv2.resize(portrait, None, fx=0.5, fy=0.5), cv2.resize(portrait, (302, 300))
+    (number,) = read(half).tracker_id
+    whole = read(portrait)
+    for smaller in (half, odd):
+        later = read(smaller)
+        assert session.show(smaller).shape == portrait.shape
+        assert later.tracker_id.tolist() == whole.tracker_id.tolist()
+        assert later.xyxy == pytest.approx(whole.xyxy, abs=0.05 * portrait.shape[0])
+    assert number in (1, 2)
+    turned = np.ascontiguousarray(portrait[:, : portrait.shape[1] // 2])
+    assert session.show(turned).shape == turned.shape
 
 
 def test_a_slow_machine_reads_the_newest_frame_and_builds_no_queue(parts: tuple) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import av
+import cv2
 import numpy as np
 
 from ..analysis import read_frames
@@ -29,6 +30,8 @@ _HISTORY_S = 60.0
 _RATE_S = 3.0
 #: Without a frame for so long, the camera has stopped.
 _IDLE_S = 1.5
+#: Sides of one form may differ by so much in their ratio: they are even numbers.
+_ROUNDING = 0.02
 #: A reading older than this is not shown on a new frame.
 _STALE_S = 1.0
 
@@ -84,6 +87,7 @@ class LiveSession:
         self._history: deque[tuple[float, dict[str, float]]] = deque(maxlen=2000)
         self._problem = ""
         self._picture: Image | None = None
+        self._size_hw = (1, 1)
         self._recording: Recording | None = None
         self._thread = threading.Thread(target=self._work, name="live", daemon=True)
         self._thread.start()
@@ -96,6 +100,7 @@ class LiveSession:
         """
         now_s = time.monotonic()
         with self._changed:
+            image = self._in_one_size(image)
             frame = Frame(image, self._index, now_s)
             self._index += 1
             self._newest = frame
@@ -113,6 +118,18 @@ class LiveSession:
         if recording:
             recording.add_frame(replace(frame, image=picture))
         return picture
+
+    def _in_one_size(self, image: Image) -> Image:
+        """Return a frame as large as the largest of its form: browsers send fewer pixels for a
+        while when a machine or a line is busy, and people and recordings go on."""
+        height, width = image.shape[:2]
+        held_height, held_width = self._size_hw
+        has_form = abs(width * held_height - height * held_width) <= _ROUNDING * width * held_height
+        if not has_form or (width > held_width and self._recording is None):
+            self._size_hw = height, width
+        elif width != held_width or height != held_height:
+            return np.asarray(cv2.resize(image, (held_width, held_height)), np.uint8)
+        return image
 
     def on_frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Answer a frame of WebRTC with the picture that the page shows."""

@@ -89,7 +89,13 @@ def live_slots() -> LiveSlots:
     return LiveSlots(limits.slots("MIEN_LIVE_SLOTS", otherwise=os.cpu_count() or 1))
 
 
-@st.cache_resource(scope="session", show_spinner=False, on_release=lambda session: session.close())
+def _end_aside(session: LiveSession) -> None:
+    """Close a camera in a thread of its own: Streamlit tells it on the loop that serves all pages
+    and cameras, and a recording that ends takes its time. The server waits for it."""
+    threading.Thread(target=session.close, name="live-end", daemon=False).start()
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=_end_aside)
 def live_session(_tools: LiveTools) -> LiveSession:
     """Return the camera of this visitor; it is closed when the visitor goes."""
     return LiveSession(_tools)

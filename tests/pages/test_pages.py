@@ -1,7 +1,9 @@
 """Every page without a browser: empty, happy, refused."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -333,3 +335,14 @@ def test_what_one_member_misses_is_not_said_of_a_committee(photo_page: AppTest) 
     photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     assert not photo_page.exception
     assert not weak()
+
+
+def test_a_camera_whose_visitor_goes_ends_beside_the_loop_that_serves_all() -> None:
+    can_end = threading.Event()
+    session = SimpleNamespace(close=lambda: can_end.wait(30))
+    resources._end_aside(session)  # comes back at once
+    (thread,) = [one for one in threading.enumerate() if one.name == "live-end"]
+    assert not thread.daemon, "a server that stops waits for what is recorded"
+    can_end.set()
+    thread.join(30)
+    assert not thread.is_alive()

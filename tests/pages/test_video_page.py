@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 import streamlit_webrtc.component
 from streamlit.testing.v1 import AppTest
 
@@ -69,6 +70,25 @@ def test_a_second_click_reads_nothing_twice(video_page: AppTest) -> None:
         video_page.button(key="video_sample").click().run()
         assert not video_page.exception
     (job,) = jobs.list_jobs("tester")
+    jobs.cancel_job(job)
+    until(lambda: all(job.is_over for job in jobs.list_jobs("tester")))
+
+
+def test_a_click_that_interrupts_the_start_of_an_upload_starts_it_once(
+    video_page: AppTest, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*what: object, **how: object) -> None:
+        start_video_job(*what, **how)  # type: ignore[arg-type]
+        st.rerun()
+
+    video_page.get("file_uploader")[0].set_value(("a.mp4", content, "video/mp4"))
+    with monkeypatch.context() as patched:
+        patched.setattr("emotion_core.videos.start_video_job", interrupted)
+        video_page.run().button(key="video_start").click().run()
+    video_page.button(key="video_start").click().run()
+    assert not video_page.exception
+    (job,) = jobs.list_jobs("tester")
+    assert video_page.session_state["job"] == job.id
     jobs.cancel_job(job)
     until(lambda: all(job.is_over for job in jobs.list_jobs("tester")))
 
