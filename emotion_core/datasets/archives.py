@@ -107,9 +107,9 @@ def _check_directory(path: Path) -> None:
     """Count the entries of a ZIP before `zipfile` makes an object of each."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = at = 0
-        while (at := content.find(_ZIP_ENTRY, at) + 1) and found <= limits.ARCHIVE_MAX_ENTRIES:
+        while (at := content.find(_ZIP_ENTRY, at) + 1) and found <= 2 * limits.ARCHIVE_MAX_ENTRIES:
             found += 1
-    _check_amount(path, found, 0)
+    _check_amount(path, (found + 1) // 2, 0)  # macOS packs a second one beside each
 
 
 def _careful_header() -> type[tarfile.TarInfo]:
@@ -140,7 +140,8 @@ def _careful_header() -> type[tarfile.TarInfo]:
 
 def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
     entries = held.infolist()
-    _check_amount(path, len(entries), sum(entry.file_size for entry in entries))
+    wanted = sum(not _is_of_macos(entry.filename) for entry in entries)
+    _check_amount(path, wanted, sum(entry.file_size for entry in entries))
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
             raise BadArchive(say("error.archive_encrypted", name=path.name))
@@ -161,10 +162,11 @@ def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
 
 def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
     members: list[tuple[str, Any]] = []
-    size = 0
+    size = wanted = 0
     for number, entry in enumerate(opened, 1):
         size += entry.size
-        _check_amount(path, number, size)
+        wanted += not _is_of_macos(entry.name)
+        _check_amount(path, max(wanted, number // 2), size)
         if not (entry.isfile() or entry.isdir()):
             raise BadArchive(say("error.archive_link", name=path.name, entry=_shown(entry.name)))
         if entry.issparse():
@@ -186,6 +188,11 @@ def _with_content(path: Path, archive: Archive) -> Archive:
     if not archive.names:
         raise BadArchive(say("error.archive_empty", name=path.name))
     return archive
+
+
+def _is_of_macos(name: str) -> bool:
+    """Whether an entry holds what macOS notes of a file beside it, such as where it came from."""
+    return any(part == "__MACOSX" or part.startswith("._") for part in name.split("/"))
 
 
 def _check_amount(path: Path, entries: int, size: int) -> None:

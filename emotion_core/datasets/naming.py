@@ -1,5 +1,6 @@
 """The label names of a data set and what they mean here. Nothing is guessed."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from ..errors import UnknownLabels
@@ -26,11 +27,11 @@ def name_labels(raw: Iterable[str], answers: Mapping[str, str] | None = None) ->
         UnknownLabels: A name is neither canonical, nor a known form of one, nor answered; the
             error carries these names.
     """
-    answers = answers or {}
+    answers = {composed(name): meaning for name, meaning in (answers or {}).items()}
     meant: dict[str, str] = {}
     unknown: list[str] = []
     for name in sorted(set(raw)):
-        known = answers.get(name, canonical_name(name))
+        known = answers.get(composed(name), canonical_name(name))
         if known is None:
             unknown.append(name)
         else:
@@ -41,6 +42,12 @@ def name_labels(raw: Iterable[str], answers: Mapping[str, str] | None = None) ->
             say("error.unknown_labels", names=shown, known=", ".join(CANONICAL)), tuple(unknown)
         )
     return meant
+
+
+def composed(text: str) -> str:
+    """Return a text with each letter and its accent as one sign (NFC): macOS takes them apart in
+    names of files, and both look alike."""
+    return unicodedata.normalize("NFC", text)
 
 
 def in_label_order(names: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from ..texts import say
 from . import fer2013
 from .archives import PICTURES
 from .containers import Container, Folder, Stamp, open_container
+from .naming import composed
 from .splits import SPLIT_ORDER, TEST, TRAIN, VAL
 from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
 
@@ -161,6 +162,9 @@ class PictureTable(_InContainer):
         """Return a row per picture, in the order in which the tables name them first."""
         told = pd.concat(map(self._told_by, self._tables), ignore_index=True)
         files = self._container.files()
+        if not set(told["path"]) <= files.keys():
+            names = {composed(name): name for name in files}
+            told["path"] = [names.get(composed(path), path) for path in told["path"]]
         stamps = [files.get(path) or self._stamp_of(path) for path in told["path"]]
         told["bytes"] = [stamp.size_bytes for stamp in stamps]
         told["changed_ns"] = [stamp.changed_ns for stamp in stamps]
@@ -179,7 +183,7 @@ class PictureTable(_InContainer):
         return pd.DataFrame(
             {
                 "path": [place_in(base, text, name) for text in rows[path_column]],
-                "raw_label": rows[label_column].str.strip().where(lambda words: words != ""),
+                "raw_label": rows[label_column].map(_label_of),
                 "split": [_split_of(str(word), name) or own for word in splits],
             }
         )
@@ -420,8 +424,12 @@ def _place(path: str) -> tuple[str | None, str]:
     folders = path.split("/")[:-1]
     words = [_SPLITS.get(folder.lower(), "") for folder in folders]
     split = next((word for word in words if word), "")
-    label = folders[-1] if folders and not words[-1] else None
+    label = composed(folders[-1]) if folders and not words[-1] else None
     return label, split
+
+
+def _label_of(cell: str) -> Any:
+    return composed(cell.strip()) or pd.NA
 
 
 def _split_of(word: str, name: str) -> str:

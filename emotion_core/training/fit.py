@@ -190,6 +190,8 @@ class _Loop:
         if self._held is None:
             load_weights(self._model, recipe, start=start)
             current = self._model.get_weights()
+            if start is not None and start.has_head:  # the model answers at its data's prior
+                current = self._at_data_prior(current, back=True)
             self._held = Checkpoint(current, (), current, current, TrainingState())
         put_weights(self._model, self._held.weights)
         self.best, self.state = list(self._held.best), self._held.state
@@ -304,8 +306,9 @@ class _Loop:
         finally:
             self._model.set_weights(current)
 
-    def _at_data_prior(self, values: list[Any]) -> list[Any]:
-        """Return weights with which the network answers at the prior of the training data.
+    def _at_data_prior(self, values: list[Any], *, back: bool = False) -> list[Any]:
+        """Return weights with which the network answers at the prior of the training data, or the
+        way back from such weights.
 
         With adjusted logits it learns to answer as if labels were less uneven; the difference is a
         constant in the bias of its last layer.
@@ -313,7 +316,7 @@ class _Loop:
         strength = self._recipe.loss.logit_adjustment
         if not strength or EMOTION not in self._recipe.outputs:
             return values
-        shift = np.log(label_prior(self._examples.targets)) * strength
+        shift = np.log(label_prior(self._examples.targets)) * (-strength if back else strength)
         paths = [held.path for held in self._model.weights]
         return [
             value + shift.astype(np.float32) if path == f"{EMOTION}/bias" else value

@@ -36,32 +36,38 @@ def narrow_weights(
     """
     group = _groups(wide)
     weight = _weigh(wide, group)
-    kept: dict[int, NDArray[np.intp]] = {}
+    kept: dict[int, NDArray[np.bool_]] = {}
     for held, wanted in pairs:
         if isinstance(held, _MIXING):
             number, n = group(held.output), _shapes(wanted)[0][-1]
             if number in weight:  # a layer of the model itself, not of one inside it
-                kept.setdefault(number, np.sort(np.argsort(-weight[number], kind="stable")[:n]))
+                order = np.argsort(-weight[number], kind="stable")
+                kept.setdefault(number, np.isin(np.arange(len(order)), order[:n]))
     return [_cut(held, wanted, group, kept) for held, wanted in pairs]
 
 
 def _cut(
-    held: Any, wanted: Any, group: Callable[[Any], int], kept: dict[int, NDArray[np.intp]]
+    held: Any, wanted: Any, group: Callable[[Any], int], kept: dict[int, NDArray[np.bool_]]
 ) -> list[NDArray[np.float32]] | None:
     values = [np.asarray(one) for one in held.get_weights()]
     if [one.shape for one in values] != _shapes(wanted):
         is_known = isinstance(held, (*_MIXING, layers.BatchNormalization))
         if not is_known or (isinstance(held, layers.Conv2D) and held.groups != 1):
             return None
-        sources, answers = kept.get(group(held.input)), kept.get(group(held.output))
-        if answers is None or any(one.shape[-1] <= answers.max() for one in values):
-            return None
-        values = [one[..., answers] for one in values]
-        if isinstance(held, _MIXING) and sources is not None:
-            if values[0].shape[-2] <= sources.max():
-                return None
-            values[0] = np.take(values[0], sources, axis=-2)
+        values = [_taken(one, kept.get(group(held.output)), -1) for one in values]
+        if isinstance(held, _MIXING):
+            values[0] = _taken(values[0], kept.get(group(held.input)), -2)
     return values if [one.shape for one in values] == _shapes(wanted) else None
+
+
+def _taken(
+    values: NDArray[np.float32], mask: NDArray[np.bool_] | None, axis: int
+) -> NDArray[np.float32]:
+    """Return what is left of an axis with the channels of a group, at each place anew where the
+    places were flattened; all of it where it has none of them."""
+    if mask is None or values.shape[axis] % len(mask):
+        return values
+    return np.compress(np.tile(mask, values.shape[axis] // len(mask)), values, axis=axis)
 
 
 def _groups(model: Any) -> Callable[[Any], int]:
@@ -93,8 +99,10 @@ def _weigh(model: Any, group: Callable[[Any], int]) -> dict[int, NDArray[np.floa
     for layer in mixing:
         kernel = np.asarray(layer.get_weights()[0], np.float64)
         read = weight.get(group(layer.input))
-        if read is not None and len(read) == kernel.shape[-2]:
-            read += np.square(np.moveaxis(kernel, -2, 0)).reshape(len(read), -1).sum(axis=1)
+        squares = np.square(kernel).sum(axis=-1).reshape(-1, kernel.shape[-2]).sum(axis=0)
+        if read is not None and len(squares) % len(read) == 0:
+            # flattened places lie one after another, each with all channels
+            read += squares.reshape(-1, len(read)).sum(axis=0)
     return weight
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -204,8 +204,10 @@ def _draw(dataset: Dataset, on_progress: OnProgress | None) -> int:
 
 def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.DataFrame:
     """Return the measures, from the index and from parts of a stopped run, that still hold."""
-    index = dataset.table("index")
-    tables = [] if index is None else [index]
+    tables: list[pd.DataFrame] = []
+    with suppress(StorageError):  # a damaged one is measured again
+        index = dataset.table("index")
+        tables = [] if index is None else [index]
     for path in sorted((dataset.folder / "parts").glob("*")):
         try:
             tables.append(pd.read_parquet(path))

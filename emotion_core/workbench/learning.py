@@ -21,7 +21,7 @@ from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import TrainingError
 from ..files import atomic_path
 from ..labels import canonical_name
-from ..registry import load_model
+from ..registry import is_shipped, load_model
 from ..runs import Run
 from ..texts import say
 from ..training.examples import Examples, Rows, TrainingData
@@ -116,7 +116,9 @@ def prepare_data(
 def _limits(dataset: Dataset, recipe: Recipe) -> tuple[str, ...]:
     """Say whether what a network starts from or is taught by may know its validation faces."""
     cards = sources_of(recipe)
-    if not cards or (recipe.split or dataset.recipe().split.rule) == GIVEN:
+    if (recipe.split or dataset.recipe().split.rule) == GIVEN:
+        cards = [card for card in cards if not is_shipped(card.id)]
+    if not cards:
         return ()
     known = learned_here(dataset, cards)
     return (say("training.knows_validation", names=", ".join(known)),) if known else ()

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from emotion_core.errors import StorageError
 from emotion_core.texts import say
 from emotion_core.workbench.review import read_queue
 from emotion_core.workbench.store import Dataset
@@ -20,6 +21,7 @@ from . import (
 )
 from .choice import one_of
 from .dataset_data import shown_progress, task_button
+from .errors import plain
 
 #: A new view is a module with a function `show`, and a row.
 VIEWS = {
@@ -45,7 +47,12 @@ def show(dataset: Dataset) -> None:
         return
     if shown_progress(dataset, "index"):
         return
-    if dataset_meanings.asks(dataset):
+    try:
+        if dataset_meanings.asks(dataset):
+            return
+    except StorageError as error:  # the index is damaged
+        st.error(plain(str(error)))
+        task_button(dataset, "index", say("dataset.measure"))
         return
     waiting = len(read_queue(dataset))
     view = one_of(

@@ -83,7 +83,10 @@ def _show_benchmarks(cards: Sequence[Card]) -> None:
     named = resources.titles(cards)
     kept = {named[card.id]: card.metrics.get("benchmarks", {}) for card in cards}
     for model, figures in committee_records().figures.items():
-        kept[_committee_title(model)] = figures
+        title = _committee_title(model)
+        if title in kept:
+            title = f"{title}: {plain(model.partition('(')[2].rstrip(')').replace(',', ', '))}"
+        kept[title] = figures
     names = [name for name in BENCHMARKS if any(name in held for held in kept.values())]
     if not names:
         return

@@ -131,7 +131,8 @@ def _show_answers(job: Job) -> None:
 def _show_submission(job: Job) -> None:
     """Show how often each label was answered, and offer the file."""
     content = job.results()["submission.csv"].read_bytes()
-    counts = pd.read_csv(io.BytesIO(content))["emotion"].value_counts()
+    told = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    counts = told["emotion"].value_counts()
     title = say("training.measure_distribution", n=f"{int(counts.sum()):,}")
     st.markdown(title)
     st.plotly_chart(

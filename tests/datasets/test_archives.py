@@ -8,6 +8,7 @@ import stat
 import tarfile
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -103,10 +104,24 @@ def test_entries_are_counted_before_they_fill_the_memory(
             archive.addfile(entry)
     made: list[str] = []
     monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", lambda _: made.append("parsed"))
-    for path in (folders, make_zip(tmp_path / "a.zip", [f"{n}.png" for n in range(6)])):
+    for path in (folders, make_zip(tmp_path / "a.zip", [f"{n}.png" for n in range(12)])):
         with pytest.raises(BadArchive, match="over a limit"), open_archive(path):
             pass
     assert not made
+
+
+@pytest.mark.parametrize(("make", "beside"), [(make_zip, "__MACOSX/._"), (make_tar, "._")])
+def test_what_macos_packs_beside_each_file_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable, beside: str
+) -> None:
+    monkeypatch.setattr(limits, "ARCHIVE_MAX_ENTRIES", 4)
+    names = [f"{n}.png" for n in range(4)]
+    packed = make(tmp_path / "a.bin", [*names, *(beside + name for name in names)])
+    with open_archive(packed) as opened:
+        assert set(names) <= set(opened.names)
+    twice = make(tmp_path / "b.bin", [*names, "4.png"])
+    with pytest.raises(BadArchive, match="over a limit"), open_archive(twice):
+        pass
 
 
 def test_a_name_of_megabytes_is_refused_unread(tmp_path: Path) -> None:

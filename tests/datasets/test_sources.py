@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tarfile
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -426,3 +427,19 @@ def test_which_of_several_tables_counts_is_asked(tmp_path: Path) -> None:
         open_source(SourceSpec(str(tmp_path)))
     chosen = open_source(SourceSpec(str(tmp_path / "test.csv"))).items()
     assert (chosen["path"].tolist(), chosen["split"].tolist()) == (["images/1.png"], [""])
+
+
+def test_accents_are_one_letter_however_a_system_writes_them(tmp_path: Path) -> None:
+    joined, apart = (unicodedata.normalize(form, "dégoût") for form in ("NFC", "NFD"))
+    make_class_folders(tmp_path / "set", {f"train/{joined}": 1, f"val/{apart}": 1, "train/joie": 1})
+    items = open_source(SourceSpec(str(tmp_path / "set"))).items()
+    assert sorted(set(items["raw_label"])) == sorted({joined, "joie"})
+    assert name_labels([joined], {apart: "disgust"}) == {joined: "disgust"}
+
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.write(tmp_path / "set" / "train" / "joie" / "0.png", f"pictures/{apart}.png")
+        archive.writestr("labels.csv", f"image,label\npictures/{joined}.png,{apart}\n")
+    source = open_source(SourceSpec(str(tmp_path / "mac.zip")))
+    (row,) = source.items().itertuples()
+    assert (row.raw_label, row.bytes) == (joined, len(source.read(row.path)))
+    source.close()

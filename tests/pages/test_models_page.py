@@ -23,7 +23,7 @@ from emotion_core.texts import say
 from pages._shared.errors import plain
 from pages._shared.training_charts import curves
 from tests.pages.test_pages import markdown_of
-from tests.steps import fresh_app
+from tests.steps import ROOT, fresh_app
 
 
 def opened() -> AppTest:
@@ -133,6 +133,16 @@ def test_a_broken_model_is_a_box_and_the_others_stay(copied: Path) -> None:
     (copied / "committees.json").write_text("{")
     app = opened()
     assert any("committees.json" in error.value for error in app.error)
+
+
+def test_committees_of_one_size_stand_beside_each_other(copied: Path) -> None:
+    held = json.loads((ROOT / "models" / "committees.json").read_text(encoding="utf-8"))
+    (figures,) = held["figures"].values()
+    held["figures"] = {"soft(a,b,c)": figures, "soft(a,b,d)": figures}
+    (copied / "committees.json").write_text(json.dumps(held))
+    names = list(opened().dataframe[0].value["model"])
+    assert sum("3, " in name for name in names) == 4, names
+    assert any("a, b, d" in name for name in names)
 
 
 def _refuse(*_: object) -> None:

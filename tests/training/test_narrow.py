@@ -17,13 +17,22 @@ def recipe(network: str, options: dict[str, object], **changes: object) -> Recip
     return parse_recipe({**tiny(), "network": network, "options": options, **changes})
 
 
-@pytest.mark.parametrize("network", ["compact_se_resnet", "compact_vgg"])
-def test_the_channels_that_nothing_reads_are_those_that_go(network: str) -> None:
+@pytest.mark.parametrize(
+    ("network", "head"),
+    [
+        ("compact_se_resnet", {}),
+        ("compact_vgg", {}),
+        ("compact_vgg", {"pooling": "flatten", "hidden": 6}),
+    ],
+)
+def test_the_channels_that_nothing_reads_are_those_that_go(
+    network: str, head: dict[str, object]
+) -> None:
     from emotion_core.training.fit import build_model
     from emotion_core.training.narrow import narrow_weights
 
     rng = np.random.default_rng(3)
-    wide, narrow = (build_model(recipe(network, one), 5) for one in (WIDE, NARROW))
+    wide, narrow = (build_model(recipe(network, one, head=head), 5) for one in (WIDE, NARROW))
     pairs = [
         (held, wanted)
         for held, wanted in zip(wide.layers, narrow.layers, strict=True)
@@ -33,8 +42,11 @@ def test_the_channels_that_nothing_reads_are_those_that_go(network: str) -> None
         values = [rng.uniform(0.2, 1, one.shape) for one in held.get_weights()]
         if "conv" in held.name or "dense" in held.name or held.name == "emotion":
             values[0] -= 0.6  # as many below zero as above
-            read = wanted.get_weights()[0].shape[-2]
-            values[0][..., : values[0].shape[-2] - read, :] = 0
+            rows, read = (one.get_weights()[0].shape[-2] for one in (held, wanted))
+            # flattened, all channels of one place come after those of another
+            places = 144 if held.name == "head_dense" and head else 1
+            dead = np.arange(rows) % (rows // places) < (rows - read) // places
+            values[0][..., dead, :] = 0
         held.set_weights(values)
     taken = narrow_weights(wide, pairs)
     for (_, wanted), values in zip(pairs, taken, strict=True):

@@ -66,6 +66,21 @@ def test_a_training_starts_from_a_model() -> None:
         assert not np.array_equal(other[-2], own[-2]), "the head is new where the labels are"
 
 
+def test_adjusted_logits_count_the_prior_that_a_model_brings_once(tmp_path: Path) -> None:
+    import keras
+
+    from emotion_core.training.ferplus import ferplus_data
+    from emotion_core.training.fit import _Loop
+
+    recipe = from_default(loss={"logit_adjustment": 0.5})
+    labels, data = verify_model("vgg-s").labels, ferplus_data(make_voted_faces(80))
+    start = start_of(recipe, labels)
+    loop = _Loop(recipe, data.train, tmp_path, None, None, start, None, None, None)
+    own = keras.models.load_model(model_folder("vgg-s") / "model.keras", compile=False)
+    for served, held in zip(loop.served, own.get_weights(), strict=True):
+        assert served == pytest.approx(held, abs=1e-6)
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="nobody"):
         start_of(from_default(weights="model:nobody"), EMOTIONS)

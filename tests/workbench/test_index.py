@@ -43,6 +43,16 @@ def test_every_picture_is_measured_once(dataset: Dataset, folder: Path) -> None:
     assert load_index(dataset).equals(index)
 
 
+def test_a_damaged_index_is_measured_again(measured: Dataset) -> None:
+    path = measured.folder / "index.parquet"
+    whole = load_index(measured)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(StorageError, match="Measure the data set again"):
+        load_index(measured)
+    assert build_index(measured, with_faces=False) == len(whole)
+    assert load_index(measured).equals(whole)
+
+
 def test_a_change_costs_only_itself(measured: Dataset, folder: Path) -> None:
     before = load_index(measured).set_index("path")
     (folder / "happy" / "0.png").write_bytes(encode(make_picture(50, 50, seed=99), "PNG"))

@@ -16,7 +16,7 @@ from emotion_core.affect import scores_from_affect
 from emotion_core.analysis import ReadOptions, read_frames, read_picture
 from emotion_core.card_text import card_text
 from emotion_core.crops import crop_faces
-from emotion_core.datasets.cleaning import SplitChoice, fingerprint_of
+from emotion_core.datasets.cleaning import GIVEN, SplitChoice, fingerprint_of
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import InputError, JobCancelled, TrainingError
@@ -42,6 +42,7 @@ from emotion_core.workbench.evaluation import evaluate, submission
 from emotion_core.workbench.faces import load_faces, read_probs
 from emotion_core.workbench.index import build_index, load_index
 from emotion_core.workbench.learning import (
+    _limits,
     prepare_data,
     training_rows,
     validation_again,
@@ -105,6 +106,11 @@ def test_a_start_that_knows_the_validation_faces_is_a_limit(
     (limit,) = prepare_data(dataset, recipe).limits
     assert "taught by vgg-xs" in limit
     assert prepare_data(dataset, TINY).limits == ()
+    given = replace(recipe, split=GIVEN)
+    assert _limits(dataset, given) == (), "it keeps apart what shipped models learned"
+    monkeypatch.setattr(teaching, "verify_model", lambda _: replace(knows, id="mine"))
+    (limit,) = _limits(dataset, given)
+    assert "taught by mine" in limit
 
 
 def test_what_cannot_be_trained_is_said_before(dataset: Dataset, tmp_path: Path) -> None:
