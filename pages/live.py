@@ -142,7 +142,7 @@ def show_recorded(session: LiveSession) -> None:
 
 def start_recording(session: LiveSession, tools: LiveTools) -> None:
     """Begin a recording, which My jobs lists."""
-    title = say("live.recording_title", time=time.strftime("%H:%M"))
+    title = say("live.recording_title", time=f"{visitor.clock(time.time()):%H:%M}")
     ids = [member.card.id for member in tools.recognizer.members]
     task = {"model_ids": ids, "prior": tools.recognizer.prior}
     settings = {"task": task, "stem": "camera"}

@@ -1,7 +1,6 @@
 """Split and export: how the data set is split, what comes out, and its recipe to keep."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -58,7 +57,7 @@ def show(dataset: Dataset) -> None:
     for earlier in tasks_of(dataset, visitor.owner()):
         is_export = earlier.kind == f"{PREFIX}export" and earlier.state == "done"
         if is_export and earlier.is_kept and (job is None or earlier.id != job.id):
-            when = datetime.fromtimestamp(earlier.created_s)
+            when = visitor.clock(earlier.created_s)
             with st.expander(say("dataset.kept_export", when=f"{when:%Y-%m-%d %H:%M}")):
                 _show_files(dataset, earlier)
 

@@ -1,7 +1,6 @@
 """All runs: a table to sort, and the chosen ones' curves over each other."""
 
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -86,7 +85,7 @@ def _show_table() -> None:
     named = titles(list(mine.values()))
     table["name"] = table["run"].map(named)
     table.insert(2, "state", [state_text(mine[run_id]) for run_id in table["run"]])
-    begun = [datetime.fromtimestamp(mine[run_id].created_s) for run_id in table["run"]]
+    begun = [visitor.clock(mine[run_id].created_s) for run_id in table["run"]]
     table.insert(3, "begun", begun)
     shown = table.drop(columns=["run"])
     shown["data"] = shown["data"].map(short)

@@ -3,6 +3,8 @@
 import re
 import secrets
 from contextlib import suppress
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -49,6 +51,16 @@ def _first_token(token: str) -> str:
             return noted
         atomic_write(note, token)
     return token
+
+
+def clock(at_s: float) -> datetime:
+    """Return a moment as the visitor's clock shows it, without its zone; as the server's does where
+    the browser does not tell."""
+    try:
+        zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = None
+    return datetime.fromtimestamp(at_s, zone).replace(tzinfo=None)
 
 
 def owners() -> tuple[str, ...]:

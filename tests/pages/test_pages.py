@@ -1,7 +1,9 @@
 """Every page without a browser: empty, happy, refused."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
-from pages._shared import charts, photo_view, resources
+from pages._shared import charts, photo_view, resources, visitor
 from pages._shared.errors import plain
 from pages._shared.names import short
 from pages._shared.photo_view import face_sentence
@@ -346,3 +348,18 @@ def test_a_camera_whose_visitor_goes_ends_beside_the_loop_that_serves_all() -> N
     can_end.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("Europe/Berlin", 14), ("Asia/Kolkata", 17), (None, 12), ("No/where", 12)]
+)
+def test_times_are_those_of_the_visitors_clock(
+    zone: str | None, hour: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(visitor, "st", SimpleNamespace(context=SimpleNamespace(timezone=zone)))
+    at_s = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()
+    assert (visitor.clock(at_s).hour, visitor.clock(at_s).tzinfo) == (hour, None)
+    monkeypatch.undo()
+    time.tzset()
