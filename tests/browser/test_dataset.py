@@ -56,8 +56,8 @@ def test_find_mend_export_reload_and_train(
     boxes.nth(1).locator("label").click()
     settle(page)
     page.get_by_role("button", name="To review", exact=True).click()
+    expect(page.get_by_text("1 put into the review")).to_be_visible()  # for four seconds
     settle(page)
-    expect(page.get_by_text("1 put into the review")).to_be_visible()
     go(page, "Review")
     expect(page.get_by_text("1 waiting").first).to_be_visible()
     page.keyboard.press("5")
