@@ -106,11 +106,13 @@ def iter_frames(
         if bears_times and start_s > _SEEK_FROM_S:
             passed = _seek(Path(path), container, stream, start_s)
         first_pts = passed[0] if passed else None
-        begin, number = None, 0
+        begin, is_mirrored, number = None, False, 0
         for count, frame in enumerate(_decode(container, stream, name)):
             _check_frame(frame, name)
             if begin is None:
                 begin = bisect_left(passed, frame.pts) if passed and frame.pts is not None else 0
+                # asked once: a frame that was asked is freed late, with the threads that turn it
+                is_mirrored = _is_mirrored(frame)
             index = begin + count
             if bears_times:
                 pts = frame.pts if frame.pts is not None else index
@@ -123,7 +125,7 @@ def iter_frames(
             if time_s < start_s - _ROUNDING_S:
                 continue
             if number % every == 0:
-                yield Frame(_upright(frame, stretch), index, time_s)
+                yield Frame(_upright(frame, stretch, is_mirrored), index, time_s)
             number += 1
         if begin is None:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
@@ -290,7 +292,7 @@ def _too_large(name: str) -> TooLarge:
     return TooLarge(say("error.too_large_frames", name=name, limit_mpx=limit_mpx))
 
 
-def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
+def _upright(frame: Any, stretch: tuple[float, float], is_mirrored: bool) -> Image:
     # FFmpeg would take it for BT.601
     is_hd = frame.colorspace == _UNSPECIFIED and frame.height >= HD_LINES
     told: dict[str, Any] = {"src_colorspace": "ITU709"} if is_hd else {}
@@ -300,7 +302,7 @@ def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
             "height": round(frame.height * stretch[1]),
         }
     picture = frame.reformat(format="rgb24", **told).to_ndarray()
-    if _is_mirrored(frame):
+    if is_mirrored:
         picture = picture[::-1]
     return np.ascontiguousarray(np.rot90(picture, _rotation(frame) // 90))
 
@@ -308,7 +310,10 @@ def _upright(frame: Any, stretch: tuple[float, float]) -> Image:
 def _is_mirrored(frame: Any) -> bool:
     """Whether the picture is shown as in a mirror; what FFmpeg calls rotation is then the turn that
     follows on a flip upside down."""
-    told = frame.side_data.get(SideData.DISPLAYMATRIX)
+    try:
+        told = frame.side_data.get(SideData.DISPLAYMATRIX)
+    except ValueError:  # PyAV lists none where one is of a kind that it does not know
+        told = None
     if told is None:
         return False
     matrix = np.frombuffer(bytes(told), np.int32).astype(np.float64)

@@ -1,5 +1,6 @@
 """The video door: exact times, upright frames, and nothing fetched."""
 
+import gc
 import os
 import struct
 from collections.abc import Callable
@@ -223,3 +224,15 @@ def test_turned_and_mirrored_videos_are_upright(
     assert np.array_equal(frame.image, shown(plain.image))
     info = probe_video(tmp_path / "turned.mp4")
     assert frame.image.shape[:2] == (info.height, info.width)
+
+
+def test_no_frame_outlives_its_turn(tmp_path: Path) -> None:
+    """Each would hold some MB and the threads that turn it into RGB."""
+    source = make_video(tmp_path / "a.mp4", PICTURES * 10)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(iter_frames(source))) == 60
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
