@@ -370,10 +370,12 @@ def _check_range(task: VideoTask, info: VideoInfo, name: str) -> None:
 
 def _frames_expected(info: VideoInfo, task: VideoTask) -> int | None:
     duration = info.duration_s
-    # in pieces, as some cameras write it, a video counts those of its first piece alone
-    count = max(info.frame_count or 0, round(duration * info.frame_rate) if duration else 0)
-    if not count:
+    lasting = round(duration * info.frame_rate) if duration else None
+    count = info.frame_count or lasting
+    if count is None:
         return None
+    if lasting and count < lasting / 2:  # written in pieces, a video counts its first one alone
+        count = lasting
     if duration and (task.start_s or task.end_s is not None):
         end_s = min(duration, task.end_s if task.end_s is not None else duration)
         count = round(count * max(0.0, end_s - task.start_s) / duration)

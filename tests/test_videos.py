@@ -26,7 +26,7 @@ from emotion_core.media.encode import write_video
 from emotion_core.media.video import iter_frames, probe_video
 from emotion_core.types import Faces, Frame, Image
 from emotion_core.videos import Progress, VideoTask, analyse_video, frame_at
-from tests.builders import make_picture, make_video
+from tests.builders import make_picture, make_sound, make_video
 
 RAW = VideoOptions(smooth_s=0, hysteresis=0)
 
@@ -304,6 +304,15 @@ def test_a_video_in_pieces_is_expected_whole(tmp_path: Path) -> None:
     for name in ("a", "b"):
         analyse_video(tmp_path / f"{name}.mp4", tmp_path, task, stem=name, on_progress=told.append)
     assert {progress.total for progress in told} == {100}
+
+
+def test_sound_that_goes_on_adds_no_frames_to_those_expected(tmp_path: Path) -> None:
+    sound = make_sound(tmp_path / "a.mka", seconds=2.4)
+    clip = make_video(tmp_path / "a.mp4", [make_picture(64, 48, seed=0)] * 40, sound=sound)
+    told: list[Progress] = []
+    task = VideoTask(has_video=False)
+    analyse_video(clip, tmp_path, task, stem="a", on_progress=told.append)
+    assert {progress.total for progress in told} == {40}
 
 
 def test_a_second_reading_that_fails_leaves_the_first(

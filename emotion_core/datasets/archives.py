@@ -140,7 +140,7 @@ def _careful_header() -> type[tarfile.TarInfo]:
 
 def _checked_zip(path: Path, held: zipfile.ZipFile) -> Archive:
     entries = held.infolist()
-    wanted = sum(not _is_of_macos(entry.filename) for entry in entries)
+    wanted = sum(not is_hidden(entry.filename) for entry in entries)
     _check_amount(path, wanted, sum(entry.file_size for entry in entries))
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
@@ -165,7 +165,7 @@ def _checked_tar(path: Path, opened: tarfile.TarFile) -> Archive:
     size = wanted = 0
     for number, entry in enumerate(opened, 1):
         size += entry.size
-        wanted += not _is_of_macos(entry.name)
+        wanted += not is_hidden(entry.name)
         _check_amount(path, max(wanted, number // 2), size)
         if not (entry.isfile() or entry.isdir()):
             raise BadArchive(say("error.archive_link", name=path.name, entry=_shown(entry.name)))
@@ -190,9 +190,10 @@ def _with_content(path: Path, archive: Archive) -> Archive:
     return archive
 
 
-def _is_of_macos(name: str) -> bool:
-    """Whether an entry holds what macOS notes of a file beside it, such as where it came from."""
-    return any(part == "__MACOSX" or part.startswith("._") for part in name.split("/"))
+def is_hidden(name: str) -> bool:
+    """Whether an entry is none that people see, such as what macOS notes of a file beside it."""
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(("__MACOSX", ".")) for part in parts)
 
 
 def _check_amount(path: Path, entries: int, size: int) -> None:

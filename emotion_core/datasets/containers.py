@@ -12,7 +12,7 @@ from typing import Protocol
 from ..errors import BrokenImage, InputError, StorageError, reason_of
 from ..files import work_folder
 from ..texts import say
-from .archives import open_archive
+from .archives import is_hidden, open_archive
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,10 @@ class Packed:
 
     def files(self) -> dict[str, Stamp]:
         """Return all files with their stamps, sorted by name."""
-        hidden = ("__MACOSX", ".")
         return {
             name: Stamp(size, self._changed_ns)
             for name, size in sorted(self._sizes.items())
-            if _is_text(name) and not any(part.startswith(hidden) for part in name.split("/"))
+            if _is_text(name) and not is_hidden(name)
         }
 
     def read(self, name: str) -> bytes:

@@ -87,7 +87,7 @@ class LiveSession:
         self._history: deque[tuple[float, dict[str, float]]] = deque(maxlen=2000)
         self._problem = ""
         self._picture: Image | None = None
-        self._size_hw = (1, 1)
+        self._size_hw: tuple[int, int] | None = None
         self._recording: Recording | None = None
         self._thread = threading.Thread(target=self._work, name="live", daemon=True)
         self._thread.start()
@@ -123,9 +123,10 @@ class LiveSession:
         """Return a frame as large as the largest of its form: browsers send fewer pixels for a
         while when a machine or a line is busy, and people and recordings go on."""
         height, width = image.shape[:2]
-        held_height, held_width = self._size_hw
+        held_height, held_width = self._size_hw or (height, width)
         has_form = abs(width * held_height - height * held_width) <= _ROUNDING * width * held_height
-        if not has_form or (width > held_width and self._recording is None):
+        is_larger = width > held_width and self._recording is None
+        if self._size_hw is None or is_larger or not has_form:
             self._size_hw = height, width
         elif width != held_width or height != held_height:
             return np.asarray(cv2.resize(image, (held_width, held_height)), np.uint8)

@@ -13,7 +13,7 @@ from av.error import ExitError, FFmpegError
 from ..errors import StorageError
 from ..files import atomic_path
 from ..types import Frame, VideoInfo
-from .video import HD_LINES, first_time_s, open_sound
+from .video import HD_LINES, first_time_s, no_answer, open_sound
 
 #: Fine enough for every frame rate: at most 6 µs beside the true time.
 _TIME_BASE = Fraction(1, 90_000)
@@ -183,8 +183,8 @@ class _Sound:
             return packet
         try:
             return next((p for p in self._packets if p.pts is not None and p.size), None)
-        except ExitError:  # the drive does not answer
-            raise
+        except ExitError as error:
+            raise no_answer(Path(self._source.name).name) from error
         except FFmpegError:  # the sound is cut off; the picture goes on
             return None
 

@@ -30,7 +30,7 @@ _OPTIONS = {
     "protocol_whitelist": "file",
 }
 #: For opening and for each read: a disk that spins up or a drive in the network takes its time.
-_PATIENCE_S = (30.0, 30.0)
+_PATIENCE_S = (20.0, 20.0)
 #: Times that differ by less are equal: a tenth of the finest frame there is.
 _ROUNDING_S = 1e-4
 #: Before this, decoding from the start is as quick as looking for a key frame.
@@ -225,7 +225,7 @@ def _open(path: Path) -> Any:
             say("error.unreadable_file", name=path.name, reason=error.strerror)
         ) from error
     except ExitError as error:
-        raise _no_answer(path.name) from error
+        raise no_answer(path.name) from error
     except _ERRORS as error:
         raise UnsupportedFormat(say("error.not_a_video", name=path.name)) from error
 
@@ -273,12 +273,13 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
                         say("error.broken_video", name=name, reason=error.strerror)
                     ) from error
     except ExitError as error:
-        raise _no_answer(name) from error
+        raise no_answer(name) from error
     except _ERRORS as error:
         raise BrokenVideo(say("error.broken_video", name=name, reason=str(error)[:120])) from error
 
 
-def _no_answer(name: str) -> InputError:
+def no_answer(name: str) -> InputError:
+    """Return the error of a file whose drive takes longer than the patience for it."""
     return InputError(say("error.unreadable_file", name=name, reason="its drive does not answer"))
 
 

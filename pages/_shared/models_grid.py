@@ -85,7 +85,7 @@ def _show_benchmarks(cards: Sequence[Card]) -> None:
     for model, figures in committee_records().figures.items():
         title = _committee_title(model)
         if title in kept:
-            title = f"{title}: {plain(model.partition('(')[2].rstrip(')').replace(',', ', '))}"
+            title = f"{title}: {model.partition('(')[2].rstrip(')').replace(',', ', ')}"
         kept[title] = figures
     names = [name for name in BENCHMARKS if any(name in held for held in kept.values())]
     if not names:

@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from emotion_core.errors import StorageError
+from emotion_core.errors import InputError, StorageError
+from emotion_core.media import encode, video
 from emotion_core.media.encode import write_video
 from emotion_core.media.sample import sample_video
 from emotion_core.media.video import iter_frames, probe_video
@@ -129,6 +130,20 @@ def test_other_sound_becomes_aac(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
     assert onset_s(tmp_path / "b.mp4") == pytest.approx(onset_s(source), abs=0.04)
+
+
+def test_sound_whose_drive_does_not_answer_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "a.mp4", PICTURES * 5, sound=make_sound(tmp_path / "a.mka"))
+    info = probe_video(source)
+    monkeypatch.setattr(encode, "first_time_s", lambda _: 0.0)
+    monkeypatch.setattr(video, "_PATIENCE_S", (20.0, 1e-9))
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened: its drive does not answer"):
+        with write_video(tmp_path / "b.mp4", info, sound_of=source) as writer:
+            for index in range(5):
+                writer.write(Frame(PICTURES[index], index, index / 25))
+    assert not (tmp_path / "b.mp4").exists()
 
 
 def onset_s(path: Path) -> float:

@@ -64,6 +64,22 @@ def test_a_data_set_without_a_readable_picture_is_shown(tmp_path: Path) -> None:
         view(app, held, name)
 
 
+def test_a_damaged_index_is_measured_again_from_the_page(dataset: Dataset) -> None:
+    path = dataset.folder / "index.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    app = opened()
+    assert not app.exception
+    assert [error.value for error in app.error] == [
+        plain(say("error.dataset_damaged", file=path.name))
+    ]
+    next(b for b in app.button if b.label == say("dataset.measure")).click().run()
+    wait_for_jobs()
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert len(load_index(dataset)) == 26
+
+
 def test_the_view_stands_in_the_address(dataset: Dataset) -> None:
     app = view(opened(), dataset, "labels")
     assert app.query_params["dataset_view"] == "labels"
