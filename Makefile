@@ -35,11 +35,12 @@ models: env         ## train the shipped models again (hours, or minutes on a GP
 	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }
 	# what others begin with or learn from, the untaught ones, does not come along
 	own="$$($(RUN) -c 'from emotion_core.registry import user_models_folder as f; print(f())')"; \
-	for recipe in vgg-plain se-resnet-s vgg-s vgg-xs se-resnet-plain se-resnet-m se-resnet-l; do \
+	for recipe in vgg-plain se-resnet-s vgg-s vgg-xs se-resnet-plain se-resnet-m se-resnet-l se-resnet-n; do \
 	  case $$recipe in *-plain) out="$$own" ;; *) out=models ;; esac; \
 	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out "$$out" || exit 1; \
 	done
 	$(RUN) -m emotion_core train fer2013-s --fer2013 --data $(DATA) --out models
+	$(RUN) -m emotion_core models slim se-resnet-m
 	$(RUN) -m emotion_core models calibrate --data $(DATA)
 	for benchmark in ferplus fer2013; do \
 	  $(RUN) -m emotion_core evaluate --benchmark $$benchmark --data $(DATA) --keep || exit 1; \

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from .errors import CardMismatch, ModelError, ModelNotTrusted, StorageError
 from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
-DEFAULT_MODEL = "vgg-s"
-#: The shipped models that read most validation faces right together (docs/models.md).
+DEFAULT_MODEL = "se-resnet-n"
+#: Shipped models that vote well together (docs/models.md).
 DEFAULT_COMMITTEE = ("se-resnet-l", "se-resnet-m", "se-resnet-s")
 
 
@@ -147,6 +147,27 @@ def delete_model(model_id: str) -> None:
         shutil.rmtree(removed, ignore_errors=True)
         os.replace(folder, removed)
         shutil.rmtree(removed)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error
+
+
+def slim_model(model_id: str) -> None:
+    """Delete a model's Keras file, which only learning on from it and looking into it need.
+
+    Raises:
+        ModelError: There is no such model, or it has no other file to read faces with.
+        CardMismatch, ModelNotTrusted: As `verify_model`.
+        StorageError: It cannot be deleted.
+    """
+    card = verify_model(model_id)
+    if NETWORK_FILE not in card.files:
+        raise ModelError(say("error.model_keras_alone", id=model_id))
+    folder, kept = model_folder(model_id), dict(card.files)
+    kept.pop(KERAS_FILE, None)
+    write_json(folder / "card.json", replace(card, files=kept).as_dict())
+    try:
+        (folder / KERAS_FILE).unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error

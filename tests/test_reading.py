@@ -39,6 +39,7 @@ from emotion_core.photos import (
     read_photos,
     stems_of,
 )
+from emotion_core.registry import DEFAULT_MODEL
 from emotion_core.timeline import SCHEMA
 from emotion_core.types import (
     Affect,
@@ -230,7 +231,7 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
     files = dict(photo_files(result.slim(), stem="photo-1"))
     assert list(files) == ["photo-1.json", "photo-1.csv", "photo-1.annotated.png"]
     held = json.loads(files["photo-1.json"])
-    assert held["provenance"]["models"].keys() == {"vgg-s"}
+    assert held["provenance"]["models"].keys() == {DEFAULT_MODEL}
     assert len(held["provenance"]["input_sha256"]) == 64
     assert held["provenance"]["options"]["detector"] == "blazeface"
     assert held["faces"][0]["label"] == "happy"

@@ -1,4 +1,4 @@
-"""`models list|show|verify|remove|fetch|weights|calibrate|import`"""
+"""`models list|show|verify|remove|slim|fetch|weights|calibrate|import`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from ..registry import (
     load_model,
     model_folder,
     shipped_models,
+    slim_model,
     verify_model,
 )
 from ..texts import say
@@ -88,6 +89,14 @@ def remove(model_id: str) -> None:
     with refusals():
         delete_model(model_id)
     print(f"{model_id}: removed")
+
+
+@app.command()
+def slim(model_id: str) -> None:
+    """Delete a model's Keras file; it reads as before, but nothing can learn on from it."""
+    with refusals():
+        slim_model(model_id)
+    print(f"{model_id}: without its Keras file")
 
 
 @app.command()

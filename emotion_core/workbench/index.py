@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from pyarrow.parquet import read_schema
 
 from .. import limits
 from ..analysis import find_faces
@@ -30,7 +31,7 @@ from ..datasets.containers import read_file
 from ..datasets.drawn import write_drawn_dataset
 from ..datasets.duplicates import find_groups
 from ..datasets.measures import content_hash, measure_picture
-from ..datasets.sources import Source
+from ..datasets.sources import VOTE, Source
 from ..errors import EmotionError, InputError, StorageError, TooLarge
 from ..faces import DEFAULT_DETECTOR, Detector, load_detector
 from ..files import atomic_path
@@ -42,7 +43,7 @@ from .store import Dataset
 #: Called with (pictures done, pictures in all); what it raises ends the work.
 OnProgress = Callable[[int, int], None]
 #: Changes when measures change their meaning; older ones are taken anew.
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 32
 #: And no more than this of an archive, whose files wait in memory.
 _BATCH_BYTES = 16_000_000
@@ -216,7 +217,7 @@ def _known(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> pd.Dat
     columns = [*_KEY, "version", *_UNMEASURED]
     usable = [table[columns] for table in tables if set(columns) <= set(table.columns)]
     if not usable:
-        return pd.DataFrame(columns=columns)
+        return _typed(pd.DataFrame(columns=columns))
     held = pd.concat(usable, ignore_index=True).drop_duplicates("path", keep="last")
     return held[_holds(held, with_faces=with_faces)].merge(items[_KEY], on=_KEY)
 
@@ -235,13 +236,8 @@ def _holds(table: pd.DataFrame, *, with_faces: bool) -> pd.Series:
 
 def _is_current(dataset: Dataset, items: pd.DataFrame, *, with_faces: bool) -> bool:
     """Whether the index is that of the items: paths, stamps, labels, splits, votes and order."""
-    try:
-        index = dataset.table("index", [*items.columns, *_JUDGED])
-    except StorageError:  # damaged, or of other columns
-        return False
-    if index is None or not items.equals(index[list(items.columns)]):
-        return False
-    return bool(_holds(index, with_faces=with_faces).all())
+    index = _index_of(dataset, items, *_JUDGED)
+    return index is not None and bool(_holds(index, with_faces=with_faces).all())
 
 
 def _is_as_before(
@@ -250,17 +246,27 @@ def _is_as_before(
     """Whether what was tried again can still not be read, and the index has all else."""
     if measured["is_readable"].any():
         return False
-    try:
-        index = dataset.table("index", [*items.columns, *_JUDGED, "error"])
-    except StorageError:  # damaged, or of other columns
-        return False
-    if index is None or not items.equals(index[list(items.columns)]):
+    index = _index_of(dataset, items, *_JUDGED, "error")
+    if index is None:
         return False
     again = index["path"].isin(measured["path"])
     if not _holds(index[~again], with_faces=with_faces).all():
         return False
     held = index[again].set_index("path")["error"]
     return held.equals(measured.set_index("path")["error"].reindex(held.index).astype(held.dtype))
+
+
+def _index_of(dataset: Dataset, items: pd.DataFrame, *columns: str) -> pd.DataFrame | None:
+    """Return the items' columns and others of the index; None where they are not the items'."""
+    try:
+        index = dataset.table("index", [*items.columns, *columns])
+    except StorageError:  # damaged, or of other columns
+        return None
+    if index is None or not items.equals(index[list(items.columns)]):
+        return None
+    held = read_schema(dataset.folder / "index.parquet").names
+    votes_of_before = {one for one in held if one.startswith(VOTE)} - set(items.columns)
+    return None if votes_of_before else index
 
 
 def _measure_all(
@@ -280,7 +286,7 @@ def _measure_all(
         nonlocal written
         if len(rows) > written:
             number = len(list(parts.iterdir()))
-            write_table(pd.DataFrame(rows[written:]), parts / f"{number:06d}.parquet")
+            write_table(_typed(pd.DataFrame(rows[written:])), parts / f"{number:06d}.parquet")
             written = len(rows)
 
     with _pool(len(items), workers) as pool:
@@ -304,7 +310,13 @@ def _measure_all(
         except BrokenExecutor as error:  # the system ends who takes too much memory
             write_part()
             raise EmotionError(say("error.measuring_ended", name=source.name)) from error
-    return pd.DataFrame(rows, columns=[*_KEY, "version", *_UNMEASURED])
+    return _typed(pd.DataFrame(rows, columns=[*_KEY, "version", *_UNMEASURED]))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return measures with hashes of 64 bits: what pandas takes them for hangs on their values,
+    and joined with signed ones they would become floats, which hold 53."""
+    return table.astype({"phash": "uint64"})
 
 
 def _pool(n: int, workers: int) -> Executor:
@@ -415,9 +427,8 @@ def _face_measures(image: Image, detector: Detector) -> dict[str, Any]:
 
 def write_table(table: pd.DataFrame, target: Path) -> None:
     """Write a table as Parquet, whole or not at all."""
-    kept = table.astype({"phash": "uint64"}) if "phash" in table else table
     try:
         with atomic_path(target) as temporary:
-            kept.to_parquet(temporary, index=False, compression="zstd")
+            table.to_parquet(temporary, index=False, compression="zstd")
     except ValueError as error:
         raise StorageError(say("error.dataset_damaged", file=target.name)) from error

@@ -34,6 +34,7 @@ from emotion_core.labels import FER2013, LabelSet
 from emotion_core.media.sample import sample_photo
 from emotion_core.metrics import concordance
 from emotion_core.registry import (
+    DEFAULT_MODEL,
     CommitteeRecords,
     committee_records,
     list_models,
@@ -288,7 +289,7 @@ def test_the_command_calibrates_what_can_vote_together(
 ) -> None:
     folder = tmp_path / "models"
     monkeypatch.setenv("MIEN_MODELS", str(folder))
-    for name in ("vgg-s", "fer2013-s"):
+    for name in (DEFAULT_MODEL, "fer2013-s"):
         shutil.copytree(ROOT / "models" / name, folder / name)
     alone = mien("models", "calibrate", "--data", voted)
     assert (alone.returncode, "two models" in alone.stderr) == (2, True)
@@ -296,9 +297,9 @@ def test_the_command_calibrates_what_can_vote_together(
     shutil.copytree(ROOT / "models" / "vgg-xs", folder / "vgg-xs")
     told = mien("models", "calibrate", "--data", voted)
     assert told.returncode == 0, told.stderr
-    assert set(committee_records().calibration) == {"vgg-s+vgg-xs"}
-    held = committee_records().calibration_of(["vgg-xs", "vgg-s"])["balanced"]
-    assert f"vgg-s+vgg-xs, balanced: temperature {held.temperature:.3f}" in told.stdout
+    assert set(committee_records().calibration) == {f"{DEFAULT_MODEL}+vgg-xs"}
+    held = committee_records().calibration_of(["vgg-xs", DEFAULT_MODEL])["balanced"]
+    assert f"{DEFAULT_MODEL}+vgg-xs, balanced: temperature {held.temperature:.3f}" in told.stdout
 
 
 @pytest.mark.parametrize("text", ["{", "7", '{"calibration": {}, "other": 1}'])

@@ -26,6 +26,7 @@ from emotion_core.registry import (
     load_recognizer,
     model_being_added,
     models_folder,
+    slim_model,
     user_models_folder,
     verify_model,
 )
@@ -249,6 +250,21 @@ def test_a_changed_network_is_not_loaded(own_models: Path) -> None:
     assert list_models()[0].problem
 
 
+def test_a_slim_model_reads_as_before(own_models: Path) -> None:
+    model = load_model()
+    crops = make_crops(3, model)
+    before = model.classify(crops).probs
+    for _ in range(2):
+        slim_model(DEFAULT_MODEL)
+    assert {path.name for path in own_models.iterdir()} == {
+        *("model.tflite", "history.csv", "card.json", "CARD.md")
+    }
+    assert np.array_equal(load_model().classify(crops).probs, before)
+    edit_card(own_models, files={"history.csv": sha256_of(own_models / "history.csv")})
+    with pytest.raises(ModelError, match="no other file"):
+        slim_model(DEFAULT_MODEL)
+
+
 def test_a_missing_file_and_a_file_elsewhere_are_refused(own_models: Path) -> None:
     (own_models / "model.keras").unlink()
     with pytest.raises(ModelNotTrusted, match=r"lacks its file model\.keras"):
@@ -400,7 +416,7 @@ def test_without_the_default_model_others_that_come_along_lead(
     edit_card(user_models_folder() / "aaa", id="aaa")
     shutil.rmtree(shipped / DEFAULT_COMMITTEE[0])
     assert [one.id for one in load_committee().members] == list(DEFAULT_COMMITTEE[1:])
-    for name in (*DEFAULT_COMMITTEE[1:], DEFAULT_MODEL, "vgg-xs"):
+    for name in {*IDS} - {DEFAULT_COMMITTEE[0], "fer2013-s"}:
         shutil.rmtree(shipped / name)
     assert [one.id for one in load_committee().members] == ["fer2013-s"], (
         "one of one's own votes where it is named"

@@ -204,7 +204,7 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.slider(key="threshold").set_value(100).run()
     assert "is unclear" in markdown_of(photo_page)
     offered = photo_page.selectbox(key="model").options
-    assert offered[-2:] == ["Committee of 3", "Committee of all 5 that come along"]
+    assert offered[-2:] == ["Committee of 3", "Committee of all 6 that come along"]
     photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     photo_page.radio(key="vote").set_value("hard").run()
     assert photo_page.checkbox(key="tta_photo").value

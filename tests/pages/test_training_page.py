@@ -11,7 +11,7 @@ from streamlit.testing.v1.element_tree import Checkbox
 
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.jobs import list_jobs, owner_hash
-from emotion_core.registry import committees, list_models, model_folder
+from emotion_core.registry import DEFAULT_MODEL, committees, list_models, model_folder
 from emotion_core.runs import Run, alone_in, list_runs, load_run
 from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
@@ -272,7 +272,7 @@ def test_models_are_measured_alone_and_together(tmp_path: Path) -> None:
     assert not app.exception
     told = say(
         "training.measured",
-        model=plain("vgg-s"),
+        model=plain(DEFAULT_MODEL),
         data="set",
         split=say("training.measure_all"),
         prior=say("options.prior_balanced"),
@@ -475,7 +475,14 @@ def test_only_recipes_that_can_start_here_are_offered() -> None:
     here = {entry.id for entry in list_models()}
     offered = {name for name in recipe_names() if suits_datasets(load_recipe(name), here)}
     assert {"quick", "fine-tune", "vgg-plain", "se-resnet-s"} <= offered
-    assert not offered & {"vgg-s", "vgg-xs", "fer2013-s", "se-resnet-l", "se-resnet-m"}
+    assert not offered & {
+        "vgg-s",
+        "vgg-xs",
+        "fer2013-s",
+        "se-resnet-l",
+        "se-resnet-m",
+        "se-resnet-n",
+    }
 
 
 def test_home_lists_trainings_and_leads_to_them(done: Run) -> None:

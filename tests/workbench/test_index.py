@@ -69,6 +69,30 @@ def test_a_change_costs_only_itself(measured: Dataset, folder: Path) -> None:
     assert "sad/new.png" not in set(load_index(measured)["path"])
 
 
+def test_hashes_stay_whole_beside_pictures_that_cannot_be_read(
+    measured: Dataset, folder: Path
+) -> None:
+    before = load_index(measured).set_index("path")["phash"]
+    assert (before % 2**11 != 0).any(), "some need all of their 64 bits"
+    (folder / "sad" / "broken.png").write_bytes(b"no picture")
+    build_index(measured, with_faces=False)
+    after = load_index(measured).set_index("path")["phash"]
+    assert after.drop("sad/broken.png").equals(before)
+
+
+def test_votes_that_are_no_longer_there_are_forgotten(tmp_path: Path) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 1, "sad": 1})
+    table = folder / "labels.csv"
+    alone = "image,label\nhappy/0.png,happy\nsad/0.png,sad\n"
+    table.write_text(alone + "happy/0.png,happy\nhappy/0.png,sad\n")
+    dataset = new_dataset("set", SourceSpec(str(table)), owner="me")
+    build_index(dataset, with_faces=False)
+    assert "vote_happy" in load_index(dataset)
+    table.write_text(alone)
+    build_index(dataset, with_faces=False)
+    assert not [name for name in load_index(dataset) if name.startswith("vote_")]
+
+
 def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     folder = make_class_folders(tmp_path / "set", {"happy": 2, "sad": 2})
     (folder / "labels.csv").write_text("image,label\nhappy/0.png,happy\nlate.png,sad\n")
