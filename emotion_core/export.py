@@ -35,7 +35,10 @@ from .types import FrameReading, Provenance, Reading
 
 #: What each column of the photo table means: the data dictionary.
 PHOTO_COLUMNS = {
-    "file": "name of the photo",
+    "file": (
+        "name of the photo; in a table of several, one whose name was there before has the "
+        "number of its files: `a-2.jpg`"
+    ),
     "face": "number of the face in the photo, from 1, most confident detection first",
     "left_px": "left edge of the face's box in px",
     "top_px": "top edge of the box in px",
@@ -78,12 +81,14 @@ def photo_table(
     """Return one row per face, columns as in `PHOTO_COLUMNS`.
 
     Args:
-        readings: Names and readings of photos, all over the same labels.
+        readings: Names and readings of photos, all over the same labels. Of two with one name,
+            as in folders of their own, the second is numbered: `a.jpg`, `a-2.jpg`.
         model_id: Who answered.
         name_all: Whether a photo without a face has a row, too, with its name alone.
     """
     rows: list[dict[str, Any]] = []
-    for name, reading in readings:
+    names = _distinct([name for name, _ in readings])
+    for name, (_, reading) in zip(names, readings, strict=True):
         rows += [
             {
                 "file": name,
@@ -100,6 +105,18 @@ def photo_table(
     plain = [column for column in PHOTO_COLUMNS if column != "prob_*"]
     table = pd.DataFrame(rows, columns=[*plain[:-1], *(f"prob_{x}" for x in labels), plain[-1]])
     return table.astype({"face": "Int64"}) if name_all else table
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names; one that was there before has the number that its files have."""
+    stems: set[str] = set()
+    given: list[str] = []
+    for name in names:
+        stem, suffix = Path(name).stem, Path(name).suffix
+        number = unique_name(stem, stems).removeprefix(stem)
+        is_new = name.casefold() not in map(str.casefold, given)
+        given.append(name if is_new else f"{name.removesuffix(suffix)}{number}{suffix}")
+    return given
 
 
 def write_timeline(

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +20,7 @@ from .errors import StorageError, UnsafePath
 _STEM_CHARS = 60
 #: Windows moves no file onto one that somebody reads at the moment; it is tried again for so long.
 _REPLACE_S = 1.0
+_HASHED_AT_ONCE = 4_000_000
 
 
 def work_path() -> Path:
@@ -182,6 +183,7 @@ def readable_roots() -> list[Path]:
 def path_under_roots(text: str) -> Path:
     """Return the file or folder that somebody typed, when it lies under one of the roots.
 
+    Blanks and quotes around it, as systems copy a path with, are passed over.
     Links are followed first, so that none leads out. What lies outside is refused in the same
     words whether it exists or not.
 
@@ -189,7 +191,7 @@ def path_under_roots(text: str) -> Path:
         UnsafePath: It is not under a root, or not there.
     """
     with suppress(OSError, ValueError, RuntimeError):
-        path = Path(text).expanduser().resolve(strict=True)
+        path = Path(text.strip().strip("\"'")).expanduser().resolve(strict=True)
         for root in readable_roots():
             # a root may not be there, such as a drive that is not plugged in
             if path.is_relative_to(root.resolve()):
@@ -200,12 +202,20 @@ def path_under_roots(text: str) -> Path:
     )
 
 
-def sha256_of(file: Path | BufferedReader) -> str:
-    """Return the SHA-256 of a file, or of what is left in an open one, as 64 hex digits."""
+def sha256_of(file: Path | BufferedReader, *, on_read: Callable[[], object] | None = None) -> str:
+    """Return the SHA-256 of a file, or of what is left in an open one, as 64 hex digits.
+
+    `on_read` is called after some megabytes each; what it raises ends the reading.
+    """
     if isinstance(file, Path):
         with file.open("rb") as handle:
-            return sha256_of(handle)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(handle, on_read=on_read)
+    digest = hashlib.sha256()
+    while part := file.read(_HASHED_AT_ONCE):
+        digest.update(part)
+        if on_read:
+            on_read()
+    return digest.hexdigest()
 
 
 def _storage_error(target: Path, error: OSError) -> StorageError:

@@ -20,8 +20,10 @@ FACES_MAX = 600
 PHOTOS_PER_UPLOAD = 100
 #: One video frame of 8K is 33.2 Mpx; more is refused before it is decoded.
 VIDEO_MAX_PX = 33_200_000
-#: Broken packets that are skipped before a video is given up.
+#: Broken packets that are skipped before a video is given up ...
 VIDEO_DECODE_FAILURES = 8
+#: ... or, in a long one, this share of those so far: a glitch does not cost hours of reading.
+VIDEO_DECODE_FAILED_SHARE = 0.02
 #: Names are shown cut to this length, so that a long one does not break the page.
 NAME_SHOWN_CHARS = 60
 #: A host that says nothing for this long is given up.
@@ -51,7 +53,7 @@ VIDEO_UPLOAD_MAX_BYTES = 200_000_000
 VIDEO_UPLOAD_MAX_S = 1_800.0
 #: ... and has at most so many frames: 30 minutes at 30 per second.
 VIDEO_UPLOAD_MAX_FRAMES = 54_000
-#: A page holds in memory what it plays; a larger result is offered as a download only.
+#: A page holds in memory what it plays or gives; of a larger result it says where it lies.
 VIDEO_SHOWN_MAX_BYTES = 300_000_000
 #: A data set of 50,000 photos comes as a folder; an archive with more entries is an attack.
 ARCHIVE_MAX_ENTRIES = 20_000

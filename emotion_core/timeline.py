@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .labels import UNCERTAIN
 from .types import FrameReading, Quality, Reading
 
 #: Name and version of the table; it stands in every export and changes with the columns.
@@ -199,7 +200,7 @@ def persons(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per person, columns as in `PERSON_COLUMNS`, one `share_` per label."""
     seen = _with_durations(table)
     names = [c.removeprefix("prob_") for c in table.columns if c.startswith("prob_")]
-    labels = [*names, *sorted(set(seen["label"].dropna()) - set(names))]
+    labels = [*names, *sorted({UNCERTAIN, *seen["label"].dropna()} - set(names))]
     rows = [
         _person_row(int(rows["tracker_id"].iloc[0]), rows, labels)
         for _, rows in seen.groupby("tracker_id", sort=True)

@@ -198,8 +198,12 @@ def analyse_video(
                 on_progress(Progress(frames, total, drawn.image if is_preview else None))
         if not frames:
             raise InputError(say("error.empty_range", name=source.name))
-        if on_progress:
-            on_progress(Progress(frames, total, is_reading=False))
+
+        def finishing() -> None:
+            if on_progress:
+                on_progress(Progress(frames, total, is_reading=False))
+
+        finishing()
         table = builder.table()
         about = {
             **asdict(info),
@@ -212,7 +216,7 @@ def analyse_video(
             detector,
             options=task.as_dict(),
             threshold=task.options.reading.threshold,
-            input_sha256=sha256_of(original),
+            input_sha256=sha256_of(original, on_read=finishing),
         )
         for end, content in timeline_files(table, provenance, about=about).items():
             written[end] = out / f"{stem}.{end}"

@@ -29,7 +29,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def choose_tools() -> LiveTools:
     """Show the options, which hold while the camera runs, and return what reads and draws."""
     steady = []
-    choice = options.choose(more=lambda: steady.append(video_options.choose_smoothing()))
+
+    def more() -> list[str]:
+        steady.append(video_options.choose_smoothing())
+        return video_options.steadied_otherwise(steady[0])
+
+    choice = options.choose(more=more)
     return LiveTools(
         recognizer=resources.recognizer(choice.model_ids, choice.vote, choice.prior),
         detector=resources.detector(choice.detector, choice.min_confidence),
@@ -101,7 +106,7 @@ def control_recording(session: LiveSession, tools: LiveTools) -> None:
     """Offer recording and a snapshot while the camera runs."""
     with st.container(horizontal=True):
         if session.recording is None:
-            if st.button(say("live.record"), key="record"):
+            if st.button(say("live.record"), key="record", help=say("live.record_help")):
                 start_recording(session, tools)
                 st.rerun()
         elif st.button(say("live.stop_recording"), key="stop_recording", type="primary"):

@@ -15,6 +15,7 @@ import pytest
 
 from emotion_core import jobs, limits
 from emotion_core.errors import InputError, StorageError
+from emotion_core.files import write_json
 from emotion_core.jobs import JobRun
 from emotion_core.videos import VideoTask, start_video_job
 from emotion_core.workbench.store import new_dataset
@@ -171,6 +172,24 @@ def test_a_disk_that_is_full_for_a_moment_ends_no_work(
             run.progress(1, 2, preview=b"jpeg")
         run.progress(2, 2)
     assert jobs.load_job(job.id, ME).state == "done"
+
+
+def test_what_is_done_waits_for_a_disk_that_is_full_at_the_end(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def full_twice(path: Path, value: object) -> Path:
+        tried.append(1)
+        return full(path, value) if len(tried) < 3 else write_json(path, value)
+
+    job = jobs.new_job("video", "long", owner=ME, settings={})
+    with jobs.JobRun(job.folder):
+        (job.folder / "result").mkdir(exist_ok=True)
+        (job.folder / "result" / "a.csv").write_text("a")
+        monkeypatch.setattr(jobs.store, "write_json", full_twice)
+    done = jobs.load_job(job.id, ME)
+    assert (done.state, list(done.results())) == ("done", ["a.csv"])
 
 
 @pytest.mark.parametrize("told", ["many", "0", "-1", "1.5"])

@@ -311,6 +311,25 @@ def test_frames_of_a_recording_are_those_of_its_video(
     assert table["time_s"].tolist() == pytest.approx(there, abs=0.03)
 
 
+def test_a_recording_goes_on_after_a_stall_and_ends_when_the_camera_is_gone(
+    work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emotion_core.live.session._IDLE_S", 0.3)
+    monkeypatch.setattr("emotion_core.live.session._GONE_S", 3.0)
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    feed(session, portrait, lambda: session.state().shown_fps)
+    time.sleep(1.2)
+    assert not session.state().is_running
+    assert session.recording is not None
+    feed(session, portrait, lambda: session.state().is_running)
+    until(lambda: jobs.load_job(job.id, "me").is_over)
+    assert session.recording is None
+    done = jobs.load_job(job.id, "me")
+    assert (done.state, done.summary["ended_by"]) == ("done", "camera")
+    assert done.summary["seconds"] > 1.2
+
+
 @pytest.mark.parametrize(
     ("limit", "value", "told"),
     [("RECORDING_MAX_S", 0.5, "time"), ("RECORDING_SPARE_BYTES", 10**18, "disk")],

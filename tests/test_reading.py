@@ -197,6 +197,9 @@ def test_the_table_has_the_columns_of_the_dictionary() -> None:
     assert table["face"].tolist() == [1, 2]
     assert table.filter(like="prob_").sum(axis=1).tolist() == pytest.approx([1, 1], abs=1e-4)
     nobody = ("b.jpg", make_reading())
+    alike = [(name, two) for name in ("a.jpg", "A.jpg", "a.png", "a.jpg", "a-2.jpg")]
+    names = photo_table(alike, model_id="m")["file"].unique().tolist()
+    assert names == ["a.jpg", "A-2.jpg", "a.png", "a-4.jpg", "a-2-2.jpg"]
     empty = photo_table([nobody], model_id="m")
     assert list(empty.columns) == list(table.columns)
     assert len(empty) == 0

@@ -32,6 +32,7 @@ def test_what_lies_under_a_root_is_found(root: Path) -> None:
     wanted = (root / "deep" / "a.mp4").resolve()
     assert path_under_roots(str(wanted)) == wanted
     assert path_under_roots(f"{root}/deep/../deep/a.mp4") == wanted
+    assert path_under_roots(f' "{wanted}" ') == wanted
 
 
 def test_a_root_that_is_not_there_hides_no_other(

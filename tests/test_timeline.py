@@ -179,6 +179,7 @@ def test_a_video_of_one_frame_has_a_length() -> None:
     table = table_of({1: "happy"})
     assert episodes(table)["duration_s"].tolist() == pytest.approx([0.04])
     assert persons(table)["share_happy"].tolist() == [1]
+    assert persons(table)["share_uncertain"].tolist() == [0], "columns are those of any video"
 
 
 def test_a_video_of_nobody_has_empty_tables() -> None:

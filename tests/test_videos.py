@@ -288,6 +288,18 @@ def test_a_source_that_is_moved_away_meanwhile_is_read_to_its_end(
     assert held["provenance"]["input_sha256"] == digest
 
 
+def test_reading_a_large_source_for_its_checksum_is_told(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emotion_core.files._HASHED_AT_ONCE", clip.stat().st_size // 9)
+    told: list[bool] = []
+    task = VideoTask(model_ids=("vgg-xs",), has_video=False)
+    analyse_video(
+        clip, tmp_path, task, stem="a", on_progress=lambda now: told.append(now.is_reading)
+    )
+    assert told.count(False) >= 1 + 9
+
+
 def test_a_video_in_pieces_is_expected_whole(tmp_path: Path) -> None:
     whole = make_video(tmp_path / "a.mp4", [make_picture(64, 48, seed=0)] * 100, options={"g": "5"})
     with av.open(str(whole)) as source:
@@ -318,7 +330,7 @@ def test_sound_that_goes_on_adds_no_frames_to_those_expected(tmp_path: Path) -> 
 def test_a_second_reading_that_fails_leaves_the_first(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(path: Path) -> str:
+    def gone(path: Path, **_: object) -> str:
         raise StorageError("the video was deleted meanwhile")
 
     first = analyse_video(clip, tmp_path, VideoTask(end_s=0.5), stem="x")

@@ -28,11 +28,9 @@ from ..serving import load_recognizer
 from ..timeline import TimelineBuilder
 from ..types import Frame, FrameReading
 from . import reading
-from .shared import quiet_natives, refusals
+from .shared import ENDS, quiet_natives, refusals
 
 _DEFAULTS = VideoOptions()
-#: Ctrl-C, a machine that shuts down, a terminal that was closed: a recording is kept then, too.
-_ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def camera(
@@ -141,7 +139,8 @@ def _stopped_by_keys() -> Iterator[Callable[[], bool]]:
         stop.set()
 
     # what was ignored stays so, as under nohup
-    taken = [one for one in _ENDS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    ends = (signal.SIGINT, *ENDS)
+    taken = [one for one in ends if signal.getsignal(one) not in (signal.SIG_IGN, None)]
     before = {number: signal.signal(number, note) for number in taken}
     try:
         with _single_keys():

@@ -1,6 +1,7 @@
 """What the commands share."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from ..texts import say
 
 BAD_INPUT = 2
 CANCELLED = 130
+#: A machine that shuts down, a terminal that was closed.
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def complain(message: object) -> None:
@@ -50,12 +53,24 @@ def refuse_options(what: str, **given: object) -> None:
 
 @contextmanager
 def cancellable(message: str = "Cancelled. Nothing was written.") -> Iterator[None]:
-    """Turn Ctrl-C into one line on stderr and exit status 130."""
+    """Turn Ctrl-C, a wish to end from outside and a closed terminal into one line on stderr and
+    exit status 130, with nothing left half written."""
+    # what was ignored stays so, as under nohup
+    taken = [one for one in ENDS if signal.getsignal(one) is signal.SIG_DFL]
     try:
+        for one in taken:
+            signal.signal(one, _interrupt)
         yield
     except KeyboardInterrupt as error:
         complain(message)
         raise typer.Exit(CANCELLED) from error
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

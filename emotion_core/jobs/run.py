@@ -29,6 +29,8 @@ _WRITE_S = 0.25
 _LOOK_S = 0.3
 #: So often the watch looks whether anything moves.
 _WATCH_S = 1.0
+#: A disk that is full has so long to become less so, before what a job made is given up.
+_END_S = 300.0
 #: The rate is that of about the last so many seconds.
 _RATE_S = 5.0
 
@@ -79,10 +81,22 @@ class JobRun:
             state, message = "failed", say("error.job_failed", kind=type(error).__name__)
         known = {**self._status, "message": message, "summary": self.summary}
         known.pop("state")
-        end_job(self._folder, state, **known)
+        self._end(state, known)
         if self._slot:
             self._slot.release()
         return isinstance(error, Exception)
+
+    def _end(self, state: str, known: dict[str, Any]) -> None:
+        """Note the end. Results that are done wait for room where a full disk has none for that."""
+        give_up_s = time.monotonic() + _END_S
+        while True:
+            try:
+                end_job(self._folder, state, **known)
+                return
+            except StorageError:
+                if state != "done" or time.monotonic() > give_up_s:
+                    raise
+            time.sleep(_LOOK_S)
 
     def wait_for_slot(self) -> None:
         """Wait until this job is the first in line and one of the slots is free.

@@ -97,17 +97,20 @@ class Recording:
             return ""
         return "disk" if free < limits.RECORDING_SPARE_BYTES else ""
 
-    def finish(self) -> None:
-        """Write what is still waiting, and the timeline; then the job is over, whatever happens."""
+    def finish(self, *, ended_by: str = "") -> None:
+        """Write what is still waiting, and the timeline; then the job is over, whatever happens.
+
+        Args:
+            ended_by: What ended it, where it is no limit; empty: somebody wished it.
+        """
         try:
-            self._finish()
+            self._finish(self.limit() or ended_by)
         except Exception as error:
             logging.exception("a recording could not be ended")
             with suppress(StorageError):
                 end_job(self.job.folder, "failed", message=_told(error))
 
-    def _finish(self) -> None:
-        ended_by = self.limit()
+    def _finish(self, ended_by: str) -> None:
         self._frames.put(None)
         self._thread.join(timeout=60)
         if not self.job.folder.exists():

@@ -30,6 +30,8 @@ _HISTORY_S = 60.0
 _RATE_S = 3.0
 #: Without a frame for so long, the camera has stopped.
 _IDLE_S = 1.5
+#: ... and for so long, it does not come back: its recording ends. A network stumbles for less.
+_GONE_S = 15.0
 #: Sides of one form may differ by so much in their ratio: they are even numbers.
 _ROUNDING = 0.02
 #: A reading older than this is not shown on a new frame.
@@ -178,12 +180,16 @@ class LiveSession:
         with self._changed:
             self._recording = Recording(job, self._tools)
 
-    def stop_recording(self) -> None:
-        """End the recording and write its files."""
+    def stop_recording(self, *, ended_by: str = "") -> None:
+        """End the recording and write its files.
+
+        Args:
+            ended_by: What ended it, for who did not; empty: somebody wished it.
+        """
         with self._changed:
             recording, self._recording = self._recording, None
         if recording:
-            recording.finish()
+            recording.finish(ended_by=ended_by)
 
     def close(self) -> None:
         """Stop reading, and end a recording."""
@@ -231,6 +237,7 @@ class LiveSession:
 
     def _next(self, tools: LiveTools, after: int) -> Frame | None:
         """Wait for a newer frame; None when these tools have nothing more to read."""
+        gone_s = time.monotonic() + _GONE_S
         while True:
             with self._changed:
                 has_come = self._changed.wait_for(
@@ -240,7 +247,8 @@ class LiveSession:
                     return None
                 if has_come:
                     return self._newest
-            self.stop_recording()  # the camera is gone, and what was recorded is complete
+            if time.monotonic() > gone_s:  # what was recorded is complete
+                self.stop_recording(ended_by="camera")
 
     def _is_over(self, tools: LiveTools) -> bool:
         return not self._is_open or self._tools is not tools

@@ -55,7 +55,7 @@ def probe_video(path: str | Path) -> VideoInfo:
     """
     with _open(Path(path)) as container:
         stream = _video_stream(container, Path(path).name)
-        rotation = _first_rotation(container, stream)
+        rotation = _first_rotation(container, stream, Path(path).name)
         wider, taller = _stretch(stream)
         width, height = round(stream.width * wider), round(stream.height * taller)
         if rotation in (90, 270):
@@ -92,8 +92,8 @@ def iter_frames(
         BadArgument: `every` is under 1.
         InputError: The file is missing.
         UnsupportedFormat, NoVideoStream, TooLarge: As `probe_video`.
-        BrokenVideo: Not one frame decodes, or more than `limits.VIDEO_DECODE_FAILURES` packets
-            fail.
+        BrokenVideo: Not one frame decodes, or more packets fail than
+            `limits.VIDEO_DECODE_FAILURES` and `limits.VIDEO_DECODE_FAILED_SHARE` of them.
     """
     if every < 1:
         raise BadArgument("every counts from 1.")
@@ -244,10 +244,10 @@ def _video_stream(container: Any, name: str) -> Any:
     raise NoVideoStream(say("error.no_video_stream", name=name))
 
 
-def _first_rotation(container: Any, stream: Any) -> int:
+def _first_rotation(container: Any, stream: Any, name: str) -> int:
     try:
-        frame = next(container.decode(stream), None)
-    except _ERRORS:
+        frame = next(_decode(container, stream, name), None)
+    except InputError:
         return 0
     return _rotation(frame) if frame is not None else 0
 
@@ -261,21 +261,28 @@ def _rotation(frame: Any) -> int:
 def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
     failures = 0
     try:
-        for packet in container.demux(stream):
+        for number, packet in enumerate(container.demux(stream), 1):
             try:
                 yield from packet.decode()
             except ExitError:
                 raise
             except FFmpegError as error:
                 failures += 1
-                if failures > limits.VIDEO_DECODE_FAILURES:
-                    raise BrokenVideo(
-                        say("error.broken_video", name=name, reason=error.strerror)
-                    ) from error
+                borne = max(limits.VIDEO_DECODE_FAILURES, limits.VIDEO_DECODE_FAILED_SHARE * number)
+                if failures > borne:
+                    raise _broken_at(packet, stream, name, error.strerror) from error
     except ExitError as error:
         raise no_answer(name) from error
     except _ERRORS as error:
         raise BrokenVideo(say("error.broken_video", name=name, reason=str(error)[:120])) from error
+
+
+def _broken_at(packet: Any, stream: Any, name: str, reason: str) -> BrokenVideo:
+    at = packet.pts if packet.pts is not None else packet.dts
+    if at is None:
+        return BrokenVideo(say("error.broken_video", name=name, reason=reason))
+    at_s = float((at - (stream.start_time or 0)) * stream.time_base)
+    return BrokenVideo(say("error.broken_video_at", name=name, at_s=at_s, reason=reason))
 
 
 def no_answer(name: str) -> InputError:

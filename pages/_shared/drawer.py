@@ -96,8 +96,25 @@ def show_end(
         show(job)
     elif job.state == "failed":
         st.error(plain(job.message))
+        _offer_log(job)
     else:
         st.info(plain(otherwise(job)))
+        if job.state == "interrupted":
+            _offer_log(job)
+
+
+def _offer_log(job: jobs.Job) -> None:
+    """Offer what the worker said, for a report; a page shows no traceback."""
+    text = job.log()
+    if text:
+        st.download_button(
+            say("jobs.log"),
+            text,
+            file_name=f"{job.id}.log.txt",
+            key=f"log-{job.id}",
+            on_click="ignore",
+            help=say("jobs.log_help"),
+        )
 
 
 def _follow(job_id: str) -> None:

@@ -44,7 +44,10 @@ class Choice:
 
 
 def choose(
-    *, more: Callable[[], None] | None = None, in_job: bool = False, is_mirrored: bool = False
+    *,
+    more: Callable[[], list[str]] | None = None,
+    in_job: bool = False,
+    is_mirrored: bool = False,
 ) -> Choice:
     """Show the options in an expander and return the choice.
 
@@ -52,7 +55,8 @@ def choose(
     the picture of a camera, which would begin anew, stays.
 
     Args:
-        more: Shows what else a page asks, in the same expander.
+        more: Shows what else a page asks, in the same expander; returns what of it is not as it
+            comes.
         in_job: Whether a worker will read, which takes large networks, too.
         is_mirrored: Whether faces are read with their mirror image as the page comes.
     """
@@ -66,8 +70,7 @@ def choose(
             detector, min_confidence = _choose_detector()
         with right:
             reading = _choose_reading(is_mirrored=is_mirrored)
-        if more:
-            more()
+        also_told = more() if more else []
         drawing = DrawOptions(
             by_valence=st.checkbox(say("options.by_valence"), key="by_valence", **KEPT),
             show_affect=st.checkbox(say("options.show_affect"), key="show_affect", **KEPT),
@@ -75,11 +78,11 @@ def choose(
         )
     chosen = Choice(model_ids, vote, prior, detector, min_confidence, reading, drawing)
     with block:
-        _show_what_differs(chosen, is_mirrored=is_mirrored)
+        _show_what_differs(chosen, also_told, is_mirrored=is_mirrored)
     return chosen
 
 
-def _show_what_differs(choice: Choice, *, is_mirrored: bool) -> None:
+def _show_what_differs(choice: Choice, also_told: list[str], *, is_mirrored: bool) -> None:
     """Say under the closed expander what is not as it comes: it holds on every page."""
     told = []
     if choice.model_ids != (DEFAULT_MODEL,):
@@ -96,6 +99,7 @@ def _show_what_differs(choice: Choice, *, is_mirrored: bool) -> None:
         told.append(say("options.found_by", detector=choice.detector))
     if choice.min_confidence is not None:
         told.append(say("options.at_confidence", percent=f"{choice.min_confidence:.0%}"))
+    told += also_told
     if told:
         st.caption(plain(say("options.differs", told="; ".join(told))))
 

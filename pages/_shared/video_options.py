@@ -17,7 +17,18 @@ _DEFAULTS = VideoOptions()
 def choose_task() -> VideoTask:
     """Show the options in an expander and return what to make of a video."""
     chosen: list[tuple[VideoOptions, bool, float, float | None]] = []
-    choice = options.choose(more=lambda: chosen.append(_choose_time()), in_job=True)
+
+    def more() -> list[str]:
+        chosen.append(_choose_time())
+        reading, has_video, *_ = chosen[0]
+        told = [] if has_video else [say("options.without_video")]
+        if reading.every != _DEFAULTS.every:
+            told.append(say("options.read_one_in", n=reading.every))
+        if reading.detect_every != _DEFAULTS.detect_every:
+            told.append(say("options.search_one_in", n=reading.detect_every))
+        return told + steadied_otherwise(reading)
+
+    choice = options.choose(more=more, in_job=True)
     reading, has_video, start_s, end_s = chosen[0]
     return VideoTask(
         model_ids=choice.model_ids,
@@ -58,6 +69,16 @@ def choose_smoothing() -> VideoOptions:
         **options.KEPT,
     )
     return VideoOptions(smooth_s=smooth_s, hysteresis=percent / 100)
+
+
+def steadied_otherwise(chosen: VideoOptions) -> list[str]:
+    """Return what of the choice of `choose_smoothing` is not as it comes."""
+    told = []
+    if chosen.smooth_s != _DEFAULTS.smooth_s:
+        told.append(say("options.steady_over", seconds=f"{chosen.smooth_s:.1f}"))
+    if chosen.hysteresis != _DEFAULTS.hysteresis:
+        told.append(say("options.leads_by", percent=f"{chosen.hysteresis:.0%}"))
+    return told
 
 
 def _choose_time() -> tuple[VideoOptions, bool, float, float | None]:

@@ -87,7 +87,9 @@ def _show_video(path: Path | None, at_s: float, in_video_s: float) -> None:
         st.info(say("video.not_drawn"))
         return
     if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
-        st.info(say("video.too_large_to_show", size_mb=path.stat().st_size // 1_000_000))
+        size_mb = path.stat().st_size // 1_000_000
+        place = "/".join(path.parts[-4:])  # jobs, the job, its results
+        st.info(say("video.too_large_to_show", size_mb=size_mb, place=place))
     else:
         st.video(str(path), start_time=in_video_s)
     # the player shows the first one
@@ -165,6 +167,8 @@ def _show_downloads(files: dict[str, Path]) -> None:
     st.subheader(say("photo.downloads"))
     with st.container(horizontal=True):
         for end, path in sorted(files.items()):
+            if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
+                continue  # whole in the memory that all visitors share
             kind = end.replace(".", "_")
             st.download_button(
                 say(f"video.file_{kind}"),

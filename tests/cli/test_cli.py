@@ -271,6 +271,24 @@ def end_by_closing(process: subprocess.Popen, terminal: int) -> None:
     process.send_signal(signal.SIGHUP)  # as the system does to who it is the terminal of
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+@pytest.mark.parametrize("end", [end_with_sigterm, end_with_sighup])
+def test_a_video_whose_terminal_is_closed_leaves_nothing(
+    tmp_path: Path, clip: Path, end: Callable
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "emotion_core", "video", clip, "--out", out]
+    process = subprocess.Popen(
+        [*command, "--detector", "centerface"], cwd=ROOT, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=obey_signals,
+    )  # fmt: skip
+    until(lambda: list(out.glob(".*.mp4")), seconds=60)
+    end(process, 0)
+    assert "cancelled" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert list(out.iterdir()) == []
+
+
 def end_with_q(process: subprocess.Popen, terminal: int) -> None:
     os.write(terminal, b"xq")  # whatever was typed before
 

@@ -193,6 +193,38 @@ def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path, start_s: float) 
                 assert cut.name in str(error)
 
 
+def with_broken_packets(source: Path, target: Path, broken: range) -> Path:
+    """The file with some packets of its picture overwritten where they lie."""
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        for packet in packets[broken.start : broken.stop]:
+            content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    target.write_bytes(content)
+    return target
+
+
+def test_a_glitch_in_a_long_video_costs_its_frames_alone(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", PICTURES * 150, options={"g": "25"})
+    late = with_broken_packets(source, tmp_path / "late.mp4", range(800, 812))
+    assert len(list(iter_frames(late))) >= 900 - 12 - 25
+    early = with_broken_packets(source, tmp_path / "early.mp4", range(100, 112))
+    with pytest.raises(BrokenVideo, match=r"early\.mp4 is damaged from 4 s on"):
+        list(iter_frames(early))
+
+
+def test_a_turned_video_is_upright_where_its_first_packet_is_damaged(tmp_path: Path) -> None:
+    plain = make_video(tmp_path / "a.mp4", PICTURES * 4, options={"g": "6"})
+    content = bytearray(plain.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    turn = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    content[start : start + 36] = struct.pack(">9i", *turn)
+    (tmp_path / "turned.mp4").write_bytes(content)
+    broken = with_broken_packets(tmp_path / "turned.mp4", tmp_path / "broken.mp4", range(1))
+    info, frame = probe_video(broken), next(iter_frames(broken))
+    assert frame.image.shape[:2] == (info.height, info.width) == (64, 48)
+
+
 def test_a_step_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="counts from 1"):
         next(iter_frames(make_video(tmp_path / "a.mkv", PICTURES), every=0))

@@ -125,12 +125,41 @@ def test_a_bad_upload_is_refused_and_leaves_no_job(video_page: AppTest, content:
     assert [path.name for path in jobs.store.jobs_folder().iterdir()] == [earlier.id]
 
 
+def test_the_log_of_a_job_that_failed_is_offered(video_page: AppTest) -> None:
+    settings = {"task": VideoTask().as_dict(), "stem": "a"}
+    job = jobs.new_job("video", "a.mp4", owner="tester", settings=settings)
+    (job.folder / "log.txt").write_text("Traceback: out of luck")
+    jobs.end_job(job.folder, "failed", message="The job stopped unexpectedly.")
+    video_page.session_state["job"] = job.id
+    video_page.run()
+    assert "The job stopped unexpectedly." in [box.value for box in video_page.error]
+    assert f"log-{job.id}" in [one.key for one in video_page.get("download_button")]
+    assert not any("Traceback" in one.value for one in [*video_page.markdown, *video_page.code])
+
+
+def test_a_result_too_large_for_the_page_is_named(
+    video_page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages._shared.video_view.VIDEO_SHOWN_MAX_BYTES", 100_000)
+    video_page.button(key="video_sample").click().run()
+    run_until(video_page, say("photo.downloads"))
+    (job,) = jobs.list_jobs("tester")
+    place = f"jobs/{job.id}/result/{next(name for name in job.results() if name.endswith('mp4'))}"
+    assert any(place in info.value for info in video_page.info)
+    offered = [one.key for one in video_page.get("download_button")]
+    assert "download-timeline.csv" in offered
+    assert "download-annotated.mp4" not in offered
+
+
 def test_the_options_reach_the_job(video_page: AppTest) -> None:
     video_page.checkbox(key="draw").uncheck().run()
     video_page.number_input(key="every").set_value(5).run()
     video_page.checkbox(key="region-0").check().run()
     video_page.slider(key="across-0").set_range(0, 50).run()
     video_page.slider(key="smooth").set_value(1.0).run()
+    (told,) = [one.value for one in video_page.caption if one.value.startswith("Not as it comes")]
+    for differs in ("without_video", "read_one_in", "steady_over"):
+        assert say(f"options.{differs}", n=5, seconds="1.0") in told, "they hold for later videos"
     video_page.button(key="video_sample").click().run()
     assert not video_page.exception
     (job,) = jobs.list_jobs("tester")
@@ -224,7 +253,9 @@ def test_how_the_last_recording_ended_is_said(live_page: AppTest) -> None:
     live_page.session_state["live_recorded"] = job.id
     jobs.end_job(job.folder, "failed", message="The disk is full.")
     assert [box.value for box in live_page.run().error] == ["The disk is full."]
-    for ended_by, key in [("disk", "live.recorded_disk"), ("", "live.recorded")]:
+    for ended_by, key in [
+        ("disk", "live.recorded_disk"), ("camera", "live.recorded_camera"), ("", "live.recorded"),
+    ]:  # fmt: skip
         jobs.end_job(job.folder, "done", summary={"ended_by": ended_by}, message="")
         live_page.run()
         assert not live_page.error
