@@ -42,7 +42,7 @@ def work_folder(part: str = "") -> Path:
         part: Name of a folder in it, such as `jobs`.
 
     Raises:
-        StorageError: The folder cannot be made.
+        StorageError: The folder cannot be made or written.
     """
     folder = work_path()
     try:
@@ -50,9 +50,11 @@ def work_folder(part: str = "") -> Path:
         if part:
             folder /= part
             folder.mkdir(mode=0o700, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "it may not be written", str(folder))
     except OSError as error:
         raise StorageError(
-            f"The work folder {folder} cannot be made ({error.strerror}). "
+            f"The work folder {folder} cannot be used ({error.strerror}). "
             "Set MIEN_HOME to a folder that you may write to."
         ) from error
     return folder.resolve()
@@ -76,8 +78,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: The file cannot be written; the message names the free space.
     """
-    if not target.name or target.is_dir():
-        raise StorageError(f"{target} is a folder. Give the name of a file in it.")
+    _check_no_folder(target)
     temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +122,60 @@ def write_together(folder: Path, files: Mapping[str, bytes | str]) -> dict[str, 
     Raises:
         StorageError: One cannot be written; what lay there is as it was.
     """
-    with ExitStack() as stack:
+    with ExitStack() as before, ExitStack() as stack:
         for name, content in files.items():
             data = content.encode("utf-8") if isinstance(content, str) else content
+            before.enter_context(_put_back_on_failure(folder / name))
             stack.enter_context(atomic_path(folder / name)).write_bytes(data)
     return {name: folder / name for name in files}
+
+
+@contextmanager
+def _put_back_on_failure(target: Path) -> Iterator[None]:
+    """Hold what a file is; should the block fail after it has changed, it is put back."""
+    held = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+    was_there = target.is_file()
+    try:
+        if was_there:
+            _link_or_copy(target, held)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if not was_there:
+                target.unlink(missing_ok=True)
+            elif held.is_file() and not held.samefile(target):
+                os.replace(held, target)
+        raise
+    finally:
+        with suppress(OSError):
+            held.unlink()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a drive without links
+        try:
+            shutil.copy2(source, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise _storage_error(source, error) from error
+
+
+def check_target(target: Path | None) -> None:
+    """Try a file that long work will write; None is no file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    if target is not None:
+        _check_no_folder(target)
+        check_writable(target.parent)
+
+
+def _check_no_folder(target: Path) -> None:
+    if not target.name or target.is_dir():
+        raise StorageError(f"{target} is a folder. Give the name of a file in it.")
 
 
 def check_writable(folder: Path) -> None:

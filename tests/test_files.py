@@ -10,6 +10,7 @@ from emotion_core.errors import StorageError
 from emotion_core.files import (
     atomic_path,
     atomic_write,
+    check_target,
     check_writable,
     sha256_of,
     unique_name,
@@ -91,7 +92,7 @@ def test_sha256(tmp_path: Path) -> None:
 
 def test_a_part_of_the_work_folder_that_cannot_be_made_is_named(work_home: Path) -> None:
     (work_folder() / "jobs").write_text("in the way")
-    with pytest.raises(StorageError, match=r"jobs cannot be made .*MIEN_HOME"):
+    with pytest.raises(StorageError, match=r"jobs cannot be used .*MIEN_HOME"):
         work_folder("jobs")
     assert stat.S_IMODE(work_folder("runs").stat().st_mode) == 0o700
 
@@ -132,6 +133,47 @@ def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> N
         write_together(tmp_path, {"a.csv": "new", "b.png": b"new", "c": b"new"})
     assert (tmp_path / "a.csv").read_text() == "1"
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.png", "c"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_files_that_belong_together_are_put_back_where_one_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    write_together(tmp_path, {name: "old" for name in "abc"})
+    replace = os.replace
+
+    def refuse_b(source: Path, target: Path) -> None:
+        if Path(target).name == "b" and Path(target).read_text() == "old":
+            raise PermissionError(errno.EACCES, "somebody reads it")
+        replace(source, target)
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr("emotion_core.files.os.replace", refuse_b)
+    monkeypatch.setattr("emotion_core.files._REPLACE_S", 0.1)
+    if not has_links:
+        monkeypatch.setattr("emotion_core.files.os.link", no_links)
+    with pytest.raises(StorageError, match="b was not written"):
+        write_together(tmp_path, {name: "new" for name in "abcd"})
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == dict.fromkeys("abc", "old")
+
+
+def test_a_target_is_tried_before_long_work(tmp_path: Path) -> None:
+    check_target(None)
+    check_target(tmp_path / "new" / "a.csv")
+    assert os.listdir(tmp_path / "new") == []
+    with pytest.raises(StorageError, match="is a folder"):
+        check_target(tmp_path)
+
+
+def test_a_work_folder_of_somebody_else_is_named(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emotion_core.files.os.access", lambda *_: False)
+    with pytest.raises(StorageError, match=r"may not be written.*MIEN_HOME"):
+        work_folder("jobs")
 
 
 def test_a_folder_is_tried_before_long_work(tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ def begin(context: typer.Context) -> None:
     """Read facial expressions, offline. It says what a face looks like, not what it feels."""
     if context.invoked_subcommand not in _ANY_BACKEND:
         os.environ.update(TENSORFLOW)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are any bytes, and go out as such
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files are any bytes, and go out as such; what writes no Unicode escapes it
+        is_unicode = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if is_unicode else "backslashreplace")
 
 
 app.command("photo")(photo.photo)

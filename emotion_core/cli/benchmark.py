@@ -12,7 +12,7 @@ from ..benchmarks import Benchmark, keep_figures, run_benchmark
 from ..classify import Recognizer
 from ..errors import InputError
 from ..export import to_csv
-from ..files import atomic_write, write_json
+from ..files import atomic_write, check_target, write_json
 from ..registry import committees, like_minded, shipped_models
 from ..serving import load_recognizer
 from ..texts import say
@@ -50,6 +50,8 @@ def show_benchmark(
     with refusals(), cancellable(), quiet_natives() as terminal:
         if keep and split != "test":
             raise InputError(say("error.benchmark_keep", split=split))
+        check_target(json)
+        check_target(out)
         recognizers = _recognizers(models, vote)
         with counting("faces", terminal) as tell:
             found = run_benchmark(name, data, recognizers, split=split, on_progress=tell)

@@ -14,7 +14,7 @@ from ..datasets.kaggle import DATASETS, fetch_dataset
 from ..datasets.splits import RULES
 from ..errors import InputError
 from ..export import to_csv
-from ..files import atomic_write, work_folder
+from ..files import atomic_write, check_target, work_folder
 from ..texts import say
 from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, report_dataset
 from ..workbench.index import load_index
@@ -161,6 +161,7 @@ def crop(
 ) -> None:
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable(_CANCELLED):
+        check_target(out)
         chosen = _recipe(recipe, label)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         chosen = _remembered(chosen, dataset, recipe)
@@ -192,6 +193,7 @@ def noise(
 ) -> None:
     """Find labels that are probably wrong, by networks that never saw the picture they judge."""
     with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
+        check_target(out)
         dataset, _ = measured(source, kind, votes, by_votes)
         keep_labels(dataset, label)
         with counting("pictures") as tell:

@@ -10,7 +10,7 @@ from ..classify import Recognizer
 from ..datasets.tables import PATH_COLUMNS, column_of, read_table
 from ..errors import InputError
 from ..export import to_csv
-from ..files import atomic_write, write_json
+from ..files import atomic_write, check_target, write_json
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
 from ..texts import say
@@ -75,6 +75,8 @@ def evaluate(
         return
     with refusals(), cancellable(), quiet_natives() as terminal:
         refuse_options("a data set", keep=keep)
+        check_target(json)
+        check_target(out)
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
         recognizer = _recognizer(model, vote, weights, prior)
@@ -104,6 +106,7 @@ def submit(
 ) -> None:
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
+        check_target(out)
         dataset, _ = measured(data, "", None, False)
         recognizer = _recognizer(model, vote, weights, prior)
         order = _order(sample) if sample else []

@@ -156,7 +156,7 @@ def parse_recipe(text: str) -> DatasetRecipe:
     _check_names("split", split, {f.name for f in fields(SplitChoice)})
     _check_names("copies", copies, set(_POLICIES))
     try:
-        decisions = [Decision(**row) for row in held.get("decisions") or []]
+        decisions = [_decision(row) for row in held.get("decisions") or []]
         return DatasetRecipe(
             **{k: _word(held.get(k) or "") for k in ("fingerprint", "origin", "terms")},
             labels={_word(k): _word(v or LEFT_OUT) for k, v in (held.get("labels") or {}).items()},
@@ -165,8 +165,15 @@ def parse_recipe(text: str) -> DatasetRecipe:
             split=SplitChoice(**split),
             **copies,
         )
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise BadTable(say("error.bad_recipe", reason=str(error))) from error
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    told: dict[str, Any] = {key: _word("" if one is None else one) for key, one in row.items()}
+    if "at_s" in told:
+        told["at_s"] = float(row["at_s"])
+    return Decision(**told)
 
 
 def _word(value: object) -> str:

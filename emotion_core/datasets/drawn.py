@@ -130,8 +130,10 @@ def write_drawn_dataset(
     Raises:
         StorageError: The folder cannot be written, or holds something already.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise StorageError(f"{folder} is not empty. Choose another folder for the drawn faces.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(
+            f"{folder} is not empty, or a file. Choose another folder for the drawn faces."
+        )
     planted: list[Planted] = []
     for done, (name, content, fault) in enumerate(_files(n, seed), start=1):
         atomic_write(folder / name, content)

@@ -9,12 +9,12 @@ import pandas as pd
 from .cleaning import DatasetRecipe
 from .naming import in_label_order
 from .splits import TEST, TRAIN, VAL
+from .tables import CARD_FILE, CARD_SCHEMA
 
 #: The columns of student system 000's `df_cleared.csv`, behind an unnamed index.
 CLEANED_COLUMNS = ("image_path", "emotion", "width", "height", "mode", "hash", "aspect_ratio",
                    "face_count")  # fmt: skip
-CARD_SCHEMA = "mien-dataset-card/1"
-CARD_FILE, FOLDS_FILE = "card.json", "folds.csv"
+FOLDS_FILE = "folds.csv"
 #: Files of an export that another choice of the split does not have.
 OPTIONAL_FILES = (*(f"{split}.csv" for split in (TRAIN, VAL, TEST)), FOLDS_FILE)
 

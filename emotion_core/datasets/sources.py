@@ -1,8 +1,10 @@
 """Data sets in every form that is read here, behind one contract. A new form is a class and a row
 in `SOURCES`."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,16 @@ from .archives import PICTURES
 from .containers import Container, Folder, Stamp, open_container
 from .naming import composed
 from .splits import SPLIT_ORDER, TEST, TRAIN, VAL
-from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
+from .tables import (
+    CARD_FILE,
+    CARD_SCHEMA,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    column_of,
+    header_of,
+    place_in,
+    read_table,
+)
 
 #: Votes of several people stand in columns of this name and the label's.
 VOTE = "vote_"
@@ -161,7 +172,10 @@ class PictureTable(_InContainer):
     def items(self) -> pd.DataFrame:
         """Return a row per picture, in the order in which the tables name them first."""
         told = pd.concat(map(self._told_by, self._tables), ignore_index=True)
-        files = self._container.files()
+        try:
+            files = self._container.files()
+        except InputError:  # some folder beside them is closed; they are looked at by their names
+            files = {}
         if not set(told["path"]) <= files.keys():
             names = {composed(name): name for name in files}
             told["path"] = [names.get(composed(path), path) for path in told["path"]]
@@ -372,7 +386,10 @@ def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
     """Whether a table names nearly all of some pictures and says more than their folders do: their
     splits, or their labels where folders are called otherwise and name no split."""
     try:
-        items = PictureTable(container, *_picture_tables_of(container)).items()
+        tables = _picture_tables_of(container)
+        if _exported(container).intersection(tables):  # they tell of the folders as they were
+            return False
+        items = PictureTable(container, *tables).items()
     except InputError:
         return False
     places = [_place(picture) for picture in pictures]
@@ -400,8 +417,11 @@ def _picture_tables_of(container: Container) -> list[str]:
 
 
 def _picture_tables(container: Container) -> list[str]:
-    """Return the CSVs that name pictures and labels, of the folders that lie least deep."""
+    """Return the CSVs that name pictures and labels, of the folders that lie least deep; those that
+    an export wrote beside its pictures only where there are no others."""
+    exported = _exported(container)
     names = [name for name in container.files() if name.lower().endswith(".csv")]
+    names = [name for name in names if name not in exported] or names
     found: list[str] = []
     for name in sorted(names, key=lambda name: (name.count("/"), name)):
         if found and name.count("/") > found[0].count("/"):
@@ -409,6 +429,20 @@ def _picture_tables(container: Container) -> list[str]:
         columns = _columns_of(container, name)
         if columns & set(PATH_COLUMNS) and columns & set(LABEL_COLUMNS):
             found.append(name)
+    return found
+
+
+def _exported(container: Container) -> set[str]:
+    """Return the files that cards of exported data sets name as theirs."""
+    found: set[str] = set()
+    for name in container.files():
+        path = PurePosixPath(name)
+        if path.name != CARD_FILE:
+            continue
+        with suppress(InputError, ValueError, KeyError, TypeError, RecursionError):
+            card = json.loads(container.read(name))
+            if card["schema"] == CARD_SCHEMA:
+                found |= {str(path.parent / one) for one in card["files"]}
     return found
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,11 @@ from ..texts import say
 
 PATH_COLUMNS = ("image_path", "image", "path", "file", "filename", "file_name", "image_name")
 LABEL_COLUMNS = ("emotion", "label", "class", "expression")
+#: Beside the tables of an exported data set; it names them.
+CARD_FILE, CARD_SCHEMA = "card.json", "mien-dataset-card/1"
 _HEADER_BYTES = 4096
+#: What spreadsheets write before a header, to say what separates its columns.
+_OF_EXCEL = re.compile(r"\Asep=.\r?(\n|\Z)")
 #: A cell of pixels has 9 kB; a longer one than this is no table.
 _CELL_CHARS = 1_000_000
 
@@ -34,13 +39,13 @@ def read_table(content: bytes, name: str, *, limit: int | None = None) -> pd.Dat
     """
     csv.field_size_limit(_CELL_CHARS)
     try:
-        text = content.decode("utf-8-sig")
+        text = _OF_EXCEL.sub("", content.decode("utf-8-sig"))
         first = text[:_HEADER_BYTES].partition("\n")[0]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(first))
         header = [cell.strip() for cell in next(reader, [])]
         rows = []
         for cells in reader:
-            if not cells:
+            if not any(map(str.strip, cells)):  # as spreadsheets leave them
                 continue
             if len(cells) != len(header):
                 reason = f"line {reader.line_num} has {len(cells)} cells instead of {len(header)}"
@@ -77,8 +82,9 @@ def header_of(path: Path) -> list[str]:
     """Return the names of the first line of a CSV; none where it is no text."""
     try:
         with path.open("rb") as handle:
-            first = handle.read(_HEADER_BYTES).split(b"\n")[0]
-        text = first.decode("utf-8-sig")
+            lines = handle.read(_HEADER_BYTES).split(b"\n")
+        texts = (line.decode("utf-8-sig") for line in lines)
+        text = next((one for one in texts if not _OF_EXCEL.match(one)), "")
         cells = next(csv.reader([text], delimiter=delimiter_of(text), skipinitialspace=True), [])
         return [cell.strip().lower() for cell in cells]
     except (OSError, UnicodeDecodeError, csv.Error):
@@ -103,7 +109,9 @@ def place_in(base: str, text: str, file: str) -> str:
     """
     plain = text.strip().replace("\\", "/")
     parts: list[str] = [] if base == "." else list(PurePosixPath(base).parts)
-    is_outside = plain.startswith(("/", "~")) or ":" in plain.split("/")[0] or "\0" in plain
+    is_outside = (
+        not plain or plain.startswith(("/", "~")) or ":" in plain.split("/")[0] or "\0" in plain
+    )
     for part in plain.split("/"):
         if part == "..":
             is_outside |= not parts

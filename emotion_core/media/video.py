@@ -277,7 +277,7 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[Any]:
         raise BrokenVideo(say("error.broken_video", name=name, reason=str(error)[:120])) from error
 
 
-def _broken_at(packet: Any, stream: Any, name: str, reason: str) -> BrokenVideo:
+def _broken_at(packet: Any, stream: Any, name: str, reason: str | None) -> BrokenVideo:
     at = packet.pts if packet.pts is not None else packet.dts
     if at is None:
         return BrokenVideo(say("error.broken_video", name=name, reason=reason))

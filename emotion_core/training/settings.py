@@ -111,9 +111,11 @@ def _plain(kind: type, value: object, title: str) -> Any:
 def _check_range(value: object, limits: Any, title: str) -> None:
     if not isinstance(value, int | float):
         return
+    if value != value:
+        raise TrainingError(f"The {title} is {value!r}; it has to be a number.")
     if "above" in limits and not value > limits["above"]:
         raise TrainingError(f"The {title} is {value!r}; it has to be above zero.")
     low, high = limits.get("low"), limits.get("high")
-    if (low is not None and value < low) or (high is not None and value > high) or value != value:
+    if (low is not None and value < low) or (high is not None and value > high):
         to = f" to {high:g}" if high is not None else " or more"
         raise TrainingError(f"The {title} is {value!r}; it has to be {low:g}{to}.")

@@ -21,9 +21,10 @@ from ..datasets.cleaning import (
     label_rows,
 )
 from ..datasets.duplicates import summarise_groups
-from ..datasets.outputs import CARD_FILE, CARD_SCHEMA, OPTIONAL_FILES, cleaned_rows, dataset_files
+from ..datasets.outputs import OPTIONAL_FILES, cleaned_rows, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
+from ..datasets.tables import CARD_FILE, CARD_SCHEMA
 from ..errors import BadTable, InputError
 from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector

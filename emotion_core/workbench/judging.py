@@ -73,7 +73,9 @@ def judge_labels(
     recipe = fitted_to(
         load_recipe(recipe_name), n=len(rows), samples=_SAMPLES_WANTED, longest=_EPOCHS_MAX
     )
-    fold = fold_rows(rows, folds=folds).to_numpy()
+    # of few groups of pictures some folds stay empty
+    held, fold = np.unique(fold_rows(rows, folds=folds), return_inverse=True)
+    folds = len(held)
     class_id = pd.Index(names).get_indexer(pd.Index(rows["label"]))
     targets = np.eye(len(names), dtype=np.float32)[class_id]
     per_epoch = len(rows) * (folds - 1) // folds

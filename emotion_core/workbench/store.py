@@ -28,7 +28,7 @@ from .. import limits
 from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
 from ..datasets.decisions import DecisionLog
 from ..datasets.sources import Source, SourceSpec, open_source
-from ..errors import InputError, StorageError, said_of
+from ..errors import InputError, StorageError, reason_of, said_of
 from ..files import atomic_write, work_folder, write_json
 from ..jobs import owner_hash
 from ..texts import say
@@ -172,10 +172,16 @@ def dataset_at(spec: SourceSpec) -> Dataset:
         InputError: There is no such source.
         StorageError: The work folder cannot be written, or what is noted there cannot be read.
     """
-    path = Path(spec.path).expanduser().resolve()
-    votes = str(Path(spec.votes).expanduser().resolve()) if spec.votes else ""
+    try:
+        path = Path(spec.path).expanduser().resolve()
+        votes = str(Path(spec.votes).expanduser().resolve()) if spec.votes else ""
+        is_there = path.exists()
+    except (OSError, RuntimeError) as error:  # a folder that is closed, a user that is none
+        raise InputError(
+            say("error.unreadable_file", name=Path(spec.path).name[:60], reason=reason_of(error))
+        ) from error
     spec = SourceSpec(str(path), spec.kind, votes, spec.by_votes)
-    if not path.exists():
+    if not is_there:
         raise InputError(say("error.unreadable_file", name=path.name, reason="no such file"))
     key = sha256(json.dumps(spec.as_dict()).encode()).hexdigest()[:16]
     folder = _root() / key

@@ -91,6 +91,37 @@ def test_cutting_faces_out_leaves_stderr_to_itself(tmp_path: Path) -> None:
     assert "4 pictures skipped" in cut.stdout
 
 
+def test_what_is_written_at_the_end_is_tried_before_long_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    for work in ("data.judge_labels", "data.crop_dataset", "evaluate.submission"):
+        monkeypatch.setattr(f"emotion_core.cli.{work}", late)
+    folder = make_class_folders(tmp_path / "set", {"sad": 2, "happy": 2})
+    for command in (
+        ("data", "noise", folder),
+        ("data", "crop", folder),
+        ("submit", "--data", folder),
+        ("evaluate", "--data", folder),
+        ("evaluate", "--data", folder, "--benchmark", "photos"),
+    ):
+        refused = called(*command, "--out", folder)
+        assert (refused.returncode, "is a folder" in refused.stderr) == (2, True), command
+
+
+def test_names_beyond_the_terminal_stop_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "\u65e5\u672c"
+    done = mien(
+        "data", "drawn", "--out", out, "--n", 10, environment={"PYTHONIOENCODING": "cp1252"}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u65e5" in done.stdout
+    again = mien("data", "drawn", "--out", next(out.rglob("*.png")), "--n", 10)
+    assert (again.returncode, len(complaints(again))) == (2, 1)
+
+
 def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
     folder = make_class_folders(tmp_path / "set", {"joyful": 6, "sad": 6})
     refused = mien("data", "clean", folder, "--out", tmp_path / "out")

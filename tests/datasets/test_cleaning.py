@@ -278,6 +278,14 @@ def test_a_bad_recipe_says_what_is_wrong(change: tuple[str, str], word: str) -> 
         parse_recipe(full_recipe().to_yaml().replace(*change, 1))
 
 
+def test_numbers_in_a_recipe_are_names() -> None:
+    text = "{path: 5, action: relabel, label: 3, at_s: 2.5}"
+    recipe = parse_recipe(f"schema: {cleaning.SCHEMA}\ndecisions:\n- {text}\n")
+    assert recipe.decisions == {"5": Decision("5", "relabel", label="3", at_s=2.5)}
+    with pytest.raises(BadTable, match="float"):
+        parse_recipe(f"schema: {cleaning.SCHEMA}\ndecisions:\n- {text.replace('2.5', 'x')}\n")
+
+
 def test_a_new_label_goes_by_its_one_name() -> None:
     table = make_index([{"raw_label": "anger"}, {"raw_label": "sad"}])
     decision = Decision(table["path"].iloc[1], "relabel", label="angry")

@@ -192,7 +192,7 @@ def test_equal_pixels_are_equal_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../out.png", "/etc/passwd", "a/../../b.png", "C:\\x.png", "~/x.png", "\\\\host\\x", "."],
+    ["../out.png", "/etc/passwd", "a/../../b.png", "C:\\x.png", "~/x.png", "\\\\host\\x", ".", " "],
 )
 def test_a_table_names_nothing_outside(path: str, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f'image_path,emotion\n"{path}",sad\n')
@@ -323,6 +323,34 @@ def test_folders_of_labels_or_splits_hold_unless_a_table_says_the_split(tmp_path
         table.write_text("\n".join(["image_path,emotion,Split", *(f"{row},test" for row in rows)]))
         source = open_source(SourceSpec(str(folder)))
         assert (source.kind, set(source.items()["split"])) == ("table", {"test"})
+
+
+def test_tables_that_spreadsheets_wrote_are_read(tmp_path: Path) -> None:
+    table = "sep=;\r\nimage_path;emotion\r\na.png;sad\r\n;\r\n ; \r\nb.png;happy\r\n"
+    for folder in (tmp_path, tmp_path / "set" / "sub"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "labels.csv").write_text(table, encoding="utf-8-sig")
+    items = open_source(SourceSpec(str(tmp_path / "labels.csv"))).items()
+    assert items["path"].tolist() == ["a.png", "b.png"]
+    items = open_source(SourceSpec(str(tmp_path / "set"), "table")).items()
+    assert items["path"].tolist() == ["sub/a.png", "sub/b.png"]
+
+
+def test_a_table_is_read_beside_a_folder_that_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {"happy": 1, "closed": 1})
+    (folder / "labels.csv").write_text("image,label\nhappy/0.png,happy\n")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(containers.os, "scandir", refuse)
+    (item,) = open_source(SourceSpec(str(folder / "labels.csv"))).items().to_dict("records")
+    assert item["bytes"] == (folder / "happy" / "0.png").stat().st_size
 
 
 def test_an_archive_holds_the_kinds_of_pictures_that_a_folder_does(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_published_weights_are_found_by_the_name_that_is_told() -> None:
         ({"crop": {"channels": 2}}, "crop cannot be cut"),
         ({"options": {"classes": 3}}, "options name classes"),
         ({"batch": 10**400}, "it has to be a whole number"),
+        ({"crop": {"margin": float("nan")}}, "margin is nan; it has to be a number"),
         ({"options": []}, "options is \\[\\]; it has to be a table"),
         ({"outputs": ["emotion", "emotion"]}, "outputs are"),
         (tiny(stage={"train": -3}), "train is -3"),

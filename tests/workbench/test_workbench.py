@@ -21,7 +21,7 @@ from emotion_core.analysis.picture import find_faces
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
-from emotion_core.datasets.sources import SourceSpec
+from emotion_core.datasets.sources import SourceSpec, open_source
 from emotion_core.errors import BadTable, InputError, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.media.photo import decode_photo
@@ -198,6 +198,15 @@ def test_page_and_command_line_export_the_same_bytes(
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, timeout=120)
 
 
+def test_an_export_beside_its_pictures_is_no_new_source(measured: Dataset, folder: Path) -> None:
+    export_dataset(measured, folder)
+    (folder / "sad" / "new.png").write_bytes(encode(make_picture(seed=77), "PNG"))
+    source = open_source(SourceSpec(str(folder)))
+    assert source.kind == "folders"
+    assert len(source.items()) == 25
+    assert open_source(SourceSpec(str(folder / "train.csv"))).kind == "table"
+
+
 def test_an_export_leaves_nothing_of_the_one_before(measured: Dataset, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "test.csv").write_text("somebody's own")
@@ -360,6 +369,17 @@ def test_labels_are_judged_and_ranked(
     assert not (measured.folder / "noise-work").exists()
     with alone_in(measured.folder), pytest.raises(TrainingError, match="Another process"):
         judge_labels(measured, recipe_name=str(recipe), folds=2)
+
+
+def test_folds_that_few_pictures_leave_empty_are_none(
+    measured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(tiny(epochs=1)))
+    gaps = pd.Series([0, 2, 4] * 8)
+    monkeypatch.setattr(judging, "fold_rows", lambda *_, **__: gaps)
+    ranked = judge_labels(measured, recipe_name=str(recipe), folds=5)
+    assert len(ranked) == 24
 
 
 def test_a_data_set_with_one_label_cannot_be_judged(tmp_path: Path) -> None:
