@@ -53,8 +53,10 @@ VIDEO_UPLOAD_MAX_BYTES = 200_000_000
 VIDEO_UPLOAD_MAX_S = 1_800.0
 #: ... and has at most so many frames: 30 minutes at 30 per second.
 VIDEO_UPLOAD_MAX_FRAMES = 54_000
-#: A page holds in memory what it plays or gives; of a larger result it says where it lies.
+#: A page holds in memory what it plays; a larger result is offered as a download only ...
 VIDEO_SHOWN_MAX_BYTES = 300_000_000
+#: ... and of one larger than this, which all visitors' memory would hold, it says where it lies.
+VIDEO_GIVEN_MAX_BYTES = 1_000_000_000
 #: A data set of 50,000 photos comes as a folder; an archive with more entries is an attack.
 ARCHIVE_MAX_ENTRIES = 20_000
 #: What an archive unpacks to; more belongs into a folder.

@@ -8,7 +8,7 @@ import streamlit as st
 from emotion_core.cards import DEFAULT_PRIOR
 from emotion_core.crops import shrink_to
 from emotion_core.jobs import Job
-from emotion_core.limits import VIDEO_SHOWN_MAX_BYTES
+from emotion_core.limits import VIDEO_GIVEN_MAX_BYTES, VIDEO_SHOWN_MAX_BYTES
 from emotion_core.texts import label_name, say
 from emotion_core.timeline import episodes, persons
 from emotion_core.types import Image
@@ -86,10 +86,12 @@ def _show_video(path: Path | None, at_s: float, in_video_s: float) -> None:
     if path is None:
         st.info(say("video.not_drawn"))
         return
-    if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
-        size_mb = path.stat().st_size // 1_000_000
+    size = path.stat().st_size
+    if size > VIDEO_GIVEN_MAX_BYTES:
         place = "/".join(path.parts[-4:])  # jobs, the job, its results
-        st.info(say("video.too_large_to_show", size_mb=size_mb, place=place))
+        st.info(say("video.too_large_to_give", size_mb=size // 1_000_000, place=place))
+    elif size > VIDEO_SHOWN_MAX_BYTES:
+        st.info(say("video.too_large_to_show", size_mb=size // 1_000_000))
     else:
         st.video(str(path), start_time=in_video_s)
     # the player shows the first one
@@ -167,8 +169,8 @@ def _show_downloads(files: dict[str, Path]) -> None:
     st.subheader(say("photo.downloads"))
     with st.container(horizontal=True):
         for end, path in sorted(files.items()):
-            if path.stat().st_size > VIDEO_SHOWN_MAX_BYTES:
-                continue  # whole in the memory that all visitors share
+            if path.stat().st_size > VIDEO_GIVEN_MAX_BYTES:
+                continue
             kind = end.replace(".", "_")
             st.download_button(
                 say(f"video.file_{kind}"),

@@ -140,7 +140,7 @@ def test_the_log_of_a_job_that_failed_is_offered(video_page: AppTest) -> None:
 def test_a_result_too_large_for_the_page_is_named(
     video_page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pages._shared.video_view.VIDEO_SHOWN_MAX_BYTES", 100_000)
+    monkeypatch.setattr("pages._shared.video_view.VIDEO_GIVEN_MAX_BYTES", 100_000)
     video_page.button(key="video_sample").click().run()
     run_until(video_page, say("photo.downloads"))
     (job,) = jobs.list_jobs("tester")
