@@ -22,7 +22,6 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from pyarrow.parquet import read_schema
 
 from .. import limits
 from ..analysis import find_faces
@@ -264,6 +263,9 @@ def _index_of(dataset: Dataset, items: pd.DataFrame, *columns: str) -> pd.DataFr
         return None
     if index is None or not items.equals(index[list(items.columns)]):
         return None
+    # not at the top: reading faces goes without it
+    from pyarrow.parquet import read_schema
+
     held = read_schema(dataset.folder / "index.parquet").names
     votes_of_before = {one for one in held if one.startswith(VOTE)} - set(items.columns)
     return None if votes_of_before else index
