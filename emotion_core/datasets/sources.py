@@ -1,10 +1,7 @@
 """Data sets in every form that is read here, behind one contract. A new form is a class and a row
 in `SOURCES`."""
 
-import json
-import re
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,27 +19,19 @@ from . import fer2013
 from .archives import PICTURES
 from .containers import Container, Folder, Stamp, open_container
 from .naming import composed
-from .splits import SPLIT_ORDER, TEST, TRAIN, VAL
-from .tables import (
-    CARD_FILE,
-    CARD_SCHEMA,
-    LABEL_COLUMNS,
-    PATH_COLUMNS,
-    column_of,
-    header_of,
-    place_in,
-    read_table,
+from .picture_tables import (
+    columns_of,
+    exported_tables,
+    picture_tables,
+    picture_tables_of,
+    split_called,
 )
+from .splits import SPLIT_ORDER, SPLIT_WORDS, TEST, TRAIN, VAL
+from .tables import LABEL_COLUMNS, PATH_COLUMNS, column_of, header_of, place_in, read_table
 
 #: Votes of several people stand in columns of this name and the label's.
 VOTE = "vote_"
 ITEM_COLUMNS = ("path", "raw_label", "split", "bytes", "changed_ns")
-#: Names of folders, and words in tables, that mean a split.
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("val", "valid", "validation", "publictest"), VAL),
-    **dict.fromkeys(("test", "testing", "test_kaggle", "privatetest"), TEST),
-}
 #: A table that names this share of the pictures is the one that says what they are.
 _NEARLY_ALL = 0.95
 
@@ -192,7 +181,7 @@ class PictureTable(_InContainer):
         label_column = column_of(rows, LABEL_COLUMNS, name)
         split_column = next((c for c in ("split", "usage", "set") if c in _lower(rows)), None)
         splits = _lower(rows)[split_column] if split_column else pd.Series("", rows.index)
-        own = _split_called(table) if len(self._tables) > 1 else ""
+        own = split_called(table) if len(self._tables) > 1 else ""
         base = str(PurePosixPath(table).parent)
         return pd.DataFrame(
             {
@@ -283,7 +272,7 @@ def _open_table(spec: SourceSpec) -> Source:
         return PictureTable(Folder(path.parent), path.name)
     container = open_container(path)
     try:
-        return PictureTable(container, *_picture_tables_of(container))
+        return PictureTable(container, *picture_tables_of(container))
     except InputError:
         container.close()
         raise
@@ -345,7 +334,7 @@ def _open_unknown(path: Path) -> Source:
     try:
         if _kind_inside(container, path.name) == "folders":
             return ClassFolders(container)
-        return PictureTable(container, *_picture_tables_of(container))
+        return PictureTable(container, *picture_tables_of(container))
     except BaseException:
         container.close()
         raise
@@ -360,11 +349,11 @@ def _kind_inside(container: Container, name: str) -> str:
         is_told = tables and _is_told_by_table(container, pictures)
         return "table" if is_told else "folders"
     # one folder of pictures is a label only where no table names others
-    if _picture_tables(container):
+    if picture_tables(container):
         return "table"
     if pictures:
         return "folders"
-    columns = {one: _columns_of(container, one) for one in tables}
+    columns = {one: columns_of(container, one) for one in tables}
     faces = [one for one in tables if {"emotion", "pixels"} <= columns[one]]
     # beside the table with all splits, Kaggle has one for training
     faces = [one for one in faces if "usage" in columns[one]] or faces
@@ -373,21 +362,13 @@ def _kind_inside(container: Container, name: str) -> str:
     raise BadTable(say("error.no_dataset", name=name))
 
 
-def _columns_of(container: Container, name: str) -> set[str]:
-    """Return the names of a table's columns, in lower case; none where it is no table."""
-    try:
-        rows = read_table(container.read(name), name, limit=1)
-        return {str(column).lower() for column in rows.columns}
-    except InputError:
-        return set()
-
-
 def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
     """Whether a table names nearly all of some pictures and says more than their folders do: their
     splits, or their labels where folders are called otherwise and name no split."""
     try:
-        tables = _picture_tables_of(container)
-        if _exported(container).intersection(tables):  # they tell of the folders as they were
+        tables = picture_tables_of(container)
+        # an export's tell of the folders as they were
+        if exported_tables(container, container.files()).intersection(tables):
             return False
         items = PictureTable(container, *tables).items()
     except InputError:
@@ -399,64 +380,10 @@ def _is_told_by_table(container: Container, pictures: list[str]) -> bool:
     return bool(items["path"].isin(pictures).sum() >= _NEARLY_ALL * len(pictures))
 
 
-def _picture_tables_of(container: Container) -> list[str]:
-    """Return the CSV that names pictures and labels, or several that are called by their splits.
-
-    Raises:
-        BadTable: There is none, or nobody can say which of several counts.
-    """
-    found = _picture_tables(container)
-    splits = [name for name in found if _split_called(name)]
-    if len(found) > 1 and TRAIN in map(_split_called, splits):
-        return splits
-    if len(found) > 1:
-        raise BadTable(say("error.many_tables", name=container.name, files=", ".join(found)))
-    if not found:
-        raise BadTable(say("error.no_dataset", name=container.name))
-    return found
-
-
-def _picture_tables(container: Container) -> list[str]:
-    """Return the CSVs that name pictures and labels, of the folders that lie least deep; those that
-    an export wrote beside its pictures only where there are no others."""
-    exported = _exported(container)
-    names = [name for name in container.files() if name.lower().endswith(".csv")]
-    names = [name for name in names if name not in exported] or names
-    found: list[str] = []
-    for name in sorted(names, key=lambda name: (name.count("/"), name)):
-        if found and name.count("/") > found[0].count("/"):
-            break
-        columns = _columns_of(container, name)
-        if columns & set(PATH_COLUMNS) and columns & set(LABEL_COLUMNS):
-            found.append(name)
-    return found
-
-
-def _exported(container: Container) -> set[str]:
-    """Return the files that cards of exported data sets name as theirs."""
-    found: set[str] = set()
-    for name in container.files():
-        path = PurePosixPath(name)
-        if path.name != CARD_FILE:
-            continue
-        with suppress(InputError, ValueError, KeyError, TypeError, RecursionError):
-            card = json.loads(container.read(name))
-            if card["schema"] == CARD_SCHEMA:
-                found |= {str(path.parent / one) for one in card["files"]}
-    return found
-
-
-def _split_called(table: str) -> str:
-    """Return the split that a table is called by, or a folder that it lies in; empty for none."""
-    path = PurePosixPath(table.lower())
-    words = [path.stem, *re.split(r"[^a-z0-9]+", path.stem), *path.parts[:-1]]
-    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
-
-
 def _place(path: str) -> tuple[str | None, str]:
     """Return label and split that the folders of a picture name."""
     folders = path.split("/")[:-1]
-    words = [_SPLITS.get(folder.lower(), "") for folder in folders]
+    words = [SPLIT_WORDS.get(folder.lower(), "") for folder in folders]
     split = next((word for word in words if word), "")
     label = composed(folders[-1]) if folders and not words[-1] else None
     return label, split
@@ -469,10 +396,10 @@ def _label_of(cell: str) -> Any:
 def _split_of(word: str, name: str) -> str:
     """Return which split a cell of a table names; empty where it is empty."""
     word = word.strip()
-    if word and word.lower() not in _SPLITS:
-        known = ", ".join(_SPLITS)
+    if word and word.lower() not in SPLIT_WORDS:
+        known = ", ".join(SPLIT_WORDS)
         raise BadTable(say("error.no_split_word", name=name, word=word, known=known))
-    return _SPLITS.get(word.lower(), "")
+    return SPLIT_WORDS.get(word.lower(), "")
 
 
 def _opinions(told: pd.DataFrame) -> pd.DataFrame:

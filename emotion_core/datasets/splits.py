@@ -19,6 +19,12 @@ Words = NDArray[np.str_]
 TRAIN, VAL, TEST = "train", "val", "test"
 #: Of a picture or its copies that stand in several, the one that judges comes first.
 SPLIT_ORDER = {TEST: 0, VAL: 1, TRAIN: 2, "": 3}
+#: Names of folders, and words in tables, that mean a split.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "publictest"), VAL),
+    **dict.fromkeys(("test", "testing", "test_kaggle", "privatetest"), TEST),
+}
 
 
 @dataclass(frozen=True)

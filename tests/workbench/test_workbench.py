@@ -205,6 +205,10 @@ def test_an_export_beside_its_pictures_is_no_new_source(measured: Dataset, folde
     assert source.kind == "folders"
     assert len(source.items()) == 25
     assert open_source(SourceSpec(str(folder / "train.csv"))).kind == "table"
+    for path in folder.glob("*/*.png"):  # in one heap, nothing but the export has labels
+        path.rename(folder / path.name)
+    (folder / "notes.csv").write_text("page,note\n1,none\n")
+    assert open_source(SourceSpec(str(folder))).kind == "table"
 
 
 def test_an_export_leaves_nothing_of_the_one_before(measured: Dataset, tmp_path: Path) -> None:
