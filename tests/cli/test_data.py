@@ -97,7 +97,10 @@ def test_what_is_written_at_the_end_is_tried_before_long_work(
     def late(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
 
-    for work in ("data.judge_labels", "data.crop_dataset", "evaluate.submission"):
+    for work in (
+        *("data.judge_labels", "data.crop_dataset", "evaluate.submission"),
+        *("evaluate.evaluate_on", "benchmark.run_benchmark"),
+    ):
         monkeypatch.setattr(f"emotion_core.cli.{work}", late)
     folder = make_class_folders(tmp_path / "set", {"sad": 2, "happy": 2})
     for command in (
@@ -109,6 +112,12 @@ def test_what_is_written_at_the_end_is_tried_before_long_work(
     ):
         refused = called(*command, "--out", folder)
         assert (refused.returncode, "is a folder" in refused.stderr) == (2, True), command
+
+
+@pytest.mark.parametrize("source", ["~nobody-of-this-name/x", "x" * 300])
+def test_a_source_that_cannot_be_looked_for_is_refused(source: str) -> None:
+    refused = called("data", "index", source)
+    assert (refused.returncode, len(complaints(refused))) == (2, 1), refused.stderr
 
 
 def test_names_beyond_the_terminal_stop_nothing(tmp_path: Path) -> None:
