@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from emotion_core.media.video import iter_frames
 from tests.builders import encode
@@ -198,6 +199,17 @@ def open_drawer(page: Page) -> None:
 def upload(page: Page, *paths: Path) -> None:
     page.locator("input[type=file]").set_input_files([str(path) for path in paths])
     settle(page)
+
+
+def turn_to(page: Page, name: str) -> None:
+    """Click the link of a page; again where Streamlit dropped it, since the page was drawn anew."""
+    heading = page.get_by_role("heading", level=1, name=name)
+    for _ in range(3):
+        page.get_by_role("link", name=name).click()
+        with suppress(PlaywrightTimeout):
+            heading.wait_for(timeout=10_000)
+            return
+    expect(heading).to_be_visible()
 
 
 def download(page: Page, name: str) -> bytes:

@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     open_page,
     running_studio,
     settle,
+    turn_to,
     upload,
     visit,
 )
@@ -154,10 +155,9 @@ def test_an_upload_and_its_decisions_survive_a_kill_of_the_app(
         visit(page, first, "dataset")
         upload(page, tmp_path / "set.zip")
         page.get_by_role("button", name="Open", exact=True).click()
-        settle(page)  # Streamlit drops a click on a link while the page draws itself anew
-        page.get_by_role("link", name="Photo").click()
-        expect(page.get_by_role("heading", name="Photo")).to_be_visible()
-        page.get_by_role("link", name="Dataset").click()
+        settle(page)
+        turn_to(page, "Photo")
+        turn_to(page, "Dataset")
         expect(page.get_by_text("Pictures per label")).to_be_visible(timeout=120_000)
         settle(page)
         go(page, "Pictures")

@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     open_page,
     running_studio,
     settle,
+    turn_to,
     visit,
 )
 from tests.steps import until
@@ -139,10 +140,9 @@ def test_leaving_the_page_stops_the_camera_and_back_works(
 ) -> None:
     page = camera_page
     start(page, studio)
-    page.get_by_role("link", name="Photo").click()
-    expect(page.get_by_role("heading", name="Photo")).to_be_visible()
+    turn_to(page, "Photo")
     until(lambda: busy_share(studio) < 0.15)
-    page.get_by_role("link", name="Live").click()
+    turn_to(page, "Live")
     expect(page.get_by_role("button", name="Start the camera")).to_be_visible()
     page.get_by_role("button", name="Start the camera").click()
     wait_for_picture(page)

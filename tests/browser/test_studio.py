@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     no_traceback,
     running_studio,
     settle,
+    turn_to,
     upload,
     visit,
     window,
@@ -217,7 +218,7 @@ def test_the_address_leads_back_and_outlasts_a_refresh(page: Page, studio: Studi
     settle(page)
     page.go_forward()
     expect(page.locator(".st-key-open-vgg-s button")).to_be_visible()
-    page.get_by_role("link", name="Photo").click()
+    turn_to(page, "Photo")
     settle(page)
     assert "model_shown" not in page.url
     no_traceback(page)

@@ -19,6 +19,7 @@ from tests.browser.conftest import (
     open_page,
     running_studio,
     settle,
+    turn_to,
     upload,
     visit,
     window,
@@ -133,9 +134,8 @@ def test_a_job_outlives_page_refresh_and_app(chromium: Browser, clip: Path, tmp_
         upload(page, clip)
         start(page, slowly=True)
         expect(page.get_by_text("left").first).to_be_visible(timeout=60_000)
-        page.get_by_role("link", name="Photo").click()
-        expect(page.get_by_role("heading", name="Photo")).to_be_visible()
-        page.get_by_role("link", name="Video").click()
+        turn_to(page, "Photo")
+        turn_to(page, "Video")
         expect(page.get_by_text("Time left").first).to_be_visible()
         page.reload()
         expect(page.get_by_text("Time left").first).to_be_visible()
