@@ -126,7 +126,7 @@ def write_timeline(
     model_id: str = "",
     provenance: Provenance | None = None,
 ) -> Path:
-    """Write a video's timeline as CSV: a row per face and frame, one for a frame without.
+    """Write a video's timeline as CSV: a row per face and frame, and one per frame without a face.
 
     Args:
         path: Where the CSV goes.

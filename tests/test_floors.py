@@ -1,6 +1,7 @@
 """The floors of the house: imports only go down, and no two rooms of a floor know each other."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_low_floors_stay_light(path: Path) -> None:
         own = {"emotion_core", *sys.stdlib_module_names}
         allowed = LIGHT[floor] | NATIVE.get(room_of(path), set())
         assert foreign_imports(path) - own <= allowed
+
+
+def test_the_architecture_shows_the_floors() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d) \| ([^|]+) \|", text, re.M)
+    told = {name: int(floor) for floor, rooms in lines for name in re.findall(r"`(\w+)/?`", rooms)}
+    assert told == FLOORS | {"pages": 7}
 
 
 def test_floor_zero_has_no_cycle() -> None:

@@ -1,13 +1,16 @@
 """What importing costs, and that no order of imports ends the process."""
 
+import ast
 import importlib.metadata
 import itertools
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("tensorflow", "keras", "cv2", "streamlit", "pandas", "av", "PIL", "ai_edge_litert")
 
 
@@ -74,19 +77,38 @@ def test_exactly_one_opencv() -> None:
     assert len(found) == 1, found
 
 
-def test_the_command_line_needs_only_what_reading_needs() -> None:
-    code = """
+def run_without(absent: tuple[str, ...], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code as if some packages were not installed."""
+    blocked = f"""
         import sys
 
         class Missing:
             def find_spec(self, name, path=None, target=None):
-                absent = ("scipy", "sklearn", "cleanlab", "keras", "tensorflow", "streamlit",
-                          "pyarrow", "plotly", "skimage", "streamlit_webrtc")
-                if name.split(".")[0] in absent:
+                if name.split(".")[0] in {absent!r}:
                     raise ModuleNotFoundError(name, name=name)
 
         sys.meta_path.insert(0, Missing())
-        import emotion_core.cli
     """
-    result = run(textwrap.dedent(code))
+    return run(f"{textwrap.dedent(blocked)}\n{code}")
+
+
+def test_the_command_line_needs_only_what_reading_needs() -> None:
+    absent = ("scipy", "sklearn", "cleanlab", "keras", "tensorflow", "streamlit", "pyarrow",
+              "plotly", "skimage", "streamlit_webrtc")  # fmt: skip
+    result = run_without(absent, "import emotion_core.cli")
     assert result.returncode == 0, result.stderr
+
+
+def test_what_pages_import_needs_neither_keras_nor_tensorflow() -> None:
+    nodes = [
+        node
+        for path in (ROOT / "app.py", *(ROOT / "pages").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) if node.module}
+    own = sorted(name for name in modules if name.split(".")[0] == "emotion_core")
+    assert "emotion_core.workbench.trainings" in own
+    code = "\n".join(f"import {name}" for name in own)
+    result = run_without(("keras", "tensorflow"), code)
+    assert result.returncode == 0, result.stderr
+    assert run_without(("keras",), "import emotion_core.training.fit").returncode != 0

@@ -69,6 +69,20 @@ def test_without_smoothing_every_frame_reads_like_a_photo(tools: tuple, clip: Pa
         assert len(seen.quality) == len(alone)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((48, 48), np.uint8),
+        np.zeros((48, 48, 3), np.float32),
+        np.zeros((0, 48, 3), np.uint8),
+    ],
+    ids=["grey", "float", "empty"],
+)
+def test_a_frame_that_is_no_picture_is_refused(tools: tuple, image: np.ndarray) -> None:
+    with pytest.raises(BadArgument, match="uint8 RGB"):
+        list(read_frames([Frame(image, 0, 0.0)], *tools))
+
+
 def test_batches_make_no_difference(tools: tuple, clip: Path) -> None:
     frames = list(iter_frames(clip, end_s=1.0))
     one, many = (

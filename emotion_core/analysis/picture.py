@@ -66,8 +66,12 @@ def read_picture(
         recognizer: A model or a committee.
         options: How to read; None takes the defaults.
 
+    Returns:
+        One entry per face in each of its fields, the surest face first; none where nobody is found.
+
     Raises:
-        BadArgument: The picture is not uint8 RGB.
+        BadArgument: The picture is not uint8 RGB. Swapped colours (BGR, as OpenCV reads them)
+            cannot be told; they only read worse.
     """
     return next(read_batches([[image]], detector, recognizer, options=options))[0]
 

@@ -20,7 +20,7 @@ from ..faces import Detector
 from ..faces.contract import cut_off
 from ..quality import face_quality
 from ..tracking import Smoother, Tracker
-from ..types import Faces, Frame, FrameReading, Image, Quality, Reading
+from ..types import Faces, Frame, FrameReading, Image, Quality, Reading, check_image
 from .picture import ReadOptions, find_faces, make_reading, read_faces
 
 
@@ -114,6 +114,10 @@ def read_frames(
 
     Yields:
         One `FrameReading` per frame.
+
+    Raises:
+        BadArgument: The picture of a frame is not uint8 RGB. Swapped colours (BGR, as OpenCV reads
+            them) cannot be told; they only read worse.
     """
     options = options or VideoOptions()
     batches = in_batches(frames, options)
@@ -130,7 +134,7 @@ def in_batches(frames: Iterable[Frame], options: VideoOptions) -> _Batches:
     batch: list[_Seen] = []
     for number, frame in enumerate(frames):
         batch.append(_Seen(frame, is_held=number % options.every != 0))
-        height, width = frame.image.shape[:2]
+        height, width = check_image(frame.image).shape[:2]
         if len(batch) >= min(options.batch, _BATCH_MAX_PX // (height * width)):
             yield batch
             batch = []

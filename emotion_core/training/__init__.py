@@ -1,4 +1,7 @@
-"""Building, training and measuring networks. Everything here is Keras 3 and backend-neutral."""
+"""Building, training and measuring networks, in Keras 3 on any of its backends.
+
+`recipe`, `recipes`, `settings`, `examples` and `weights` load without Keras: pages read them.
+"""
 
 import os
 
