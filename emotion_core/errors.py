@@ -103,3 +103,8 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
 def reason_of(error: BaseException) -> str:
     """Return the first line of what an error says, or its name where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def os_reason(error: BaseException) -> str:
+    """Return why the system refused, without number and path: "No space left on device"."""
+    return getattr(error, "strerror", None) or reason_of(error)

@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from .errors import StorageError, UnsafePath
+from .errors import StorageError, UnsafePath, os_reason
 
 _STEM_CHARS = 60
 #: Windows moves no file onto one that somebody reads at the moment; it is tried again for so long.
@@ -54,7 +54,7 @@ def work_folder(part: str = "") -> Path:
             raise PermissionError(errno.EACCES, "it may not be written", str(folder))
     except OSError as error:
         raise StorageError(
-            f"The work folder {folder} cannot be used ({error.strerror}). "
+            f"The work folder {folder} cannot be used ({os_reason(error)}). "
             "Set MIEN_HOME to a folder that you may write to."
         ) from error
     return folder.resolve()
@@ -275,6 +275,6 @@ def _storage_error(target: Path, error: OSError) -> StorageError:
         reason = f"the disk is full, {free_mb:.0f} MB are free"
         remedy = "Free some space and try again."
     else:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         remedy = "Choose a folder that you may write to."
     return StorageError(f"{target.name} was not written to {target.parent}: {reason}. {remedy}")

@@ -20,7 +20,7 @@ from .classify import (
     NetworkClassifier,
     Recognizer,
 )
-from .errors import CardMismatch, ModelError, ModelNotTrusted, StorageError
+from .errors import CardMismatch, ModelError, ModelNotTrusted, StorageError, os_reason
 from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
@@ -148,7 +148,7 @@ def delete_model(model_id: str) -> None:
         os.replace(folder, removed)
         shutil.rmtree(removed)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error
 
 
@@ -169,7 +169,7 @@ def slim_model(model_id: str) -> None:
     try:
         (folder / KERAS_FILE).unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.model_undeleted", id=model_id, reason=reason)) from error
 
 

@@ -28,7 +28,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from . import __version__
-from .errors import InputError, StorageError, TrainingError
+from .errors import InputError, StorageError, TrainingError, os_reason
 from .files import read_json, work_folder, write_json
 from .texts import say
 
@@ -143,7 +143,7 @@ def new_run(
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.no_run_folder", reason=reason)) from error
     held = {
         "name": name,
@@ -253,7 +253,7 @@ def request_stop(run: Run) -> None:
         with suppress(FileNotFoundError):
             (run.folder / "stop").touch()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.job_unnoted", reason=reason)) from error
 
 

@@ -166,10 +166,9 @@ def analyse_video(
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
-    total = _frames_expected(info, task)
+    tell = _Teller(on_progress, _frames_expected(info, task), preview_s=preview_s)
     started = time.monotonic()
     written: dict[str, Path] = {}
-    frames, frames_read, first_s = 0, 0, 0.0
     if not task.has_video:  # which tries the folder itself
         check_writable(out)
     # the video takes its place when all tables are on the disk, they take theirs when it has
@@ -182,47 +181,77 @@ def analyse_video(
             writing = write_video(written[ANNOTATED], info, sound_of=source, end_s=task.end_s)
             writer = stack.enter_context(writing)
         readings = stack.enter_context(closing(_read(source, task, detector, recognizer)))
-        shown_s = 0.0
+        tally = _Tally()
         for drawn, seen in readings:
-            first_s = drawn.time_s if not frames else first_s
+            tally.count(drawn, seen)
+            _check_caps(task, source.name, seconds=drawn.time_s, frames=tally.frames)
             builder.add(seen)
             if writer:
                 writer.write(drawn)
-            frames += 1
-            frames_read += not seen.is_held
-            _check_caps(task, source.name, seconds=drawn.time_s, frames=frames)
-            now_s = time.monotonic()
-            is_preview = now_s - shown_s >= preview_s
-            shown_s = now_s if is_preview else shown_s
-            if on_progress:
-                on_progress(Progress(frames, total, drawn.image if is_preview else None))
-        if not frames:
+            tell.frame(tally.frames, drawn.image)
+        if not tally.frames:
             raise InputError(say("error.empty_range", name=source.name))
-
-        def finishing() -> None:
-            if on_progress:
-                on_progress(Progress(frames, total, is_reading=False))
-
-        finishing()
+        tell.finishing()
         table = builder.table()
         about = {
             **asdict(info),
             "frame_rate": str(info.frame_rate),
-            "frames_read": frames_read,
-            "annotated_start_s": first_s,
+            "frames_read": tally.frames_read,
+            "annotated_start_s": tally.first_s,
         }
         provenance = provenance_of(
             recognizer,
             detector,
             options=task.as_dict(),
             threshold=task.options.reading.threshold,
-            input_sha256=sha256_of(original, on_read=finishing),
+            input_sha256=sha256_of(original, on_read=tell.finishing),
         )
         for end, content in timeline_files(table, provenance, about=about).items():
             written[end] = out / f"{stem}.{end}"
             tables.enter_context(atomic_path(written[end])).write_bytes(content)
     people = int(table["tracker_id"].nunique())
-    return VideoResult(written, frames, people, first_s, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return VideoResult(written, tally.frames, people, tally.first_s, seconds)
+
+
+@dataclass
+class _Tally:
+    """What was counted of a video: frames that were read or shown, and those that were read."""
+
+    frames: int = 0
+    frames_read: int = 0
+    first_s: float = 0.0
+
+    def count(self, drawn: Frame, seen: FrameReading) -> None:
+        if not self.frames:
+            self.first_s = drawn.time_s
+        self.frames += 1
+        self.frames_read += not seen.is_held
+
+
+class _Teller:
+    """Tells how far a video is, every `preview_s` with the frame as it was drawn."""
+
+    def __init__(
+        self, on_progress: OnProgress | None, total: int | None, *, preview_s: float
+    ) -> None:
+        self._on_progress, self._total, self._preview_s = on_progress, total, preview_s
+        self._done, self._shown_s = 0, 0.0
+
+    def frame(self, done: int, image: Image) -> None:
+        self._done = done
+        now_s = time.monotonic()
+        is_preview = now_s - self._shown_s >= self._preview_s
+        if is_preview:
+            self._shown_s = now_s
+        self._tell(Progress(done, self._total, image if is_preview else None))
+
+    def finishing(self) -> None:
+        self._tell(Progress(self._done, self._total, is_reading=False))
+
+    def _tell(self, progress: Progress) -> None:
+        if self._on_progress:
+            self._on_progress(progress)
 
 
 def start_video_job(

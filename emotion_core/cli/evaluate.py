@@ -8,7 +8,7 @@ import typer
 from ..cards import DEFAULT_PRIOR
 from ..classify import Recognizer
 from ..datasets.tables import PATH_COLUMNS, column_of, read_table
-from ..errors import InputError
+from ..errors import InputError, os_reason
 from ..export import to_csv
 from ..files import atomic_write, check_target, write_json
 from ..registry import DEFAULT_MODEL
@@ -137,7 +137,7 @@ def _order(sample: Path) -> list[str]:
     try:
         content = sample.read_bytes()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise InputError(say("error.unreadable_file", name=sample.name, reason=reason)) from error
     table = read_table(content, sample.name)
     return table[column_of(table, PATH_COLUMNS, sample.name)].astype(str).tolist()

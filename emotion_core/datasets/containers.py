@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BrokenImage, InputError, StorageError, reason_of
+from ..errors import BrokenImage, InputError, StorageError, os_reason, reason_of
 from ..files import work_folder
 from ..texts import say
 from .archives import is_hidden, open_archive
@@ -67,7 +67,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = os_reason(error)
         raise InputError(say("error.unreadable_file", name=path.name, reason=reason)) from error
 
 
@@ -100,7 +100,7 @@ class Folder:
             except FileNotFoundError:  # gone meanwhile
                 continue
             except OSError as error:
-                name, reason = prefix.rstrip("/") or self.name, error.strerror
+                name, reason = prefix.rstrip("/") or self.name, os_reason(error)
                 raise InputError(say("error.unreadable_file", name=name, reason=reason)) from error
             for entry in entries:
                 is_hidden = entry.name.startswith((".", "$")) or entry.name in _OF_SYSTEMS
@@ -169,7 +169,7 @@ class Packed:
                 self._spool()
             except OSError as error:
                 self._stack.close()
-                reason = error.strerror or type(error).__name__
+                reason = os_reason(error)
                 raise StorageError(say("error.no_spool", name=path.name, reason=reason)) from error
             except InputError:
                 self._stack.close()

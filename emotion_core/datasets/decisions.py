@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..errors import BadTable, StorageError
+from ..errors import BadTable, StorageError, os_reason
 from ..texts import say
 
 KEEP, DROP, RELABEL = "keep", "drop", "relabel"
@@ -131,7 +131,7 @@ class DecisionLog:
             with self._lock:
                 yield
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            reason = os_reason(error)
             raise StorageError(say("error.decision_unsaved", reason=reason)) from error
 
     def _append(self, value: object) -> None:

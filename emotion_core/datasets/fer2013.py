@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
-from ..errors import BadTable, InputError
+from ..errors import BadTable, InputError, os_reason
 from ..files import atomic_path
 from ..labels import CANONICAL, FERPLUS, UNCERTAIN
 from .tables import delimiter_of
@@ -171,7 +171,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
                 raise BadTable(f"{path.name} has no column {', '.join(missing)}.")
             return list(reader)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be read: {os_reason(error)}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadTable(f"{path.name} is not a CSV table: {error}.") from error
 

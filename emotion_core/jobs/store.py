@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 from .. import limits
-from ..errors import InputError, StorageError
+from ..errors import InputError, StorageError, os_reason
 from ..files import read_json, work_folder, write_json
 from ..native import TENSORFLOW
 from ..texts import say
@@ -156,7 +156,7 @@ def new_job(kind: str, title: str, *, owner: str, settings: Mapping[str, Any]) -
         for part in (folder, folder / "input", folder / "result"):
             part.mkdir(mode=0o700)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.no_job_folder", reason=reason)) from error
     created_s = time.time()
     # until a worker has it, who makes it: what is uploaded may take long to write
@@ -195,7 +195,7 @@ def start_job(job: Job) -> None:
             )
     except OSError as error:
         delete_job(job)
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.no_job_folder", reason=reason)) from error
     write_process(job.folder, process.pid)
     # whoever starts a process has to take note of its end, or it stays in the system's table
@@ -274,7 +274,7 @@ def _flag(job: Job, name: str, *, is_set: bool = True) -> None:
         with suppress(FileNotFoundError):  # somebody else has deleted the job meanwhile
             flag.touch() if is_set else flag.unlink()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.job_unnoted", reason=reason)) from error
 
 

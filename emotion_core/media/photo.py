@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from .. import limits
-from ..errors import BrokenImage, InputError, TooLarge, UnsupportedFormat
+from ..errors import BrokenImage, InputError, TooLarge, UnsupportedFormat, os_reason
 from ..texts import say
 from ..types import Image
 
@@ -97,7 +97,7 @@ def load_bytes(path: Path) -> bytes:
             return handle.read(limits.PHOTO_MAX_BYTES + 1)
     except OSError as error:
         raise InputError(
-            say("error.unreadable_file", name=path.name, reason=error.strerror or error)
+            say("error.unreadable_file", name=path.name, reason=os_reason(error))
         ) from error
 
 

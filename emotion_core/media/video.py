@@ -19,6 +19,7 @@ from ..errors import (
     NoVideoStream,
     TooLarge,
     UnsupportedFormat,
+    os_reason,
     reason_of,
 )
 from ..texts import say
@@ -216,13 +217,13 @@ def _open(path: Path) -> Any:
             raise BrokenVideo(say("error.empty_file", name=path.name))
     except OSError as error:
         raise InputError(
-            say("error.unreadable_file", name=path.name, reason=error.strerror or error)
+            say("error.unreadable_file", name=path.name, reason=os_reason(error))
         ) from error
     try:
         return av.open(f"file:{path.resolve()}", options=_OPTIONS, timeout=_PATIENCE_S)
     except PermissionError as error:
         raise InputError(
-            say("error.unreadable_file", name=path.name, reason=error.strerror)
+            say("error.unreadable_file", name=path.name, reason=os_reason(error))
         ) from error
     except ExitError as error:
         raise no_answer(path.name) from error

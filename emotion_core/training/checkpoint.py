@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StorageError, TrainingError
+from ..errors import StorageError, TrainingError, os_reason
 from ..files import sha256_of
 
 Weights = Sequence[NDArray[Any]]
@@ -96,7 +96,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         )
         raise StorageError(
             f"The checkpoint of epoch {state.epoch} was not written to {folder}: "
-            f"{error.strerror or error}. It needs {needed_mb:.0f} MB. Free some space and resume; "
+            f"{os_reason(error)}. It needs {needed_mb:.0f} MB. Free some space and resume; "
             "earlier ones are intact."
         ) from error
     for old in _checkpoints(folder)[:-2]:

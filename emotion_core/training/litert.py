@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..cards import NETWORK_FILE
 from ..classify import outputs_of
-from ..errors import StorageError, TrainingError
+from ..errors import StorageError, TrainingError, os_reason
 from ..files import atomic_write
 from .examples import Examples
 from .feed import Ask, answers_by, answers_of, largest_gap
@@ -71,7 +71,7 @@ def storage_errors(target: Path) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         if isinstance(error, OSError):
-            reason = error.strerror or type(error).__name__
+            reason = os_reason(error)
         else:  # where; why [by what]
             reason = error.message.rpartition("; ")[2].partition(" [Op")[0]
         raise StorageError(

@@ -28,7 +28,7 @@ from .. import limits
 from ..datasets.cleaning import DatasetRecipe, load_recipe, with_decisions
 from ..datasets.decisions import DecisionLog
 from ..datasets.sources import Source, SourceSpec, open_source
-from ..errors import InputError, StorageError, reason_of, said_of
+from ..errors import InputError, StorageError, os_reason, reason_of, said_of
 from ..files import atomic_write, work_folder, write_json
 from ..jobs import owner_hash
 from ..texts import say
@@ -266,7 +266,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = os_reason(error)
         raise StorageError(say("error.no_dataset_folder", reason=reason)) from error
 
 
