@@ -31,7 +31,7 @@ from emotion_core.training.fit import train
 from emotion_core.training.measure import learned_prior
 from emotion_core.training.recipe import Recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe
-from emotion_core.workbench.teaching import teacher_of
+from emotion_core.workbench.teachers import teacher_of
 
 BASE = "vgg-xs"
 #: Without its teacher, and with as few calm epochs as a short training can spare.

@@ -31,7 +31,7 @@ from emotion_core.datasets.sources import VOTE, SourceSpec
 from emotion_core.labels import FERPLUS
 from emotion_core.media.photo import read_photo
 from emotion_core.workbench.index import build_index, load_cleaned, load_index
-from emotion_core.workbench.judging import judge_labels
+from emotion_core.workbench.label_noise import judge_labels
 from emotion_core.workbench.store import Dataset, new_dataset
 
 #: The median side of the pictures of three student systems' data set.

@@ -11,7 +11,7 @@ from .jobs import JobRun
 from .media.photo import encode_jpeg
 from .registry import model_folder
 from .videos import Progress, VideoTask, analyse_video
-from .workbench import imports, looking, trainings
+from .workbench import heatmaps, imports, trainings
 from .workbench.tasks import PREFIX, TASKS, run_task
 
 #: The longer side of a preview.
@@ -55,8 +55,8 @@ JOBS: dict[str, Callable[[JobRun], None]] = {
     trainings.KIND: trainings.run_job,
     trainings.EXPORT: trainings.run_export,
     imports.KIND: imports.run_import,
-    looking.KIND: looking.run_looking,
-    looking.RUN_KIND: looking.run_looking,
+    heatmaps.KIND: heatmaps.run_heatmaps,
+    heatmaps.RUN_KIND: heatmaps.run_heatmaps,
     **{PREFIX + kind: run_task for kind in TASKS},
 }
 

@@ -13,7 +13,7 @@ CORE = ROOT / "emotion_core"
 FLOORS = {
     "types": 0, "labels": 0, "errors": 0, "limits": 0, "files": 0, "texts": 0, "palette": 0,
     "native": 0, "sandbox": 0,
-    "download": 1, "cards": 1, "committee": 1, "affect": 1, "timeline": 1, "metrics": 1,
+    "download": 1, "cards": 1, "voting": 1, "affect": 1, "timeline": 1, "metrics": 1,
     "calibration": 1,
     "card_text": 2, "media": 2, "faces": 2, "crops": 2, "classify": 2, "datasets": 2, "draw": 2,
     "export": 2, "tracking": 2, "quality": 2, "degrade": 2, "jobs": 2, "runs": 2, "histories": 2,

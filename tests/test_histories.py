@@ -125,7 +125,7 @@ def test_a_small_file_does_not_fill_the_memory() -> None:
 
 
 def test_the_events_of_a_run_are_read(tmp_path: Path) -> None:
-    from emotion_core.training.board import log_epoch
+    from emotion_core.training.tensorboard_log import log_epoch
 
     for epoch in (1, 2):
         log_epoch(tmp_path, {"epoch": epoch, "stage": 1, "loss": 2.0 / epoch, "val_accuracy": 0.5})

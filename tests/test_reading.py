@@ -24,7 +24,6 @@ from emotion_core.analysis import (
     read_picture,
 )
 from emotion_core.analysis.picture import read_faces
-from emotion_core.committee import Vote, soft_vote
 from emotion_core.crops import crop_faces
 from emotion_core.errors import BadArgument
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_json, to_zip
@@ -51,6 +50,7 @@ from emotion_core.types import (
     Scores,
     check_image,
 )
+from emotion_core.voting import Vote, soft_vote
 from tests.builders import encode, make_faces, make_picture, make_reading, make_video
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from emotion_core.serving import KerasClassifier, load_recognizer
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.videos import VideoTask, load_timeline, start_video_job
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.learning import prepare_data
 from emotion_core.workbench.store import new_dataset
+from emotion_core.workbench.training_data import prepare_data
 from emotion_core.workbench.trainings import begin_run, export_run, promote_run, work_on
 from tests.builders import tiny, write_faces
 from tests.steps import fresh_app, mien, over
@@ -47,7 +47,7 @@ def test_a_large_network_is_read_by_workers_and_commands(
     # the page that begins a training checks its teachers, and loads no network that needs Keras
     taught = parse_recipe(tiny(teachers=["bulky"], outputs=outputs))
     with monkeypatch.context() as patched:
-        patched.setattr("emotion_core.workbench.teaching.load_model", None)
+        patched.setattr("emotion_core.workbench.teachers.load_model", None)
         begin_run(made, taught, owner="me")
     network = load_recognizer(["bulky"])
     assert isinstance(network, KerasClassifier)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from .. import limits
 from ..affect import COORDINATES, affect_of
 from ..classify import Recognizer
-from ..committee import Vote
 from ..crops import crop_faces, rule_for, scale_faces, shrink_to
 from ..errors import BadArgument
 from ..faces import Detector
 from ..labels import UNCERTAIN
 from ..types import Faces, Image, Reading, Scores, check_image
+from ..voting import Vote
 
 
 @dataclass(frozen=True)

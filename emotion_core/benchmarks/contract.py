@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..classify import Classifier, Recognizer, balanced_scores
-from ..committee import Vote
 from ..labels import canonical_name
 from ..types import Scores
+from ..voting import Vote
 from .peers import PEERS
 
 OnProgress = Callable[[int, int], None]

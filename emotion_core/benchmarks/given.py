@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..affect import COORDINATES, affect_from_scores
 from ..classify import Recognizer
-from ..committee import Vote
 from ..datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -25,6 +24,7 @@ from ..errors import CardMismatch, InputError
 from ..labels import FER2013, LabelSet
 from ..texts import say
 from ..types import Scores
+from ..voting import Vote
 from .contract import (
     Benchmark,
     OnProgress,

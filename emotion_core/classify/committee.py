@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..calibration import scale_temperature
-from ..committee import Vote, check_same_labels, hard_vote, soft_vote
 from ..errors import CardMismatch
 from ..labels import LabelSet
 from ..types import Scores
+from ..voting import Vote, check_same_labels, hard_vote, soft_vote
 from .contract import Classifier
 
 VOTES = ("soft", "hard")

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cards import Card
-from ..committee import Vote
 from ..labels import LabelSet
 from ..types import Scores
+from ..voting import Vote
 
 
 class Classifier(Protocol):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..affect import scores_from_affect
 from ..calibration import balance, scale_temperature
 from ..cards import PRIORS, Card
-from ..committee import Vote, soft_vote
 from ..errors import BadArgument, CardMismatch
 from ..labels import LabelSet
 from ..types import Affect, Scores
+from ..voting import Vote, soft_vote
 
 
 def balanced_scores(scores: Scores, card: Card) -> Scores:

@@ -18,7 +18,7 @@ from ..files import atomic_write, check_target, work_folder
 from ..texts import say
 from ..workbench.export import CROP_SIDE_PX, crop_dataset, export_dataset, report_dataset
 from ..workbench.index import load_index
-from ..workbench.judging import FOLDS, judge_labels
+from ..workbench.label_noise import FOLDS, judge_labels
 from ..workbench.store import Dataset
 from .shared import cancellable, counting, quiet_natives, refusals
 from .source import ByVotes, Kind, Labels, Source, Votes, answers, keep_labels, measured

@@ -22,7 +22,7 @@ from ..texts import say
 from ..training.recipe import AFFECT, Recipe
 from ..training.recipes import load_recipe
 from ..workbench.store import COMMAND_LINE
-from ..workbench.teaching import start_of, teacher_of
+from ..workbench.teachers import start_of, teacher_of
 from ..workbench.trainings import (
     OtherBackend,
     begin_run,

@@ -63,3 +63,14 @@ def rank_labels(
     )
     order = np.lexsort((table["quality"], ~table["is_issue"]))
     return table.iloc[order].reset_index(drop=True)
+
+
+def vote_entropy(votes: pd.DataFrame) -> pd.Series:
+    """Return how much the people who judged a picture disagree: Shannon entropy in bits.
+
+    Args:
+        votes: A column per label with numbers of votes; rows without votes give NaN.
+    """
+    total = votes.sum(axis=1)
+    shares = votes.div(total.where(total > 0), axis=0)
+    return -(shares * np.log2(shares.where(shares > 0))).sum(axis=1, min_count=1)

@@ -24,7 +24,7 @@ from ..files import atomic_path, atomic_write, sha256_of, write_json
 from .checkpoint import TrainingState
 from .examples import TrainingData
 from .feed import answers_by, answers_of
-from .half import save_half
+from .half_precision import save_half
 from .litert import export_litert, export_quantised, litert
 from .measure import measure_model
 from .recipe import AFFECT, Recipe

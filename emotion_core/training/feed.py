@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .augment import Face
-from .changer import FaceChanger
+from .augment_workers import FaceChanger
 from .examples import Examples, Rows, class_weights, smooth
 from .mixing import cut_mix, draw_labels, mix_up, mix_weighed, order_of
 from .recipe import EMOTION, Recipe

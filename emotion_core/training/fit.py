@@ -14,9 +14,8 @@ from keras import ops
 
 from ..errors import TrainingError
 from ..files import write_json
+from .augment_workers import FaceChanger, face_changer
 from .average import WeightAverage
-from .board import log_epoch
-from .changer import FaceChanger, face_changer
 from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
 from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher
@@ -26,6 +25,7 @@ from .measure import measure_epoch
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
 from .stages import compile_stage
+from .tensorboard_log import log_epoch
 from .weights import Start, load_weights, put_weights
 from .zoo import build_network
 

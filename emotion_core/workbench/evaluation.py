@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from .. import calibration, metrics
 from ..affect import affect_of
 from ..classify import Committee, Recognizer, measure_latency
-from ..committee import Vote
 from ..datasets.cleaning import clean_rows, split_cleaned
 from ..datasets.outputs import removed_counts
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
 from ..labels import UNCERTAIN, LabelSet
 from ..texts import say
+from ..voting import Vote
 from .faces import read_both_ways, read_probs
 from .index import OnProgress, load_index
 from .store import Dataset
-from .teaching import learned_here
+from .teachers import learned_here
 
 ALL, SPLITS = "all", (TRAIN, VAL, TEST)
 

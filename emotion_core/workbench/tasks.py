@@ -15,7 +15,8 @@ from ..texts import say
 from .evaluation import evaluate, submission
 from .export import crop_dataset, export_dataset, report_dataset, zip_files
 from .index import build_index, load_index
-from .judging import draw_map, judge_labels
+from .label_noise import judge_labels
+from .maps import draw_map
 from .store import Dataset, load_dataset, recipe_hash
 
 PREFIX = "dataset-"

@@ -38,9 +38,9 @@ from ..texts import say
 from ..training.recipe import NAME, Recipe, parse_recipe
 from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
-from .learning import prepare_data, training_rows, validation_again
 from .store import Dataset, load_dataset, recipe_hash
-from .teaching import check_teachers, start_of, teacher_of
+from .teachers import check_teachers, start_of, teacher_of
+from .training_data import prepare_data, training_rows, validation_again
 
 if TYPE_CHECKING:
     from ..training.examples import TrainingData

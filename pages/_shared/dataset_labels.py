@@ -5,12 +5,13 @@ import time
 import pandas as pd
 import streamlit as st
 
+from emotion_core.datasets.noise import vote_entropy
 from emotion_core.datasets.sources import VOTE
 from emotion_core.errors import BadTable
 from emotion_core.texts import say
-from emotion_core.workbench.judging import accept_labels, suggest_labels, vote_entropy
 from emotion_core.workbench.review import queue_pictures
 from emotion_core.workbench.store import Dataset
+from emotion_core.workbench.suggestions import accept_labels, suggest_labels
 
 from . import gallery
 from .dataset_charts import histogram

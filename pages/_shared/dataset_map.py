@@ -4,7 +4,7 @@ import streamlit as st
 
 from emotion_core.limits import MAP_MAX_POINTS
 from emotion_core.texts import say
-from emotion_core.workbench.judging import METHODS, umap_is_ready
+from emotion_core.workbench.maps import METHODS, umap_is_ready
 from emotion_core.workbench.store import Dataset
 
 from . import gallery

@@ -11,7 +11,7 @@ from emotion_core import jobs
 from emotion_core.errors import InputError
 from emotion_core.live import RECORDING
 from emotion_core.texts import say
-from emotion_core.workbench import imports, looking
+from emotion_core.workbench import heatmaps, imports
 from emotion_core.workbench.tasks import PREFIX, TASKS
 from emotion_core.workbench.trainings import EXPORT, KIND
 
@@ -26,8 +26,8 @@ _PAGES = {
     KIND: "pages/training.py",
     EXPORT: "pages/training.py",
     imports.KIND: "pages/training.py",
-    looking.KIND: "pages/photo.py",
-    looking.RUN_KIND: "pages/training.py",
+    heatmaps.KIND: "pages/photo.py",
+    heatmaps.RUN_KIND: "pages/training.py",
     **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
     **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
 }
@@ -39,7 +39,7 @@ _HOLDS_RESULT = (
     *(PREFIX + kind for kind in ("export", "evaluate", "submit")),
 )
 #: What only the visit that asked can show.
-_SHOWN_ONCE = (looking.KIND, looking.RUN_KIND)
+_SHOWN_ONCE = (heatmaps.KIND, heatmaps.RUN_KIND)
 #: The view of its page that shows a job, where that is not the first one.
 _VIEWS = {imports.KIND: "bring", f"{PREFIX}evaluate": "measure", f"{PREFIX}submit": "measure"}
 _DATASET_VIEWS = {f"{PREFIX}export": "export", f"{PREFIX}noise": "labels", f"{PREFIX}map": "map"}

@@ -16,9 +16,9 @@ from emotion_core.labels import CANONICAL
 from emotion_core.photos import PhotoResult, all_faces, photo_files, stems_of
 from emotion_core.texts import label_name, say
 from emotion_core.types import CropRule, Image, Reading
-from emotion_core.workbench.looking import can_look, start_looking
+from emotion_core.workbench.heatmaps import has_heatmaps, start_heatmaps
 
-from . import charts, looking, resources, visitor
+from . import charts, heatmaps, resources, visitor
 from .errors import plain
 from .models_grid import main_figures
 from .names import short
@@ -51,8 +51,8 @@ def show_result(result: PhotoResult, leader: Card, drawing: DrawOptions) -> None
             _show_face(result, face, crop.squeeze(), leader)
         if len(reading) > _FACES_SHOWN:
             st.caption(say("photo.more_faces", n=len(reading) - _FACES_SHOWN))
-        if len(reading) and can_look(leader):
-            _offer_looking(result, leader, crops)
+        if len(reading) and has_heatmaps(leader):
+            _offer_heatmaps(result, leader, crops)
 
 
 def _drawn(
@@ -190,18 +190,18 @@ def _show_face(result: PhotoResult, face: int, crop: Image, leader: Card) -> Non
             st.image(crop, width=_CROP_SHOWN_PX, alt=say("photo.crop_alt", face=face + 1))
 
 
-def _offer_looking(result: PhotoResult, leader: Card, crops: NDArray[np.uint8]) -> None:
+def _offer_heatmaps(result: PhotoResult, leader: Card, crops: NDArray[np.uint8]) -> None:
     """Offer to show where the leader looked on the faces that are shown."""
     reading, labels = result.reading, list(leader.labels)
     top = reading.top_label[: len(crops)]
     asked = np.array([labels.index(name) for name in top], np.int64)
     captions = [
-        say("looking.caption", label=label_name(name), percent=f"{reading.confidence[face]:.0%}")
+        say("heatmap.caption", label=label_name(name), percent=f"{reading.confidence[face]:.0%}")
         for face, name in enumerate(top)
     ]
-    looking.offer(
+    heatmaps.offer(
         sha256(crops.tobytes() + f"{leader.id} {top}".encode()).hexdigest(),
-        lambda: start_looking(leader.id, crops, asked, owner=visitor.owner()),
+        lambda: start_heatmaps(leader.id, crops, asked, owner=visitor.owner()),
         captions,
         faces=crops,
     )

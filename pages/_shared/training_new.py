@@ -10,7 +10,7 @@ from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.training.weights import published_weights, weights_name
 from emotion_core.workbench.store import Dataset, list_datasets
-from emotion_core.workbench.teaching import suits_datasets
+from emotion_core.workbench.teachers import suits_datasets
 from emotion_core.workbench.trainings import begin_run, start_run
 
 from . import recipe_form, resources, visitor

@@ -16,7 +16,7 @@ from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
 from emotion_core.training.recipe import parse_recipe
-from emotion_core.workbench.looking import can_look, start_looking_back
+from emotion_core.workbench.heatmaps import has_heatmaps, start_heatmaps_of_run
 from emotion_core.workbench.store import load_dataset
 from emotion_core.workbench.trainings import (
     EXPORT,
@@ -32,8 +32,8 @@ from emotion_core.workbench.trainings import (
 from . import (
     figures,
     gallery,
+    heatmaps,
     histories,
-    looking,
     resources,
     training_charts,
     training_new,
@@ -233,7 +233,7 @@ def _show_answers(run: Run) -> None:
         chart = training_charts.coverage(probs[clear], truth[clear], threshold)
         _chart(chart, f"coverage-{run.id}", say("training.coverage"))
     _show_mistakes(run, answers, probs, labels)
-    _show_looking(run, answers, probs, labels)
+    _show_heatmaps(run, answers, probs, labels)
 
 
 def _show_mistakes(
@@ -259,23 +259,23 @@ def _show_mistakes(
     )
 
 
-def _show_looking(
+def _show_heatmaps(
     run: Run, answers: pd.DataFrame, probs: NDArray[np.floating], labels: list[str]
 ) -> None:
     """Show where the network looked on some validation faces: surest mistakes, or of one label."""
     card = read_card(run.model_folder / "card.json")
-    if not can_look(card):
+    if not has_heatmaps(card):
         return
     best = np.array(labels, object)[probs.argmax(axis=1)]
     truth, clear = answers["truth"].to_numpy(object), answers["is_clear"].to_numpy(bool)
     is_mistake = (best != truth) & clear
     chosen = st.selectbox(
-        say("looking.of"),
+        say("heatmap.of"),
         ["", *labels] if is_mistake.any() else labels,
         format_func=lambda name: (
-            say("looking.true_label", label=label_name(name)) if name else say("looking.mistakes")
+            say("heatmap.true_label", label=label_name(name)) if name else say("heatmap.mistakes")
         ),
-        key=f"looking-of-{run.id}",
+        key=f"heatmap-of-{run.id}",
         width=320,
     )
     rows = np.flatnonzero((truth == chosen) & clear if chosen else is_mistake)
@@ -284,13 +284,13 @@ def _show_looking(
         st.caption(say("dataset.no_pictures"))
         return
     named = [str(best[row]) for row in rows]
-    looking.offer(
+    heatmaps.offer(
         f"{run.id}-{chosen}",
-        lambda: start_looking_back(
+        lambda: start_heatmaps_of_run(
             run, answers["path"].iloc[rows].tolist(), named, owner=visitor.owner()
         ),
         [
-            say("looking.caption", label=label_name(name), percent=f"{probs[row].max():.0%}")
+            say("heatmap.caption", label=label_name(name), percent=f"{probs[row].max():.0%}")
             for row, name in zip(rows, named, strict=True)
         ],
     )

@@ -19,7 +19,6 @@ from emotion_core.benchmarks import (
 from emotion_core.benchmarks.contract import among_or_none
 from emotion_core.cards import read_card
 from emotion_core.classify import Recognizer
-from emotion_core.committee import Vote, soft_vote
 from emotion_core.datasets.fer2013 import (
     EMOTIONS,
     VotedFaces,
@@ -43,6 +42,7 @@ from emotion_core.registry import (
     models_folder,
 )
 from emotion_core.types import Scores
+from emotion_core.voting import Vote, soft_vote
 from tests.builders import encode, make_voted_faces
 from tests.steps import ROOT, mien
 

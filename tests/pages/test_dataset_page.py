@@ -15,7 +15,7 @@ from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import StorageError
 from emotion_core.texts import say
 from emotion_core.workbench.index import build_index, load_index
-from emotion_core.workbench.judging import draw_map
+from emotion_core.workbench.maps import draw_map
 from emotion_core.workbench.review import decide, queue_pictures, read_queue
 from emotion_core.workbench.store import Dataset, list_datasets, new_dataset
 from pages._shared import dataset_charts, dataset_data, dataset_overview

@@ -130,14 +130,14 @@ def test_the_sample_of_home_opens_read(app: AppTest) -> None:
 
 def test_where_the_network_looked_on_a_photo_is_shown(app: AppTest) -> None:
     app.run().button(key="sample").click().run()
-    (asked,) = [one.key for one in app.button if str(one.key).startswith("looking-")]
+    (asked,) = [one.key for one in app.button if str(one.key).startswith("heatmap-")]
     app.button(key=asked).click().run()
 
     def is_shown() -> bool:
         app.run()
         assert not app.exception
         assert not app.error
-        return say("looking.about") in [text.value for text in app.caption]
+        return say("heatmap.about") in [text.value for text in app.caption]
 
     until(is_shown, every_s=0.5)
     assert asked not in [one.key for one in app.button], "it is kept for the visit"

@@ -18,7 +18,7 @@ from emotion_core.training.recipe import parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.workbench.index import build_index
 from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
-from emotion_core.workbench.teaching import suits_datasets
+from emotion_core.workbench.teachers import suits_datasets
 from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, work_on
 from pages._shared.errors import plain
 from pages._shared.training_measure import points_of
@@ -191,14 +191,14 @@ def test_other_forms_are_written_and_offered(done: Run) -> None:
 def test_where_the_network_looked_is_shown(done: Run) -> None:
     app = opened()
     app.button(key=f"open-run-{done.id}").click().run()
-    app.selectbox(key=f"looking-of-{done.id}").set_value("happy").run()
-    app.button(key=f"looking-{done.id}-happy").click().run()
+    app.selectbox(key=f"heatmap-of-{done.id}").set_value("happy").run()
+    app.button(key=f"heatmap-{done.id}-happy").click().run()
 
     def is_shown() -> bool:  # the page takes what the job found, and deletes the job
         app.run()
         assert not app.exception
         assert not app.error
-        return say("looking.about") in [text.value for text in app.caption]
+        return say("heatmap.about") in [text.value for text in app.caption]
 
     until(is_shown)
     assert [job for job in list_jobs(OWNER) if job.kind == "looking-run"] == []

@@ -120,7 +120,7 @@ def test_half_precision_halves_the_file_and_spares_what_it_cannot_hold(tmp_path:
     import keras
 
     from emotion_core.training.fit import build_model
-    from emotion_core.training.half import save_half
+    from emotion_core.training.half_precision import save_half
 
     model = build_model(parse_recipe(tiny(options={"widths": [32, 64], "depths": [1, 1]})), 8)
     weights = model.get_weights()

@@ -51,7 +51,7 @@ def test_a_face_that_is_drawn_again_is_changed_otherwise() -> None:
 
 
 def test_faces_are_changed_alike_in_processes_of_their_own() -> None:
-    from emotion_core.training.changer import face_changer
+    from emotion_core.training.augment_workers import face_changer
     from emotion_core.training.feed import FaceFeed
 
     def spawned() -> list[psutil.Process]:

@@ -15,7 +15,7 @@ from emotion_core.registry import load_model, model_folder
 from emotion_core.training.gradcam import _features, grad_cam
 from emotion_core.training.zoo import build_network
 from emotion_core.types import Image
-from emotion_core.workbench.looking import can_look, read_looks, start_looking
+from emotion_core.workbench.heatmaps import has_heatmaps, read_heatmaps, start_heatmaps
 from tests.steps import over
 
 FACES = np.random.default_rng(0).integers(0, 256, (20, 24, 24, 1), np.uint8)
@@ -79,12 +79,12 @@ def test_a_squeeze_inside_a_block_is_not_taken_for_the_pooling() -> None:
 
 def test_a_worker_shows_where_the_default_looks(portrait: Image) -> None:
     model = load_model()
-    assert can_look(model.card)
+    assert has_heatmaps(model.card)
     crops = crop_faces(portrait, load_detector().detect(portrait), model.card.crop)
     happy = np.array([list(model.card.labels).index("happy")])
-    job = over(start_looking("vgg-s", crops, happy, owner="me"), "me")
+    job = over(start_heatmaps("vgg-s", crops, happy, owner="me"), "me")
     assert job.state == "done", job.message or job.log()
-    looks = read_looks(job, crops)
+    looks = read_heatmaps(job, crops)
     network = keras.models.load_model(model_folder("vgg-s") / "model.keras", compile=False)
     assert looks.heat == pytest.approx(grad_cam(network, crops, happy), abs=1e-4)
     # a smile is read from the lower half of the face

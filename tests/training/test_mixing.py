@@ -11,7 +11,7 @@ from emotion_core.training.examples import Examples
 from emotion_core.training.mixing import cut_mix, draw_labels, mix_up, order_of
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.training.recipes import changed_recipe
-from emotion_core.workbench.teaching import teacher_of
+from emotion_core.workbench.teachers import teacher_of
 from tests.builders import tiny
 from tests.training.test_feed import FACES, TARGETS, batches
 
@@ -128,7 +128,7 @@ def test_teachers_have_to_fit(tmp_path: object, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(TrainingError, match="outputs are"):
         parse_recipe({**tiny(outputs=["affect"], monitor="val_mse"), "teachers": ["vgg-xs"]})
     silent = replace(verify_model("vgg-xs"), outputs=("affect",), coordinates="rays")
-    monkeypatch.setattr("emotion_core.workbench.teaching.verify_model", lambda _: silent)
+    monkeypatch.setattr("emotion_core.workbench.teachers.verify_model", lambda _: silent)
     with pytest.raises(TrainingError, match="vgg-xs tells no expressions"):
         teacher_of(chosen, labels)
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import pytest
 from emotion_core.errors import TrainingError
 from emotion_core.registry import verify_model
 from emotion_core.training.recipe import Recipe, parse_recipe
-from emotion_core.workbench.teaching import start_of
+from emotion_core.workbench.teachers import start_of
 from tests.builders import tiny
 
 WIDE = {"widths": [16, 32, 48], "depths": [1, 2, 1]}

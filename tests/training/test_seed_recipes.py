@@ -12,8 +12,8 @@ from emotion_core.training.fit import train
 from emotion_core.training.recipe import Head, Plateau, Recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe, recipe_names
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.learning import prepare_data
 from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.training_data import prepare_data
 from tests.builders import write_faces
 
 SEEDS = [name for name in recipe_names() if name.startswith("seed-")]

@@ -22,7 +22,7 @@ from emotion_core.registry import model_folder, verify_model
 from emotion_core.training.fer2013 import fer2013_data
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe
-from emotion_core.workbench.teaching import start_of
+from emotion_core.workbench.teachers import start_of
 from tests.builders import make_voted_faces, tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent

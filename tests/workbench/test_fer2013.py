@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from emotion_core.datasets.noise import vote_entropy
 from emotion_core.datasets.outliers import find_outliers
 from emotion_core.datasets.sources import VOTE, SourceSpec
 from emotion_core.workbench.index import build_index, load_index
-from emotion_core.workbench.judging import vote_entropy
 from emotion_core.workbench.store import new_dataset
 
 #: Pictures per label and split (train, val, test), as published.

@@ -41,13 +41,13 @@ from emotion_core.workbench import teaching
 from emotion_core.workbench.evaluation import evaluate, submission
 from emotion_core.workbench.faces import load_faces, read_probs
 from emotion_core.workbench.index import build_index, load_index
-from emotion_core.workbench.learning import (
+from emotion_core.workbench.store import Dataset, new_dataset, recipe_hash
+from emotion_core.workbench.training_data import (
     _limits,
     prepare_data,
     training_rows,
     validation_again,
 )
-from emotion_core.workbench.store import Dataset, new_dataset, recipe_hash
 from emotion_core.workbench.trainings import (
     begin_run,
     compare_runs,
@@ -413,7 +413,7 @@ def _pid(folder: Path) -> int:
     return int(json.loads((folder / "process.json").read_text())["pid"])
 
 
-def test_looking_at_a_run_that_was_deleted_does_not_bring_it_back(work_home: Path) -> None:
+def test_heatmaps_of_a_run_that_was_deleted_does_not_bring_it_back(work_home: Path) -> None:
     folder = work_home / "runs" / ("0" * 16)
     assert not is_busy(folder)
     assert not folder.exists()

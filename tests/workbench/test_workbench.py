@@ -21,23 +21,19 @@ from emotion_core.analysis.picture import find_faces
 from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import DatasetRecipe, SplitChoice
 from emotion_core.datasets.decisions import Decision
+from emotion_core.datasets.noise import vote_entropy
 from emotion_core.datasets.sources import SourceSpec, open_source
 from emotion_core.errors import BadTable, InputError, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.media.photo import decode_photo
 from emotion_core.runs import alone_in
 from emotion_core.types import CropRule, Image
-from emotion_core.workbench import judging
+from emotion_core.workbench import label_noise
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
 from emotion_core.workbench.faces import load_faces, mean_face, mean_sample
 from emotion_core.workbench.index import build_index, load_cleaned, load_index
-from emotion_core.workbench.judging import (
-    accept_labels,
-    draw_map,
-    judge_labels,
-    suggest_labels,
-    vote_entropy,
-)
+from emotion_core.workbench.label_noise import judge_labels
+from emotion_core.workbench.maps import draw_map
 from emotion_core.workbench.review import adopt_decisions, decide, queue_pictures, read_queue
 from emotion_core.workbench.store import (
     Dataset,
@@ -48,6 +44,7 @@ from emotion_core.workbench.store import (
     new_dataset,
     sweep_datasets,
 )
+from emotion_core.workbench.suggestions import accept_labels, suggest_labels
 from emotion_core.workbench.tasks import start_task, tasks_of
 from tests.builders import encode, make_class_folders, make_picture, tiny
 from tests.steps import over
@@ -353,7 +350,7 @@ def test_disagreement_is_the_entropy_of_the_votes() -> None:
 def test_labels_are_judged_and_ranked(
     measured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "_EPOCHS_MAX", 2)
+    monkeypatch.setattr(label_noise, "_EPOCHS_MAX", 2)
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny(epochs=1)))
     decide(measured, ["happy/0.png"], "drop", reason="blank")
@@ -380,9 +377,9 @@ def test_folds_that_few_pictures_leave_empty_are_none(
 ) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny(epochs=1)))
-    monkeypatch.setattr(judging, "_EPOCHS_MAX", 2)
+    monkeypatch.setattr(label_noise, "_EPOCHS_MAX", 2)
     gaps = pd.Series([0, 2, 4] * 8)
-    monkeypatch.setattr(judging, "fold_rows", lambda *_, **__: gaps)
+    monkeypatch.setattr(label_noise, "fold_rows", lambda *_, **__: gaps)
     ranked = judge_labels(measured, recipe_name=str(recipe), folds=5)
     assert len(ranked) == 24
 

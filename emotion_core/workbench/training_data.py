@@ -30,7 +30,7 @@ from ..types import CropRule
 from .faces import load_faces, read_probs
 from .index import OnProgress, load_index
 from .store import Dataset, load_dataset
-from .teaching import learned_here, sources_of
+from .teachers import learned_here, sources_of
 
 #: Faces of this many preparations are kept beside a data set.
 _KEPT = 2
@@ -149,7 +149,7 @@ def validation_again(
     held = answers[there].set_index("path")
     asked = list(held.index if paths is None else paths)
     if not asked or not set(asked) <= set(held.index):
-        raise TrainingError(say("error.looking_gone"))
+        raise TrainingError(say("error.heatmap_gone"))
     held = held.loc[asked]
     with closing(dataset.open()) as source:
         is_whole = recipe.sees == "whole"

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emotion_core.committee import hard_vote, soft_vote
 from emotion_core.errors import CardMismatch
 from emotion_core.labels import LabelSet
 from emotion_core.types import Affect
+from emotion_core.voting import hard_vote, soft_vote
 from tests.builders import LABELS, make_scores
 
 NAMES = {"a": "anger", "b": "happy", "c": "sad", "d": "fear"}

@@ -19,7 +19,7 @@ from ..registry import model_folder, verify_model
 from ..runs import Run, load_run
 from ..texts import say
 from ..training.recipe import EMOTION, parse_recipe
-from .learning import validation_again
+from .training_data import validation_again
 
 #: On faces that a page hands over, and on those of a run.
 KIND, RUN_KIND = "looking", "looking-run"
@@ -27,7 +27,7 @@ _FACES, _HEAT = "faces.npz", "heat.npz"
 
 
 @dataclass(frozen=True)
-class Looks:
+class Heatmaps:
     """Where a network looked on n faces.
 
     Attributes:
@@ -39,18 +39,18 @@ class Looks:
     heat: NDArray[np.float32]
 
 
-def can_look(card: Card) -> bool:
+def has_heatmaps(card: Card) -> bool:
     """Return whether a model can show where it looks: its Keras file and expressions are there."""
     return KERAS_FILE in card.files and EMOTION in card.outputs
 
 
-def start_looking(
+def start_heatmaps(
     model_id: str, faces: NDArray[np.uint8], class_id: NDArray[np.int64], *, owner: str
 ) -> Job:
     """Start a job that shows where a model looks on faces.
 
     Args:
-        model_id: A model for which `can_look` holds.
+        model_id: A model for which `has_heatmaps` holds.
         faces: uint8 (n, h, w, c), cut out by its rule. They are deleted when the job ends, and
             its result holds none of them.
         class_id: int64 (n,), which label each is asked about.
@@ -71,7 +71,9 @@ def start_looking(
     return job
 
 
-def start_looking_back(run: Run, paths: Sequence[str], labels: Sequence[str], *, owner: str) -> Job:
+def start_heatmaps_of_run(
+    run: Run, paths: Sequence[str], labels: Sequence[str], *, owner: str
+) -> Job:
     """Start a job that shows where the network of a run looks on validation pictures.
 
     Args:
@@ -89,7 +91,7 @@ def start_looking_back(run: Run, paths: Sequence[str], labels: Sequence[str], *,
     return job
 
 
-def run_looking(run: JobRun) -> None:
+def run_heatmaps(run: JobRun) -> None:
     """Do the work of such a job, in its worker."""
     run.progress(0, 1, quiet_s=limits.JOB_QUIET_S)
     settings = run.job.settings
@@ -114,7 +116,7 @@ def run_looking(run: JobRun) -> None:
     run.progress(1, 1)
 
 
-def read_looks(job: Job, faces: NDArray[np.uint8] | None = None) -> Looks:
+def read_heatmaps(job: Job, faces: NDArray[np.uint8] | None = None) -> Heatmaps:
     """Return what a finished job found; `faces` where they were handed to it.
 
     Raises:
@@ -123,7 +125,7 @@ def read_looks(job: Job, faces: NDArray[np.uint8] | None = None) -> Looks:
     path = job.folder / "result" / _HEAT
     try:
         with np.load(path) as held:
-            return Looks(held["faces"] if faces is None else faces, held["heat"])
+            return Heatmaps(held["faces"] if faces is None else faces, held["heat"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise StorageError(say("error.no_result", name=path.name)) from error
 

@@ -10,7 +10,7 @@ from emotion_core.draw import draw_heat
 from emotion_core.errors import EmotionError
 from emotion_core.jobs import Job, delete_job, load_job
 from emotion_core.texts import say
-from emotion_core.workbench.looking import Looks, read_looks
+from emotion_core.workbench.heatmaps import Heatmaps, read_heatmaps
 
 from . import visitor
 from .drawer import describe
@@ -34,15 +34,15 @@ def offer(
         captions: A word under each face.
         faces: uint8 (n, h, w, c) where the page holds the faces; else the job's result does.
     """
-    held = st.session_state.setdefault("looking", {})
+    held = st.session_state.setdefault("heatmaps", {})
     answer = held.get(key)
     if isinstance(answer, str):
         st.fragment(_follow, run_every=1.0)(key, answer, faces)
         return
-    if isinstance(answer, Looks):
+    if isinstance(answer, Heatmaps):
         _show(answer, captions)
         return
-    if st.button(say("looking.ask"), help=say("looking.help"), key=f"looking-{key}"):
+    if st.button(say("heatmap.ask"), help=say("heatmap.help"), key=f"heatmap-{key}"):
         held[key] = start().id
         st.rerun()
     if answer is not None:
@@ -51,26 +51,28 @@ def offer(
 
 def _follow(key: str, job_id: str, faces: NDArray[np.uint8] | None) -> None:
     """Wait for the job; what it found is kept for the visit, and the job deleted."""
-    held = st.session_state["looking"]
+    held = st.session_state["heatmaps"]
     try:
         job = load_job(job_id, visitor.owner())
         if not job.is_over:
-            st.caption(say("looking.under_way") if job.state == "running" else plain(describe(job)))
+            st.caption(say("heatmap.under_way") if job.state == "running" else plain(describe(job)))
             return
-        held[key] = read_looks(job, faces) if job.state == "done" else EmotionError(describe(job))
+        held[key] = (
+            read_heatmaps(job, faces) if job.state == "done" else EmotionError(describe(job))
+        )
         delete_job(job)
     except EmotionError as error:
         held[key] = error
     st.rerun()
 
 
-def _show(looks: Looks, captions: Sequence[str]) -> None:
-    st.caption(say("looking.about"))
+def _show(looks: Heatmaps, captions: Sequence[str]) -> None:
+    st.caption(say("heatmap.about"))
     with st.container(horizontal=True):
         for face, heat, caption in zip(looks.faces, looks.heat, captions, strict=True):
             st.image(
                 draw_heat(face, heat),
                 width=_SHOWN_PX,
                 caption=plain(caption),
-                alt=say("looking.alt", caption=caption),
+                alt=say("heatmap.alt", caption=caption),
             )

@@ -17,12 +17,12 @@ from emotion_core.training.examples import Rows
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import changed_recipe
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.learning import (
+from emotion_core.workbench.store import Dataset, new_dataset
+from emotion_core.workbench.training_data import (
     crop_rule,
     prepare_data,
     training_rows,
 )
-from emotion_core.workbench.store import Dataset, new_dataset
 from tests.builders import make_class_folders, make_voted_faces, tiny
 
 TINY: Recipe = parse_recipe(tiny(epochs=2))
