@@ -15,8 +15,8 @@ _MIXTURE_STEPS = 2_000
 #: How far the logarithm of a temperature is expected to lie from 0, before any row is seen.
 _LOG_TEMPERATURE_STD = 0.35
 #: How far the balanced prior goes: as far as the default describes people's votes no worse by it
-#: than by the prior of the data, on FER+ validation. It costs two points of accuracy there, all of
-#: the way four: python -m benchmarks.prior.
+#: than by the prior of the data, on FER+ validation. It costs one point of accuracy there, all of
+#: the way two: python -m benchmarks.prior.
 BALANCE = 0.7
 #: A share of a class that stands for none at all.
 NEVER_SEEN = 1e-6

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from . import __version__
-from .errors import StorageError
-from .files import atomic_write, read_json, unique_name, write_json
+from .errors import BadArgument, StorageError
+from .files import atomic_write, check_target, read_json, unique_name, write_json
 from .texts import say
 from .timeline import (
     EPISODE_COLUMNS,
@@ -33,6 +33,17 @@ from .timeline import (
 )
 from .types import FrameReading, Provenance, Reading
 
+#: What the names of a photo's results end with, and those of a timeline's.
+PHOTO_ENDS = ("json", "csv", "annotated.png")
+TIMELINE_ENDS = (
+    "timeline.csv",
+    "episodes.csv",
+    "persons.csv",
+    "compact.csv",
+    "frames.csv",
+    "json",
+    "timeline.parquet",
+)
 #: What each column of the photo table means: the data dictionary.
 PHOTO_COLUMNS = {
     "file": (
@@ -138,34 +149,63 @@ def write_timeline(
         `path`.
 
     Raises:
-        StorageError: It cannot be written.
+        BadArgument: The CSV would have the name of the JSON beside it.
+        StorageError: It cannot be written, which is tried before anything is read; or the JSON
+            would overwrite another file than an earlier one of its kind.
     """
-    written = atomic_write(Path(path), to_csv(timeline_table(readings, model_id=model_id)))
+    target = Path(path)
+    about = target.with_suffix(".json")
+    check_target(target)
+    if provenance and about == target:
+        raise BadArgument(
+            f"{target.name} is the name of the JSON beside the CSV. End it with .csv."
+        )
+    if provenance and about.exists():
+        _earlier_result(about)
+    written = atomic_write(target, to_csv(timeline_table(readings, model_id=model_id)))
     if provenance:
-        held = {"schema": SCHEMA, "provenance": asdict(provenance)}
-        write_json(written.with_suffix(".json"), held)
+        write_json(about, {"schema": SCHEMA, "provenance": asdict(provenance)})
     return written
 
 
-def check_free(folder: Path, stem: str, *, kind: Literal["photo", "video"]) -> None:
+def check_free(
+    folder: Path, stem: str, ends: Sequence[str], *, kind: Literal["photo", "video"]
+) -> None:
     """Check that results called `stem` would overwrite nothing but earlier ones of their kind.
 
     Many tools put a CSV or a JSON of the picture's own name beside it, and phones give a photo and
     the moment around it as a video one name.
 
+    Args:
+        folder: Where they go.
+        stem: Begins their names.
+        ends: What their names end with; `json` among them, which tells whose result it is.
+        kind: What they are results of.
+
     Raises:
-        StorageError: `<stem>.json` or `<stem>.csv` is there and was not written here, or is the
-            result of a photo and not of a video, or the other way round.
+        StorageError: One is there and was not written here, or is the result of a photo and not of
+            a video, or the other way round.
     """
-    about, table = folder / f"{stem}.json", folder / f"{stem}.csv"
+    about = folder / f"{stem}.json"
     if about.exists():
-        held = read_json(about) or {}
-        if "provenance" not in held:
-            raise StorageError(say("error.not_a_result", name=about))
-        if ("faces" in held) != (kind == "photo"):
+        if ("faces" in _earlier_result(about)) != (kind == "photo"):
             raise StorageError(say(f"error.not_of_a_{kind}", name=about))
-    elif table.exists():
-        raise StorageError(say("error.not_a_result", name=table))
+        return
+    for end in ends:
+        if (path := folder / f"{stem}.{end}").exists():
+            raise StorageError(say("error.not_a_result", name=path))
+
+
+def _earlier_result(about: Path) -> dict[str, Any]:
+    """Return the JSON of an earlier result.
+
+    Raises:
+        StorageError: It is another file.
+    """
+    held = read_json(about) or {}
+    if "provenance" not in held:
+        raise StorageError(say("error.not_a_result", name=about))
+    return held
 
 
 def to_csv(table: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """Measures of a classifier: how often it is right and how well it knows.
 
-Throughout, `probs` is float (n, k) with rows that sum to 1, `truth` is int (n,) of class ids.
+Throughout, `probs` is float (n, k) with rows that sum to 1, `truth` is int (n,) of class ids. Where
+no class leads, the answer is none and counts as wrong.
 """
 
 from collections.abc import Sequence
@@ -9,26 +10,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .types import flat_rows
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 
+def leading(probs: Floats) -> NDArray[np.int64]:
+    """Return the class that leads each row, int64 (n,); -1 where none does."""
+    return np.where(flat_rows(probs), -1, probs.argmax(axis=1)).astype(np.int64)
+
+
 def accuracy(probs: Floats, truth: Ints) -> float:
     """Return the share of rows whose highest probability is at the true class."""
-    return float((probs.argmax(axis=1) == truth).mean())
+    return float((leading(probs) == truth).mean())
 
 
 def confusion_matrix(probs: Floats, truth: Ints) -> NDArray[np.int64]:
-    """Return counts, int64 (k, k): row = truth, column = prediction."""
+    """Return counts, int64 (k, k): row = truth, column = prediction.
+
+    Rows where no class leads are left out: a row then sums to less than the class has.
+    """
     k = probs.shape[1]
-    flat = np.bincount(truth * k + probs.argmax(axis=1), minlength=k * k)
-    return flat.reshape(k, k).astype(np.int64)
+    answered = leading(probs)
+    is_one = answered >= 0
+    pairs = np.bincount(truth[is_one] * k + answered[is_one], minlength=k * k)
+    return pairs.reshape(k, k).astype(np.int64)
 
 
 def recalls(probs: Floats, truth: Ints) -> NDArray[np.float64]:
     """Return the recall of each class, float64 (k,); NaN for a class without rows."""
     counts = confusion_matrix(probs, truth)
-    totals = counts.sum(axis=1)
+    totals = np.bincount(truth, minlength=len(counts))
     hits = np.diag(counts).astype(np.float64)
     found = np.full(len(counts), np.nan)
     np.divide(hits, totals, out=found, where=totals > 0)
@@ -79,7 +92,7 @@ def precisions(probs: Floats, truth: Ints) -> NDArray[np.float64]:
 def f1_scores(probs: Floats, truth: Ints) -> NDArray[np.float64]:
     """Return the F1 of each class, float64 (k,); NaN for one without rows and predictions."""
     counts = confusion_matrix(probs, truth)
-    either = counts.sum(axis=0) + counts.sum(axis=1)
+    either = counts.sum(axis=0) + np.bincount(truth, minlength=len(counts))
     found = np.full(len(counts), np.nan)
     np.divide(2.0 * np.diag(counts), either, out=found, where=either > 0)
     return found
@@ -149,7 +162,8 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
 def cohens_kappa(probs: Floats, truth: Ints) -> float:
     """Return the agreement beyond chance of predictions and labels (Cohen 1960); at most 1."""
     counts = confusion_matrix(probs, truth) / len(probs)
-    by_chance = float(counts.sum(axis=0) @ counts.sum(axis=1))
+    held = np.bincount(truth, minlength=len(counts)) / len(probs)
+    by_chance = float(counts.sum(axis=0) @ held)
     if by_chance == 1:
         return 1.0
     return float((np.trace(counts) - by_chance) / (1 - by_chance))
@@ -172,36 +186,36 @@ def figures(
     truth = targets.argmax(axis=1)[clear]
     shown = probs[clear]
     n = len(truth)
-    hits = int((shown.argmax(axis=1) == truth).sum())
+    hits = int((leading(shown) == truth).sum())
     low, high = wilson_interval(hits, n)
     counts, recall = np.bincount(truth, minlength=len(labels)), recalls(shown, truth)
     columns = (counts, recall, precisions(shown, truth), f1_scores(shown, truth))
     return {
         "n": n,
-        "accuracy": round(hits / n, 6),  # so that its first decimal in percent is right
-        "accuracy_interval_95": [round(low, 4), round(high, 4)],
-        "mean_recall": round(mean_recall(shown, truth), 4),
-        "mean_recall_interval_95": [round(end, 4) for end in mean_recall_interval(recall, counts)],
-        "macro_f1": round(macro_f1(shown, truth), 4),
-        "kappa": round(cohens_kappa(shown, truth), 4),
+        "accuracy": _exact(hits / n),
+        "accuracy_interval_95": [_exact(low), _exact(high)],
+        "mean_recall": _exact(mean_recall(shown, truth)),
+        "mean_recall_interval_95": [_exact(end) for end in mean_recall_interval(recall, counts)],
+        "macro_f1": _exact(macro_f1(shown, truth)),
+        "kappa": _exact(cohens_kappa(shown, truth)),
         "recall": {
             name: {
                 "n": int(held),
-                "recall": _rounded(recall),
-                "precision": _rounded(precision),
-                "f1": _rounded(f1),
+                "recall": _exact(recall),
+                "precision": _exact(precision),
+                "f1": _exact(f1),
             }
             for name, held, recall, precision, f1 in zip(labels, *columns, strict=True)
         },
         "confusion": confusion_matrix(shown, truth).tolist(),
         "reliability": {
-            name: [round(float(one), 4) for one in values]
+            name: [_exact(float(one)) for one in values]
             for name, values in zip(("sure", "right", "n"), reliability(shown, truth), strict=True)
         },
-        "ece_15_bins": round(expected_calibration_error(shown, truth), 4),
+        "ece_15_bins": _exact(expected_calibration_error(shown, truth)),
         "target_n": len(probs),
-        "nll": round(negative_log_likelihood(probs, targets), 4),
-        "brier": round(brier_score(probs, targets), 4),
+        "nll": _exact(negative_log_likelihood(probs, targets)),
+        "brier": _exact(brier_score(probs, targets)),
     }
 
 
@@ -210,7 +224,7 @@ def reliability(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return mean confidence, accuracy and n of each bin that has rows (reliability diagram)."""
     confidence = probs.max(axis=1)
-    hit = probs.argmax(axis=1) == truth
+    hit = leading(probs) == truth
     bin_id = np.minimum((confidence * bins).astype(int), bins - 1)
     n = np.bincount(bin_id, minlength=bins)
     held = n > 0
@@ -226,7 +240,7 @@ def coverage_curve(
 
     The accuracy is NaN where nothing is answered.
     """
-    top, hit = probs.max(axis=1), probs.argmax(axis=1) == truth
+    top, hit = probs.max(axis=1), leading(probs) == truth
     thresholds = np.arange(0.0, 1.0, 0.01)
     answered = top[None, :] >= thresholds[:, None]
     n = answered.sum(axis=1)
@@ -235,5 +249,6 @@ def coverage_curve(
     return thresholds, n / len(probs), accuracy_there
 
 
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def _exact(value: float) -> float | None:
+    # so many decimals that the first one in percent is right, however often it is rounded again
+    return None if np.isnan(value) else round(float(value), 6)

@@ -11,7 +11,7 @@ from .analysis import ReadOptions, provenance_of, read_picture
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import EmotionError
-from .export import check_free, photo_table, to_csv, to_json
+from .export import PHOTO_ENDS, check_free, photo_table, to_csv, to_json
 from .faces import Detector
 from .files import safe_stem, unique_name, write_together
 from .media.photo import decode_photo, encode_png, load_bytes
@@ -157,6 +157,6 @@ def export_photo(
     Raises:
         StorageError: One cannot be written, or would overwrite a file that is no earlier result.
     """
-    check_free(folder, stem, kind="photo")
+    check_free(folder, stem, PHOTO_ENDS, kind="photo")
     files = dict(photo_files(result, stem=stem, drawing=drawing))
     return list(write_together(folder, files).values())

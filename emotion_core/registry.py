@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from .classify import (
     NetworkClassifier,
     Recognizer,
 )
-from .errors import CardMismatch, ModelError, ModelNotTrusted, StorageError, os_reason
+from .errors import BadArgument, CardMismatch, ModelError, ModelNotTrusted, StorageError, os_reason
 from .files import sha256_of, work_folder, work_path, write_json
 from .texts import say
 
@@ -116,7 +116,13 @@ def verify_model(model_id: str) -> Card:
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise ModelNotTrusted(say("error.model_file_missing", id=model_id, file=name))
-        if sha256_of(path) != expected:
+        try:
+            digest = sha256_of(path)
+        except OSError as error:
+            raise ModelNotTrusted(
+                say("error.model_file_closed", id=model_id, file=name, reason=os_reason(error))
+            ) from error
+        if digest != expected:
             raise ModelNotTrusted(say("error.model_file_changed", id=model_id, file=name))
     return card
 
@@ -205,7 +211,7 @@ def load_model(
 
 
 def load_committee(
-    model_ids: Sequence[str] | None = None,
+    model_ids: Iterable[str] | None = None,
     *,
     vote: str = "soft",
     weights: Sequence[float] = (),
@@ -221,18 +227,24 @@ def load_committee(
         prior, load: As `load_model` takes them.
 
     Raises:
+        BadArgument: A text is given for the ids, or none of them.
         ModelError, CardMismatch, ModelNotTrusted: As `load_model`; or the members' labels
             differ in a soft vote.
     """
+    if isinstance(model_ids, str):
+        raise BadArgument(f"A committee is a list of ids; {model_ids!r} is a text. Give it in [].")
     if model_ids is None:
         there = [entry.card for entry in list_models() if entry.card and reads_faces(entry.card)]
         cards = _best_known_first(there)
         found = committees(cards)
         model_ids = found[0] if found else [card.id for card in cards[:1]]
-    members = tuple(load_model(model_id, prior=prior, load=load) for model_id in model_ids)
-    if not members:
-        raise ModelError(say("error.no_models", folder=models_folder()))
-    calibration = committee_records().calibration_of(model_ids)
+        if not model_ids:
+            raise ModelError(say("error.no_models", folder=models_folder()))
+    ids = tuple(model_ids)
+    if not ids:
+        raise BadArgument("A committee needs at least one member.")
+    members = tuple(load_model(model_id, prior=prior, load=load) for model_id in ids)
+    calibration = committee_records().calibration_of(ids)
     return Committee(members, vote, tuple(weights), calibration)
 
 

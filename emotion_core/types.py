@@ -162,12 +162,17 @@ class Scores:
     @property
     def is_flat(self) -> NDArray[np.bool_]:
         """bool (n,), whether no label leads: a point of valence and arousal is near none."""
-        return np.asarray(np.ptp(self.probs, axis=1) < 1e-6, np.bool_)
+        return flat_rows(self.probs)
 
     def __getitem__(self, rows: "slice | NDArray[Any]") -> "Scores":
         """Return the scores of the faces that `rows` selects."""
         affect = None if self.affect is None else self.affect[rows]
         return Scores(self.probs[rows], self.labels, affect)
+
+
+def flat_rows(probs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return bool (n,), whether all probabilities of a row, float (n, k), are the same."""
+    return np.asarray(np.ptp(probs, axis=1) < 1e-6, np.bool_)
 
 
 @dataclass(frozen=True)

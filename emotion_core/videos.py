@@ -16,7 +16,7 @@ from .cards import DEFAULT_PRIOR
 from .classify import Recognizer
 from .draw import DrawOptions, draw_reading
 from .errors import BadArgument, InputError, StorageError, TooLarge, said_of
-from .export import check_free, timeline_files
+from .export import TIMELINE_ENDS, check_free, timeline_files
 from .faces import DEFAULT_DETECTOR, Detector, load_detector
 from .files import atomic_path, atomic_write, check_writable, safe_stem, sha256_of
 from .jobs import Job, delete_job, new_job, start_job
@@ -162,7 +162,8 @@ def analyse_video(
     """
     info = probe_video(source)
     _check_range(task, info, source.name)
-    check_free(out, stem, kind="video")
+    ends = (*TIMELINE_ENDS, ANNOTATED) if task.has_video else TIMELINE_ENDS
+    check_free(out, stem, ends, kind="video")
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)

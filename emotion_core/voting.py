@@ -27,10 +27,13 @@ class Vote:
     confidence: NDArray[np.float32]
 
     def as_probs(self) -> NDArray[np.float32]:
-        """Return the shares, float32 (n, k), with the winner's the highest where a tie hid it."""
+        """Return the shares, float32 (n, k), with the winner's the highest where a tie hid it.
+
+        Where all are the same, they stay so: no label leads.
+        """
         probs = self.scores.probs.copy()
         rows = np.arange(len(probs))
-        is_hidden = probs.argmax(axis=1) != self.class_id
+        is_hidden = (probs.argmax(axis=1) != self.class_id) & ~self.scores.is_flat
         probs[rows[is_hidden], self.class_id[is_hidden]] += 1e-4
         return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
 
@@ -59,7 +62,8 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     """Let each member cast one vote for its leading label.
 
     Labels are matched by canonical name (angry is anger); a label that the leader (the first
-    member) does not know is an abstaining vote. The label with most votes wins; in a tie, the one
+    member) does not know is an abstaining vote, and so is one of a member for which none leads.
+    Where nobody votes, all shares are the same. The label with most votes wins; in a tie, the one
     that was named first in the order of the members, so the leader decides.
 
     Args:
@@ -76,13 +80,14 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     for turn, member in enumerate(members):
         to_leader = [known.get(canonical_name(name) or name, -1) for name in member.labels]
         chosen = np.array(to_leader)[member.probs.argmax(axis=1)] if n else np.zeros(0, int)
+        chosen[member.is_flat] = -1
         rows = np.flatnonzero(chosen >= 0)
         counts[rows, chosen[rows]] += 1
         first_seen[rows, chosen[rows]] = np.minimum(first_seen[rows, chosen[rows]], turn)
     cast = counts.sum(axis=1, keepdims=True)
     # most votes first, then the earlier turn: one integer that orders both
     class_id = (counts * (len(members) + 1) - first_seen).argmax(axis=1).astype(np.int64)
-    shares = (counts / np.maximum(cast, 1)).astype(np.float32)
+    shares = np.where(cast, counts / np.maximum(cast, 1), 1 / k).astype(np.float32)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
     return Vote(Scores(shares, labels, _mean_affect(members)), class_id, confidence)
 

@@ -20,6 +20,24 @@ def test_a_class_without_rows_has_no_recall() -> None:
     assert metrics.mean_recall(probs, np.array([0])) == 1.0
 
 
+def test_where_no_class_leads_the_answer_is_wrong() -> None:
+    probs, truth = (
+        np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.2, 0.8]]),
+        np.array([0, 0, 1, 1]),
+    )
+    assert metrics.leading(probs).tolist() == [0, -1, -1, 1]
+    assert metrics.accuracy(probs, truth) == 0.5
+    assert metrics.confusion_matrix(probs, truth).tolist() == [[1, 0], [0, 1]]
+    assert metrics.recalls(probs, truth).tolist() == [0.5, 0.5]
+    assert metrics.f1_scores(probs, truth) == pytest.approx([2 / 3, 2 / 3])
+    told = metrics.figures(probs, np.eye(2)[truth], np.ones(4, bool), ["a", "b"])
+    assert told["accuracy"] == 0.5
+    assert told["kappa"] == pytest.approx(1 / 3, abs=1e-4)
+    assert told["recall"]["a"] == pytest.approx(
+        {"n": 2, "recall": 0.5, "precision": 1, "f1": 2 / 3}
+    )
+
+
 def test_the_interval_of_a_mean_recall_holds_it_in_19_of_20_draws() -> None:
     random = np.random.default_rng(0)
     counts, true = np.array([16, 18, 83, 900]), np.array([0.05, 0.4, 0.6, 0.95])
@@ -125,14 +143,14 @@ def test_figures_by_hand() -> None:
     assert low < 0.625 < high
     assert held["confusion"] == [[3, 1, 0], [1, 2, 0], [0, 1, 0]]
     assert held["recall"]["a"] == {"n": 4, "recall": 0.75, "precision": 0.75, "f1": 0.75}
-    assert held["recall"]["b"] == {"n": 3, "recall": 0.6667, "precision": 0.5, "f1": 0.5714}
+    assert held["recall"]["b"] == {"n": 3, "recall": 0.666667, "precision": 0.5, "f1": 0.571429}
     assert held["recall"]["c"] == {"n": 1, "recall": 0.0, "precision": None, "f1": 0.0}
-    assert held["mean_recall"] == pytest.approx((0.75 + 2 / 3 + 0) / 3, abs=1e-4)
-    assert held["macro_f1"] == pytest.approx((0.75 + 4 / 7 + 0) / 3, abs=1e-4)
+    assert held["mean_recall"] == pytest.approx((0.75 + 2 / 3 + 0) / 3, abs=1e-6)
+    assert held["macro_f1"] == pytest.approx((0.75 + 4 / 7 + 0) / 3, abs=1e-6)
     by_chance = (4 * 4 + 3 * 4 + 1 * 0) / 64
-    assert held["kappa"] == pytest.approx((0.625 - by_chance) / (1 - by_chance), abs=1e-4)
+    assert held["kappa"] == pytest.approx((0.625 - by_chance) / (1 - by_chance), abs=1e-6)
     assert held["reliability"] == {"sure": [0.8], "right": [0.625], "n": [8.0]}
-    assert held["ece_15_bins"] == pytest.approx(0.8 - 0.625, abs=1e-4)
+    assert held["ece_15_bins"] == pytest.approx(0.8 - 0.625, abs=1e-6)
 
 
 def test_a_threshold_answers_what_reaches_it() -> None:

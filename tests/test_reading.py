@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from emotion_core.analysis import (
 )
 from emotion_core.analysis.picture import read_faces
 from emotion_core.crops import crop_faces
-from emotion_core.errors import BadArgument
+from emotion_core.errors import BadArgument, StorageError
 from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_json, to_zip
 from emotion_core.labels import LabelSet
 from emotion_core.media.photo import decode_photo
@@ -45,6 +45,7 @@ from emotion_core.types import (
     CropRule,
     Faces,
     Frame,
+    FrameReading,
     Image,
     Provenance,
     Scores,
@@ -284,6 +285,27 @@ def test_a_video_becomes_a_timeline(tmp_path: Path, portrait: Image, tools: tupl
     table = pd.read_csv(path)
     assert table["time_s"].tolist() == pytest.approx([0, 0.04, 0.1], abs=1e-3)
     assert table["label"].fillna("").tolist() == ["happy", "", "happy"]
+
+
+def test_a_timeline_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path: Path,
+) -> None:
+    def frames() -> Iterator[FrameReading]:
+        raise AssertionError("read")
+        yield
+
+    provenance = Provenance(models={"m": "0"}, options={})
+    with pytest.raises(StorageError, match="is a folder"):
+        write_timeline(tmp_path, frames())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="was not written"):
+        write_timeline(tmp_path / "file" / "a.csv", frames())
+    with pytest.raises(BadArgument, match="name of the JSON"):
+        write_timeline(tmp_path / "a.json", frames(), provenance=provenance)
+    (tmp_path / "a.json").write_text('{"mine": "labels by hand"}')
+    with pytest.raises(StorageError, match="no result of an earlier reading"):
+        write_timeline(tmp_path / "a.csv", frames(), provenance=provenance)
+    assert (tmp_path / "a.json").read_text() == '{"mine": "labels by hand"}'
 
 
 def test_the_examples_of_the_readme_run(

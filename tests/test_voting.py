@@ -87,6 +87,17 @@ def test_members_have_to_speak_of_the_same_faces() -> None:
         soft_vote([])
 
 
+def test_a_member_for_which_no_label_leads_does_not_vote() -> None:
+    flat = make_scores({}, {})
+    assert flat.is_flat.all()
+    vote = hard_vote([flat, make_scores({"happy": 0.8}, {"happy": 0.8}), flat])
+    assert [LABELS[int(i)] for i in vote.class_id] == ["happy", "happy"]
+    assert vote.confidence == pytest.approx([1 / 3, 1 / 3])
+    nobody = hard_vote([flat, flat])
+    assert nobody.scores.is_flat.all()
+    assert np.ptp(nobody.as_probs(), axis=1) == pytest.approx([0, 0])
+
+
 def test_nobody_is_a_defined_answer() -> None:
     empty = make_scores()
     for vote in (soft_vote([empty, empty]), hard_vote([empty, empty])):

@@ -93,8 +93,9 @@ def votes_of(
 
 def among_or_none(vote: Vote, labels: Sequence[str]) -> NDArray[np.float32]:
     """Return what `among` does, and a last column, float32 (n, k + 1): 1 where the answer is none
-    of the labels, else 0."""
+    of the labels, since no label leads or another one is all that was thought of, else 0."""
     probs = among(vote, labels)
+    probs[vote.scores.is_flat] = 0
     return np.column_stack([probs, ~probs.any(axis=1)]).astype(np.float32)
 
 

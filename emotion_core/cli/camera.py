@@ -18,7 +18,7 @@ import typer
 from ..analysis import ReadOptions, VideoOptions, provenance_of, read_frames
 from ..cards import DEFAULT_PRIOR
 from ..errors import InputError
-from ..export import check_free, timeline_files
+from ..export import TIMELINE_ENDS, check_free, timeline_files
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import check_writable, sha256_of, write_together
 from ..media.camera import iter_camera
@@ -56,7 +56,8 @@ def camera(
     """
     with refusals():
         stem, frames, digest = _open(source)
-        check_free(out, stem, kind="video")
+        check_free(out, stem, TIMELINE_ENDS, kind="video")
+        named = source.encode("utf-8", "replace").decode()  # a name may be any bytes, JSON not
         options = VideoOptions(
             reading=ReadOptions(flip=tta, threshold=threshold),
             detect_every=detect_every,
@@ -74,7 +75,7 @@ def camera(
             provenance = provenance_of(
                 recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
             )
-            files = timeline_files(builder.table(), provenance, about={"source": source})
+            files = timeline_files(builder.table(), provenance, about={"source": named})
             written = write_together(out, {f"{stem}.{end}": held for end, held in files.items()})
         with contextlib.suppress(OSError):  # the terminal was closed
             print(*written.values(), sep="\n", flush=True)

@@ -272,14 +272,15 @@ def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str
 
 
 def _accuracy_of(probs: NDArray[np.float32], labels: LabelSet, truth: pd.Series) -> float:
-    answered = np.array(labels.names, object)[probs.argmax(axis=1)]
+    answered = np.array([*labels.names, UNCERTAIN], object)[metrics.leading(probs)]
     return round(float((answered == truth.to_numpy(object)).mean()), 4)
 
 
 def _table(rows: pd.DataFrame, vote: Vote, labels: LabelSet) -> pd.DataFrame:
     names = np.array(labels.names, object)
+    answers = np.where(vote.scores.is_flat, UNCERTAIN, names[vote.class_id])
     table = pd.DataFrame({"path": rows["path"], "truth": rows["label"]})
-    table["label"], table["confidence"] = names[vote.class_id], vote.confidence
+    table["label"], table["confidence"] = answers, vote.confidence
     affect = affect_of(vote.scores)
     table["valence"], table["arousal"] = affect.valence, affect.arousal
     for column, name in enumerate(labels):

@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..faces import load_detector
 from ..labels import LabelSet
 from ..media.photo import encode_jpeg
-from ..types import CropRule, Faces, Image, Scores
+from ..types import Affect, CropRule, Faces, Image, Scores
 from .index import OnProgress, face_or_whole, read_picture_of
 
 _AT_ONCE = 32
@@ -180,26 +180,31 @@ def _read(
 
     cards = [model.card for model in models]
     looked = _looked_at(source, paths, cut, detects=any(card.sees == "face" for card in cards))
-    found: list[list[list[NDArray[np.float32]]]] = [[[] for _ in flips] for _ in models]
+    found: list[list[list[Scores]]] = [[[] for _ in flips] for _ in models]
     done = 0
     for batch in _batches(paths):
         crops = list(zip(*islice(looked, len(batch)), strict=True))
         for parts, held, model in zip(found, crops, models, strict=True):
             for part, flip in zip(parts, flips, strict=True):
-                part.append(model.classify(np.concatenate(held), flip=flip).probs)
+                part.append(model.classify(np.concatenate(held), flip=flip))
         done += len(batch)
         if on_progress:
             on_progress(done, len(paths))
     return [
-        [
-            Scores(
-                np.concatenate([np.zeros((0, len(model.card.labels)), np.float32), *part]),
-                LabelSet(model.card.labels),
-            )
-            for part in parts
-        ]
+        [_joined(part, LabelSet(model.card.labels)) for part in parts]
         for parts, model in zip(found, models, strict=True)
     ]
+
+
+def _joined(parts: Sequence[Scores], labels: LabelSet) -> Scores:
+    """Return the scores of all batches; none without a batch."""
+    probs = np.concatenate([np.zeros((0, len(labels)), np.float32), *(one.probs for one in parts)])
+    own = [one.affect for one in parts if one.affect is not None]
+    if not own:
+        return Scores(probs, labels)
+    valence = np.concatenate([affect.valence for affect in own])
+    arousal = np.concatenate([affect.arousal for affect in own])
+    return Scores(probs, labels, Affect(valence, arousal))
 
 
 def _batches(paths: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,7 +13,7 @@ import pytest
 from emotion_core import registry
 from emotion_core.cards import DEFAULT_PRIOR, Card, read_card
 from emotion_core.classify import Committee, LiteRTClassifier
-from emotion_core.errors import CardMismatch, ModelError, ModelNotTrusted
+from emotion_core.errors import BadArgument, CardMismatch, ModelError, ModelNotTrusted
 from emotion_core.files import sha256_of
 from emotion_core.registry import (
     DEFAULT_COMMITTEE,
@@ -406,6 +406,26 @@ def test_committee_records_edited_by_hand_are_refused(own_models: Path, changes:
     (own_models.parent / "committees.json").write_text(json.dumps(changes))
     with pytest.raises(CardMismatch, match="Restore the folder of the models"):
         load_committee()
+
+
+def test_members_may_come_from_a_generator_and_a_text_is_refused() -> None:
+    listed = load_committee(DEFAULT_COMMITTEE)
+    drawn = load_committee(one for one in DEFAULT_COMMITTEE)
+    assert listed.calibration == drawn.calibration != {}
+    with pytest.raises(BadArgument, match="'vgg-s' is a text"):
+        load_committee("vgg-s")
+    with pytest.raises(BadArgument, match="at least one member"):
+        load_committee([])
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file whose reading fails")
+def test_a_model_that_cannot_be_read_is_listed_with_what_is_wrong(own_models: Path) -> None:
+    network = own_models / "model.tflite"
+    network.unlink()
+    network.symlink_to("/proc/self/mem")
+    (entry,) = [one for one in list_models() if one.id == own_models.name]
+    assert entry.card is None
+    assert "cannot be read: Input/output error" in entry.problem
 
 
 def test_without_the_default_model_others_that_come_along_lead(

@@ -82,6 +82,30 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
         assert mien("photo", photo, "--out", tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["clip.frames.csv", "clip.annotated.mp4"])
+def test_no_file_of_a_video_lands_on_one_of_somebody_else(tmp_path: Path, name: str) -> None:
+    video = make_video(tmp_path / "clip.mp4", [make_picture()] * 3)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "clip.csv").write_text("of another tool, and in nobody's way")
+    (out / name).write_text("by hand")
+    refused = mien("video", video, "--out", out)
+    assert (refused.returncode, f"{name} is there already" in refused.stderr) == (2, True)
+    assert (out / name).read_text() == "by hand"
+    (out / name).unlink()
+    for _ in range(2):
+        assert mien("video", video, "--out", out).returncode == 0
+
+
+def test_a_photo_lands_on_no_other_one(tmp_path: Path) -> None:
+    photos = [tmp_path / "a.png", tmp_path / "a.annotated.png"]
+    for path in photos:
+        path.write_bytes(sample_photo())
+    told = mien("photo", *photos, "--out", tmp_path)
+    assert (told.returncode, "a.annotated.png is there already" in told.stderr) == (2, True)
+    assert photos[1].read_bytes() == sample_photo()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_photos_that_were_read_before_ctrl_c_are_listed(tmp_path: Path) -> None:
     for number in range(150):
@@ -119,6 +143,12 @@ def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith(b"caf\\udce9.mp4 is not a video that can be read here")
+    make_video(tmp_path / "clip.mp4", [make_picture()] * 3).rename(video)
+    command[3:] = ["camera", "--source", video, "--out", tmp_path / "recorded"]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (about,) = (tmp_path / "recorded").glob("*.json")
+    assert json.loads(about.read_text())["video"]["source"] == str(tmp_path / "caf?.mp4")
 
 
 def test_options_reach_the_reading(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import InputError, JobCancelled, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job, owner_hash
+from emotion_core.labels import UNCERTAIN
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import like_minded, list_models, load_model, load_recognizer
@@ -36,8 +37,8 @@ from emotion_core.runs import (
 )
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe
-from emotion_core.types import Frame
-from emotion_core.workbench import teaching
+from emotion_core.types import Affect, Frame, Scores
+from emotion_core.workbench import evaluation, teachers
 from emotion_core.workbench.evaluation import evaluate, submission
 from emotion_core.workbench.faces import load_faces, read_probs
 from emotion_core.workbench.index import build_index, load_index
@@ -94,6 +95,25 @@ def test_who_learned_a_table_of_faces_is_named(
     assert evaluate(made, model).learned_here == ["vgg-xs"]
 
 
+def test_where_no_label_leads_the_answer_is_wrong_and_uncertain(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("vgg-xs", prior="data")
+    n = len(load_index(dataset))
+    shares = np.full((n, 8), 1 / 8, np.float32)
+
+    def read(*_: object, **__: object) -> list[list[Scores]]:
+        point = Affect(np.full(n, 0.25, np.float32), np.full(n, -0.6, np.float32))
+        return [[Scores(shares, model.labels, point)] * 2]
+
+    monkeypatch.setattr(evaluation, "read_both_ways", read)
+    measured = evaluate(dataset, model)
+    assert measured.plain["accuracy"] == 0
+    assert measured.confusion.sum() == 0
+    assert set(measured.table["label"]) == {UNCERTAIN}
+    assert measured.table["valence"].to_numpy() == pytest.approx([0.25] * n)
+
+
 def test_a_start_that_knows_the_validation_faces_is_a_limit(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,13 +122,13 @@ def test_a_start_that_knows_the_validation_faces_is_a_limit(
     card = load_model("vgg-xs").card
     learned = {**card.training, "fingerprint": fingerprint_of(load_index(dataset))}
     knows = replace(card, training=learned)
-    monkeypatch.setattr(teaching, "verify_model", lambda _: knows)
+    monkeypatch.setattr(teachers, "verify_model", lambda _: knows)
     (limit,) = prepare_data(dataset, recipe).limits
     assert "taught by vgg-xs" in limit
     assert prepare_data(dataset, TINY).limits == ()
     given = replace(recipe, split=GIVEN)
     assert _limits(dataset, given) == (), "it keeps apart what shipped models learned"
-    monkeypatch.setattr(teaching, "verify_model", lambda _: replace(knows, id="mine"))
+    monkeypatch.setattr(teachers, "verify_model", lambda _: replace(knows, id="mine"))
     (limit,) = _limits(dataset, given)
     assert "taught by mine" in limit
 
@@ -289,6 +309,14 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     held = np.asarray(prepare_data(dataset, recipe).val.images)
     scores = model.classify(held, flip=True)
     assert scores.affect is not None
+    index = load_index(dataset)
+    with closing(dataset.open()) as source:
+        (read,) = read_probs(source, index["path"].tolist(), [model])
+    told = evaluate(dataset, model).table
+    assert read.affect is not None
+    assert told["path"].tolist() == index["path"].tolist()
+    assert told["valence"].to_numpy() == pytest.approx(read.affect.valence)
+    assert told["arousal"].to_numpy() == pytest.approx(read.affect.arousal)
     answers = again(run).answers()
     assert answers is not None
     probs = answers[["prob_happy", "prob_neutral"]].to_numpy()
