@@ -130,6 +130,11 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a folder holds a checkpoint, intact or not."""
+    return bool(_checkpoints(folder))
+
+
 def _file(folder: Path, part: str) -> Path:
     return folder / f"{part}.npz"
 

@@ -1,6 +1,6 @@
 """What a network is trained on and measured with: faces and what they should be read as."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,12 +146,20 @@ class TrainingData:
             TrainingError: One has none; the message names it.
         """
         counts = self.train.targets.sum(axis=0)
-        empty = [name for name, n in zip(self.labels, counts, strict=True) if not n]
-        if empty:
-            raise TrainingError(
-                f"No face to train on is labelled {', '.join(empty)}. Add some, or leave the "
-                "label out."
-            )
+        check_trained([name for name, n in zip(self.labels, counts, strict=True) if not n])
+
+
+def check_trained(missing: Sequence[str]) -> None:
+    """Check that no label is without faces to train on.
+
+    Raises:
+        TrainingError: There are some; the message names them.
+    """
+    if missing:
+        raise TrainingError(
+            f"No face to train on is labelled {', '.join(missing)}. Add some, or leave the "
+            "label out."
+        )
 
 
 def label_prior(targets: NDArray[np.float32]) -> NDArray[np.float64]:

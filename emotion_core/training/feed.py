@@ -29,6 +29,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         examples: What is trained on.
         recipe: Batch, augmentation, loss and seed are taken from it.
         epoch: Which epoch this is, from 0; order and changes follow from (seed, epoch) alone.
+        epochs_left: How many are left with it; the last ones are calm. None counts all stages.
         teacher: Who is asked what changed faces look like, where the recipe has teachers.
         change: Who changes the faces; None is whoever asks for a batch.
     """
@@ -39,6 +40,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         recipe: Recipe,
         *,
         epoch: int,
+        epochs_left: int | None = None,
         teacher: Teacher | None = None,
         change: FaceChanger | None = None,
     ) -> None:
@@ -47,9 +49,10 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         workers = max(2, self._change.processes)
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self._images, self._epoch = examples.images, epoch
-        self._recipe, self._augmentation = recipe, recipe.augmentation_of(epoch)
+        left = recipe.epochs - epoch if epochs_left is None else epochs_left
+        self._recipe, self._augmentation = recipe, recipe.augmentation_with(left)
         self._teacher = teacher
-        self._batch = min(recipe.batch, len(examples))
+        self._steps, self._batch = recipe.steps_of(len(examples))
         self._targets = examples.outputs(recipe.trained_outputs)
         self._weights: NDArray[np.float32] | None = None
         if recipe.loss.class_weights == "balanced":
@@ -59,7 +62,7 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._draw = _draw_of(self._order)
 
     def __len__(self) -> int:
-        return len(self._images) // self._batch
+        return self._steps
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         taken = slice(index * self._batch, (index + 1) * self._batch)

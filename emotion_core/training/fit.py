@@ -16,7 +16,13 @@ from ..errors import TrainingError
 from ..files import write_json
 from .augment_workers import FaceChanger, face_changer
 from .average import WeightAverage
-from .checkpoint import Checkpoint, TrainingState, load_checkpoint, save_checkpoint
+from .checkpoint import (
+    Checkpoint,
+    TrainingState,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from .examples import Examples, TrainingData, label_prior
 from .feed import FaceFeed, Teacher
 from .hardware import feed_processes, policy_for, strategy, wants_xla
@@ -24,7 +30,7 @@ from .jax_steps import JaxSteps
 from .measure import measure_epoch
 from .rates import RateControl, is_stalled
 from .recipe import EMOTION, GIVEN, Recipe, Stage, is_better, parse_recipe
-from .stages import compile_stage
+from .stages import compile_stage, set_trainable
 from .tensorboard_log import log_epoch
 from .weights import Start, load_weights, put_weights
 from .zoo import build_network
@@ -133,6 +139,18 @@ def fit_network(
     return final, loop.state
 
 
+def check_network(recipe: Recipe, classes: int) -> None:
+    """Try whether a recipe's network can be built and has the layers that its stages train.
+
+    Raises:
+        TrainingError: There is no such network, an option is none of its own, or a stage trains
+            more layers than there are.
+    """
+    model = build_model(recipe, classes)
+    for stage in recipe.stages:
+        set_trainable(model, stage)
+
+
 def build_model(recipe: Recipe, classes: int, *, given: int = 0, precision: str = "float32") -> Any:
     """Return the recipe's network with seeded random weights, ready to answer.
 
@@ -175,7 +193,7 @@ class _Loop:
     ) -> None:
         self._recipe, self._examples, self._folder = recipe, examples, folder
         self._measure, self._teacher, self._on_epoch = measure, teacher, on_epoch
-        self._steps = max(1, len(examples) // min(recipe.batch, len(examples)))
+        self._steps, self._batch = recipe.steps_of(len(examples))
         self._watch = _Watch(on_step, should_stop)
         self._jax_steps: JaxSteps | None = None
         classes = examples.targets.shape[1]
@@ -253,9 +271,14 @@ class _Loop:
         )
         self._watch.begin(state.epoch * self._steps, recipe.epochs * self._steps)
         _seed_dropout(model, recipe.seed, state.epoch * self._steps)
-        batch = min(recipe.batch, len(self._examples))
+        later = recipe.stages[state.stage + 1 :]
         feed = FaceFeed(
-            self._examples, recipe, epoch=state.epoch, teacher=self._teacher, change=change
+            self._examples,
+            recipe,
+            epoch=state.epoch,
+            epochs_left=stage.epochs - len(rows) + sum(one.epochs for one in later),
+            teacher=self._teacher,
+            change=change,
         )
         loss = self._learn(feed, rate)
         fitted_s = time.monotonic() - started
@@ -272,7 +295,7 @@ class _Loop:
                 row.update(self._measure(model))
             self._keep_best(row, weights)
         row["rate"] = float(f"{rate.rate:.4g}")
-        row["images_per_s"] = round(self._steps * batch / fitted_s, 1)
+        row["images_per_s"] = round(self._steps * self._batch / fitted_s, 1)
         row["seconds"] = round(time.monotonic() - started, 1)
         state.history.append(row)
         self._save()
@@ -359,11 +382,11 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _claim_folder(folder: Path, recipe: Recipe, data: TrainingData) -> None:
-    """Write what the run is, or check that it is still the same."""
+    """Write what the run is, or check that it is what was learned so far."""
     path = folder / "recipe.json"
     # the same faces may be learned by other labels
     settings = {**_plain(recipe), "data": data.content_hash, "labels": list(data.labels)}
-    if path.is_file():
+    if path.is_file() and has_checkpoint(folder / "checkpoints"):
         held = json.loads(path.read_text(encoding="utf-8"))
         known, labels = held.pop("data", None), held.pop("labels", settings["labels"])
         # a run of an older version lacks the settings that are new, and had them at their defaults

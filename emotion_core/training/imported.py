@@ -34,8 +34,8 @@ _HOMES = ("keras", "builtins", "emotion_core.training.zoo")  # and what lies in 
 _PROBE = 16
 #: How Keras makes its messages bold.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-#: Policies and types of half precision in a description.
-_HALF = re.compile(r'"(mixed_)?b?float16"')
+#: Policies and types of other precision in a description.
+_OTHER_FLOATS = re.compile(r'"(mixed_)?b?float(16|64)"')
 #: How LiteRT calls what it can only hand back to TensorFlow.
 _LEFT_TO_TENSORFLOW = re.compile(r"\(Flex(\w+)\)")
 
@@ -76,6 +76,11 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     side, channels = request["side_px"], request["channels"]
     takes = getattr(foreign, "input_shape", None)
     if isinstance(takes, tuple) and len(takes) == 4:
+        if takes[0] is not None:
+            raise ModelError(
+                f"The network in {name} takes batches of {takes[0]} alone. Save it again for any "
+                "number of pictures, with None as the first side of its input."
+            )
         wanted = (side, side, channels)
         if any(one not in (None, other) for one, other in zip(takes[1:], wanted, strict=True)):
             taken = "×".join(str(one or "any") for one in takes[1:])
@@ -92,7 +97,7 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             f"{_one_line(error)}. Set its side and colour, or give --input."
         ) from error
     if isinstance(answers, dict):
-        answers = [answers[name] for name in sorted(answers)]
+        answers = list(answers.values())  # in the order in which they were named
     held = list(answers) if isinstance(answers, list | tuple) else [answers]
     _check_widths([tuple(one.shape) for one in held], request)
     probe = np.random.default_rng(0).integers(0, 256, (_PROBE, side, side, channels), np.uint8)
@@ -150,9 +155,9 @@ def _ending_in(path: Path, ending: str, folder: Path) -> Iterator[Path]:
 def _in_float32(model: Any) -> Any:
     """Return a network that computes in float32, in which alone LiteRT runs all of it."""
     described = model.to_json()
-    if not _HALF.search(described):
+    if not _OTHER_FLOATS.search(described):
         return model
-    whole = keras.models.model_from_json(_HALF.sub('"float32"', described))
+    whole = keras.models.model_from_json(_OTHER_FLOATS.sub('"float32"', described))
     whole.set_weights(model.get_weights())
     return whole
 

@@ -74,7 +74,7 @@ def measure_epoch(model: Any, val: Examples, outputs: tuple[str, ...]) -> dict[s
             "val_ece": metrics.expected_calibration_error(shown, truth),
         }
     if AFFECT in answers and val.affect is not None:
-        error = answers[AFFECT] - val.affect
+        error = np.clip(answers[AFFECT], -1, 1) - val.affect  # as it is served
         row["val_mse"] = float(np.square(error).mean())
         row["val_mae"] = float(np.abs(error).mean())
     return {name: round(value, 5) for name, value in row.items()}
@@ -171,10 +171,10 @@ def label_probs(
 
 
 def measure_affect(points: NDArray[np.float32], examples: Examples) -> dict[str, Any]:
-    """Return the errors of valence and arousal, float32 (n, 2), in -1..1."""
+    """Return the errors of valence and arousal, float32 (n, 2), cut off at -1 and 1 as served."""
     if examples.affect is None:
         return {}
-    error = points - examples.affect
+    error = np.clip(points, -1, 1) - examples.affect
     return {
         "n": len(examples),
         "mse": round(float(np.square(error).mean()), 5),

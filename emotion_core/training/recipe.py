@@ -212,8 +212,9 @@ class Recipe:
         split: A key of `datasets.splits.RULES`; empty takes the data set's own split.
         leave_out: Labels whose faces are left out, such as `[contempt]`.
         seed: Seeds the weights, the order of the faces, augmentation and dropout.
-        batch: Faces per step.
-        evenness: 0 shows every face once in an epoch. Above, faces are drawn, those of rarer labels
+        batch: Faces per step, at most: an epoch has equal steps, and leaves out fewer faces than
+            it has steps.
+        evenness: 0 shows a face once in an epoch. Above, faces are drawn, those of rarer labels
             more often: 1 shows all labels alike.
         loss: What is minimised.
         teachers: Ids of models, with the same labels and input, whose mean answer is learned
@@ -315,9 +316,14 @@ class Recipe:
         """Epochs of all stages."""
         return sum(stage.epochs for stage in self.stages)
 
-    def augmentation_of(self, epoch: int) -> Augmentation:
-        """Return the augmentation of an epoch, counted from 0."""
-        if epoch < self.epochs - self.calm_epochs:
+    def steps_of(self, n: int) -> tuple[int, int]:
+        """Return how many steps an epoch over n faces has, and how many faces each takes."""
+        steps = -(-n // self.batch)
+        return steps, n // steps
+
+    def augmentation_with(self, epochs_left: int) -> Augmentation:
+        """Return the augmentation of an epoch that so many are left with, itself among them."""
+        if epochs_left > self.calm_epochs:
             return self.augmentation
         return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0, six_way=False)
 

@@ -200,13 +200,16 @@ def _as_yaml(value: object) -> str:
 
 
 def _known(dataset: Dataset, recipe: Recipe, owner: str) -> Run | None:
-    """Return the run of this very recipe on this very state of the data set."""
+    """Return the run of this very recipe on this very state of the data set: one that is done, or
+    the newest."""
     state = (fingerprint_of(load_index(dataset)), recipe_hash(dataset))
-    for run in _of(dataset, owner):
-        is_same = (run.dataset["fingerprint"], run.dataset["recipe_sha256"]) == state
-        if is_same and run.recipe == _plain(recipe):
-            return run
-    return None
+    same = [
+        run
+        for run in _of(dataset, owner)
+        if (run.dataset["fingerprint"], run.dataset["recipe_sha256"]) == state
+        and run.recipe == _plain(recipe)
+    ]
+    return next((run for run in same if run.state == DONE), next(iter(same), None))
 
 
 def _of(dataset: Dataset, owner: str) -> Iterator[Run]:

@@ -24,7 +24,7 @@ from ..labels import canonical_name
 from ..registry import is_shipped, load_model
 from ..runs import Run
 from ..texts import say
-from ..training.examples import Examples, Rows, TrainingData
+from ..training.examples import Examples, Rows, TrainingData, check_trained
 from ..training.recipe import AFFECT, Recipe, parse_recipe
 from ..types import CropRule
 from .faces import load_faces, read_probs
@@ -60,6 +60,31 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> pd.DataFrame:
     return rows
 
 
+def check_rows(rows: pd.DataFrame, recipe: Recipe) -> None:
+    """Check what can be known before faces are cut out.
+
+    Args:
+        rows: As `training_rows` gives them.
+        recipe: What is trained on them.
+
+    Raises:
+        TrainingError: A label has no picture to train on, or no point of valence and arousal where
+            those are learned.
+    """
+    labels = in_label_order(rows["label"])
+    votes = [column for column in rows.columns if column.startswith(VOTE)]
+    if not (votes and recipe.loss.soft_votes):  # where people voted, faces of other labels count
+        trained = set(rows.loc[rows["split"] == TRAIN, "label"])
+        check_trained([name for name in labels if name not in trained])
+    if AFFECT in recipe.outputs:
+        known = ANCHORS if recipe.affect == "anchors" else RAYS
+        unknown = sorted(set(labels) - set(known))
+        if unknown:
+            raise TrainingError(
+                say("error.no_affect_point", names=", ".join(unknown), system=recipe.affect)
+            )
+
+
 def prepare_data(
     dataset: Dataset, recipe: Recipe, *, on_progress: OnProgress | None = None
 ) -> TrainingData:
@@ -71,12 +96,13 @@ def prepare_data(
         on_progress: Called after some pictures each.
 
     Raises:
-        TrainingError: A split is empty, or fewer than two labels are left.
+        TrainingError: A split is empty, fewer than two labels are left, or as `check_rows`.
         BadTable, InputError: The data set is not measured, cannot be split or read.
         StorageError: The faces cannot be kept.
     """
     rows = training_rows(dataset, recipe)
     labels = in_label_order(rows["label"])
+    check_rows(rows, recipe)
     images = _faces(dataset, rows, recipe, on_progress)
     votes = _votes(dataset, rows, labels) if recipe.loss.soft_votes else None
     targets = _targets(rows, labels, votes)
@@ -280,12 +306,6 @@ def _affect(
             on_progress(len(rows), len(rows))
 
     names = rows["label"].tolist()
-    known = ANCHORS if recipe.affect == "anchors" else RAYS
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise TrainingError(
-            say("error.no_affect_point", names=", ".join(unknown), system=recipe.affect)
-        )
     if recipe.affect == "anchors":
         return anchor_targets(names, seed=recipe.seed)
     model = load_model(prior="data")

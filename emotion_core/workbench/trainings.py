@@ -40,7 +40,7 @@ from ..training.weights import weights_path
 from .index import build_index, load_index, write_table
 from .store import Dataset, load_dataset, recipe_hash
 from .teachers import check_teachers, start_of, teacher_of
-from .training_data import prepare_data, training_rows, validation_again
+from .training_data import check_rows, prepare_data, training_rows, validation_again
 
 if TYPE_CHECKING:
     from ..training.examples import TrainingData
@@ -73,8 +73,8 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
         name: A name for people; empty takes the recipe's title.
 
     Raises:
-        TrainingError: Weights are missing, teachers do not fit, or there is nothing to train on or
-            to validate with.
+        TrainingError: Weights are missing, teachers or targets do not fit, or there is nothing to
+            train on or to validate with.
         ModelError, CardMismatch, ModelNotTrusted: A model that it takes from cannot be loaded.
         BadTable, InputError: The data set is not measured, or cannot be split.
         StorageError: The run's folder cannot be made.
@@ -88,6 +88,7 @@ def begin_run(dataset: Dataset, recipe: Recipe, *, owner: str, name: str = "") -
             raise TrainingError(say("error.no_split_rows", split=split, name=dataset.name))
     if rows["label"].nunique() < 2:
         raise TrainingError(say("error.few_labels", n=rows["label"].nunique()))
+    check_rows(rows, recipe)
     labels = in_label_order(rows["label"])
     check_teachers(recipe, labels)
     start_of(recipe, labels)
@@ -143,7 +144,9 @@ def state_of(run: Run, job: Job | None) -> str:
         return run.state
     if is_busy(run.folder):
         return "running"
-    return FAILED if job is not None and job.state == "failed" else "interrupted"
+    # a job that ended before it came to the run, or without a word, could note nothing in it
+    ends = {"failed": FAILED, "cancelled": PAUSED}
+    return ends.get(job.state, "interrupted") if job is not None else "interrupted"
 
 
 def pause_run(job: Job) -> None:
@@ -207,7 +210,7 @@ def _to_its_end(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | No
 def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -> Card:
     # heavy: Keras and its backend are imported only by jobs and commands, and only now
     from ..training.export import write_model
-    from ..training.fit import OtherRun, train
+    from ..training.fit import OtherRun, check_network, train
     from ..training.hardware import is_accelerated, writes_litert
 
     recipe = parse_recipe(run.recipe)
@@ -223,6 +226,7 @@ def _train(run: Run, on_progress: OnProgress | None, on_epoch: OnEpoch | None) -
             on_progress(round(done / steps * total), total)
 
     if not run.history:
+        check_network(recipe, rows["label"].nunique())
         note_dataset(run, _as_it_is(dataset))
     data = prepare_data(dataset, recipe, on_progress=on_progress)
     tell_steps(len(run.history), recipe.epochs)

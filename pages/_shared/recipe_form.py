@@ -63,9 +63,9 @@ def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> An
         held = [entry.card for entry in resources.models() if entry.card]
         startable = [f"{MODEL_WEIGHTS}{card.id}" for card in held if KERAS_FILE in card.files]
         choices = ["none", "pretrained", *startable]
-        if str(value).startswith(MODEL_WEIGHTS) and value not in choices:
-            choices.append(value)  # a model that is not here, which the start will say
-        index = choices.index(value) if value in choices else 0
+        if value not in choices:  # a file of a run of one's own, or a model that is not here
+            choices.append(value)
+        index = choices.index(value)
         return st.selectbox(name, choices, index=index, help=text, key=key, **KEPT)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
@@ -81,8 +81,13 @@ def _setting(kind: Any, name: str, value: Any, text: str | None, key: str) -> An
         )
     if kind is str or (is_union and any(get_origin(one) is Literal for one in options)):
         return _word(st.text_input(name, value=str(value), help=text, key=key, **KEPT), kind)
-    shown = _as_text(value)
-    return _from_text(st.text_input(name, value=shown, help=text, key=key, **KEPT), name)
+    written = st.text_input(name, value=_as_text(value), help=text, key=key, **KEPT)
+    return _from_text(written, name) if written.strip() else _nothing(kind)
+
+
+def _nothing(kind: Any) -> Any:
+    """Return what an emptied field of a kind means."""
+    return {tuple: [], dict: {}}.get(get_origin(kind))
 
 
 def _word(text: str, kind: Any) -> Any:
@@ -107,7 +112,7 @@ def _plain(value: Any) -> Any:
 
 def _from_text(text: str, name: str) -> Any:
     try:
-        return yaml.safe_load(text) if text.strip() else None
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(say("training.bad_value", name=name, value=text)) from error
 

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from emotion_core.errors import TrainingError
+from emotion_core.errors import EmotionError, TrainingError
 from emotion_core.limits import NAME_SHOWN_CHARS
-from emotion_core.runs import Run
+from emotion_core.runs import Run, delete_run
 from emotion_core.texts import say
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
@@ -49,7 +49,11 @@ def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
         TrainingError, InputError, StorageError: As `begin_run`.
     """
     run = begin_run(dataset, recipe, owner=visitor.owner(), name=name)
-    start_run(run, owner=visitor.owner())
+    try:
+        start_run(run, owner=visitor.owner())
+    except EmotionError:
+        delete_run(run)  # nobody works on it
+        raise
     return run
 
 

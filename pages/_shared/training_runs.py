@@ -18,6 +18,8 @@ from .names import short
 
 #: What is long, or the same for most: behind the figures.
 _LAST = ("data", "recipe", "seed")
+#: What the curves of chosen runs show, where they have it.
+_COMPARED = ("val_accuracy", "val_mse")
 _PERCENT = ("val_accuracy", "val_macro_f1", "val_mean_recall", "val_ece")
 
 
@@ -127,8 +129,9 @@ def _show_table() -> None:
                 st.rerun()
     if chosen:
         curves = {named[run.id]: run.history for run in chosen}
+        held = {figure for history in curves.values() for row in history for figure in row}
         st.plotly_chart(
-            training_charts.curves(curves, ["val_accuracy"]),
+            training_charts.curves(curves, [one for one in _COMPARED if one in held]),
             key="training_compare",
             config={"displayModeBar": False},
             alt=say("training.compared"),

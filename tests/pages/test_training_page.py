@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
 from emotion_core.datasets.sources import SourceSpec
-from emotion_core.jobs import list_jobs, owner_hash
+from emotion_core.jobs import list_jobs, new_job, owner_hash
 from emotion_core.registry import DEFAULT_MODEL, committees, list_models, model_folder
 from emotion_core.runs import Run, alone_in, list_runs, load_run
 from emotion_core.texts import say
@@ -378,6 +378,33 @@ def test_a_refresh_leads_back_to_where_one_was(done: Run) -> None:
     lost.switch_page("pages/training.py").run()
     assert not lost.exception
     assert lost.button(key=f"open-run-{done.id}"), "nobody's run is the list"
+
+
+def test_a_run_is_repeated_with_the_file_that_it_began_with(done: Run) -> None:
+    path = done.folder / "run.json"
+    held = json.loads(path.read_text())
+    held["recipe"].update(weights="/data/backbone.h5", leave_out=["fear"])
+    path.write_text(json.dumps(held))
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.button(key=f"again-{done.id}").click().run()
+    assert app.selectbox(key="recipe-again-1-weights").value == "/data/backbone.h5"
+    app.text_input(key="recipe-again-1-leave_out").set_value("").run()
+    assert not app.exception
+    assert not app.error, "an emptied list is an empty one"
+
+
+def test_a_training_that_cannot_be_started_leaves_no_run(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del dataset
+    for _ in range(20):
+        new_job("train", "waits", owner=OWNER, settings={})
+    app = new(opened())
+    app.button(key="training_start").click().run()
+    assert not app.exception
+    assert any("20 of your jobs" in box.value for box in app.error)
+    assert mine() == []
 
 
 def test_a_training_is_repeated_with_one_change(done: Run) -> None:

@@ -38,6 +38,15 @@ def test_an_epoch_shows_every_face_once_in_an_order_of_its_own() -> None:
     assert not np.array_equal(shown, np.concatenate([faces for faces, _ in second]))
 
 
+@pytest.mark.parametrize(("n", "batch"), [(12, 5), (12, 7), (12, 96), (11, 6), (1, 6)])
+def test_an_epoch_has_equal_steps_and_leaves_out_fewer_faces_than_steps(n: int, batch: int) -> None:
+    chosen = parse_recipe(tiny(batch=batch, augmentation={}))
+    sizes = [len(faces) for faces, _ in batches(chosen, Examples(FACES[:n], TARGETS[:n]))]
+    assert len(set(sizes)) == 1
+    assert sizes[0] <= batch
+    assert n - sum(sizes) < len(sizes)
+
+
 def test_a_face_that_is_drawn_again_is_changed_otherwise() -> None:
     examples = Examples(FACES, TARGETS)
     chosen = parse_recipe(tiny(batch=6, evenness=1.0, augmentation={"noise": 1.0}))

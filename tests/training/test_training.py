@@ -237,6 +237,43 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
         train(parse_recipe(tiny(epochs=1)), data, tmp_path)
 
 
+def test_the_last_epochs_are_calm_also_after_a_stage_that_ended_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emotion_core.training import fit
+    from emotion_core.training.augment import Augmentation
+
+    shown: list[float] = []
+
+    class Noted(fit.FaceFeed):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            settings: Augmentation = self._augmentation
+            shown.append(settings.erase)
+
+    monkeypatch.setattr(fit, "FaceFeed", Noted)
+    stop = {"monitor": "val_accuracy", "patience": 1}
+    recipe = tiny(calm_epochs=2, augmentation={"erase": 0.5})
+    first = {"epochs": 6, "learning_rate": 1e-9, "early_stop": stop}
+    recipe["stages"] = [first, {**first, "epochs": 4, "early_stop": None}]
+    fit.train(parse_recipe(recipe), ferplus_data(make_voted_faces(32)), tmp_path)
+    assert shown == [0.5] * (len(shown) - 2) + [0, 0]
+    assert len(shown) < 10, "the first stage has ended early"
+
+
+def test_what_has_learned_nothing_yet_may_begin_otherwise(tmp_path: Path) -> None:
+    from emotion_core.training.fit import train
+
+    def interrupt(done: int, steps: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_recipe(tiny()), ferplus_data(make_voted_faces(64)), tmp_path, on_step=interrupt)
+    other = ferplus_data(make_voted_faces(64, seed=1))
+    _, state = train(parse_recipe(tiny(epochs=1)), other, tmp_path)
+    assert state.epoch == 1
+
+
 def test_a_run_goes_on_only_with_its_own_recipe_and_data(tmp_path: Path) -> None:
     from emotion_core.training.fit import train
 

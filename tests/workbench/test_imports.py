@@ -93,19 +93,44 @@ def test_a_model_of_ones_own_answers_as_it_did(
     assert [path.name for path in user_models_folder().iterdir()] == ["mine"]
 
 
-def test_a_model_of_mixed_precision_is_read_in_whole(tmp_path: Path) -> None:
-    keras.config.set_dtype_policy("mixed_float16")
+@pytest.mark.parametrize("precision", ["mixed_float16", "float64"])
+def test_a_model_of_other_precision_is_read_in_single(precision: str, tmp_path: Path) -> None:
+    keras.config.set_dtype_policy(precision)
     try:
-        half = small()
-        file = keras_file(half, tmp_path)
+        other = small()
+        file = keras_file(other, tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
     import_model(request(file), is_trusted=True)
     whole = small()
-    whole.set_weights([np.asarray(one, np.float32) for one in half.get_weights()])
+    whole.set_weights([np.asarray(one, np.float32) for one in other.get_weights()])
     faces = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), np.uint8)
     expected = np.asarray(whole(faces / np.float32(255)))
     assert load_model("mine").classify(faces).probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_model_for_one_picture_at_a_time_is_refused(tmp_path: Path) -> None:
+    pixels = keras.Input(batch_shape=(1, 24, 24, 1))
+    model = keras.Model(pixels, layers.Dense(3)(layers.Flatten()(pixels)))
+    with pytest.raises(ModelError, match="takes batches of 1 alone"):
+        import_model(request(keras_file(model, tmp_path)), is_trusted=True)
+
+
+def test_named_answers_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+    pixels = keras.Input((24, 24, 1))
+    flat = layers.Flatten()(pixels)
+    emotion = layers.Dense(2, activation="softmax")(flat)
+    model = keras.Model(pixels, {"va": layers.Dense(2, activation="tanh")(flat), "expr": emotion})
+    asked = request(
+        keras_file(model, tmp_path), labels=("happy", "sad"), outputs=("affect", "emotion")
+    )
+    import_model(asked, is_trusted=True)
+    faces = np.random.default_rng(1).integers(0, 256, (5, 24, 24, 1), np.uint8)
+    expected = model(faces / np.float32(255))
+    scores = load_model("mine").classify(faces)
+    assert scores.probs == pytest.approx(np.asarray(expected["expr"]), abs=1e-4)
+    assert scores.affect is not None
+    assert scores.affect.valence == pytest.approx(np.asarray(expected["va"])[:, 0], abs=1e-3)
 
 
 def test_an_operation_that_litert_does_not_have_is_named(tmp_path: Path) -> None:

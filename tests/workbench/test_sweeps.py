@@ -1,16 +1,17 @@
 """Many trainings: what is varied, and what goes wrong in one of them."""
 
+import time
+
 import pytest
 import yaml
 
-from emotion_core.runs import Run
+from emotion_core.jobs import owner_hash
+from emotion_core.runs import Run, list_runs, load_run
 from emotion_core.training.recipe import Recipe, parse_recipe
 from emotion_core.training.recipes import changed_recipe
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.sweeps import run_all, surveyed, varied
-from emotion_core.workbench.trainings import (
-    work_on,
-)
+from emotion_core.workbench.trainings import begin_run, work_on
 from tests.builders import tiny
 
 TINY: Recipe = parse_recipe(tiny(epochs=2))
@@ -32,6 +33,18 @@ def test_what_goes_wrong_in_one_trial_ends_no_other(
     )
     assert failed == ["batch=64: no room for 64 faces"]
     assert table["name"].tolist() == ["batch=8"]
+
+
+def test_a_trial_that_is_done_counts_and_not_a_later_one_that_rests(learnable: Dataset) -> None:
+    recipe = changed_recipe(TINY, ["stages.0.epochs=1"])
+    run_all(learnable, [recipe], owner="me")
+    (done,) = list_runs(owner_hash("me"))
+    time.sleep(0.01)
+    resting = begin_run(learnable, recipe, owner="me")
+    assert list_runs(owner_hash("me"))[0].id == resting.id
+    table = run_all(learnable, [recipe], owner="me")
+    assert table["run"].tolist() == [done.id]
+    assert load_run(resting.id).state == ""
 
 
 def test_a_survey_without_weights_trains_whole_networks() -> None:

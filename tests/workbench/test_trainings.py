@@ -21,7 +21,7 @@ from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
 from emotion_core.errors import InputError, JobCancelled, TrainingError
 from emotion_core.faces import load_detector
-from emotion_core.jobs import list_jobs, load_job, owner_hash
+from emotion_core.jobs import list_jobs, load_job, new_job, owner_hash
 from emotion_core.labels import UNCERTAIN
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
@@ -339,6 +339,55 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     for seen in read_frames(frames, detector, model):
         assert seen.reading.affect.valence == pytest.approx(alone.valence, abs=1e-5)
         assert seen.reading.affect.arousal == pytest.approx(alone.arousal, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bored_are_in", "changes", "said"),
+    [
+        ("train", {"outputs": ["emotion", "affect"], "monitor": "val_mse"}, "no point of valence"),
+        ("test", {}, "No face to train on is labelled bored"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_anything_is_cut_out(
+    tmp_path: Path, bored_are_in: str, changes: dict, said: str
+) -> None:
+    folder = make_class_folders(tmp_path / "set", {"images": 12})
+    labels = ["happy,train", "sad,train", "happy,val", f"bored,{bored_are_in}"] * 3
+    rows = [f"images/{n}.png,{told}" for n, told in enumerate(labels)]
+    (folder / "labels.csv").write_text("\n".join(["image,label,split", *rows, ""]))
+    made = new_dataset("set", SourceSpec(str(folder)), owner="me")
+    build_index(made, with_faces=False)
+    given = SplitChoice("given")
+    made.save_recipe(replace(made.recipe(), labels={"bored": "bored"}, split=given))
+    with pytest.raises(TrainingError, match=said):
+        begin_run(made, parse_recipe(tiny(epochs=1, **changes)), owner="me")
+    assert list_runs(owner_hash("me")) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "nonsense"}, "nonsense"),
+        ({"options": {"foo": 1}}, "foo"),
+        ({"stage": {"train": 500}}, "last 500 layers"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_before_faces_are_cut_out(
+    dataset: Dataset, changes: dict, said: str
+) -> None:
+    run = begin_run(dataset, parse_recipe(tiny(epochs=1, **changes)), owner="me")
+    told: list[int] = []
+    with pytest.raises(TrainingError, match=said):
+        work_on(run, on_progress=lambda done, _: told.append(done))
+    assert told == []
+
+
+def test_a_training_that_is_paused_while_it_waits_is_paused(dataset: Dataset) -> None:
+    run = begin_run(dataset, TINY, owner="me")
+    job = new_job("train", run.name, owner="me", settings={"run": run.id})
+    assert state_of(again(run), job) == "waiting"
+    assert state_of(again(run), replace(job, state="cancelled")) == "paused"
+    assert state_of(again(run), replace(job, state="interrupted")) == "interrupted"
 
 
 def test_others_see_nothing_of_it(dataset: Dataset) -> None:
