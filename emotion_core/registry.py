@@ -238,11 +238,11 @@ def load_committee(
         cards = _best_known_first(there)
         found = committees(cards)
         model_ids = found[0] if found else [card.id for card in cards[:1]]
-        if not model_ids:
-            raise ModelError(say("error.no_models", folder=models_folder()))
     ids = tuple(model_ids)
-    if not ids:
+    if not ids and any(entry.card for entry in list_models()):
         raise BadArgument("A committee needs at least one member.")
+    if not ids:
+        raise ModelError(say("error.no_models", folder=models_folder()))
     members = tuple(load_model(model_id, prior=prior, load=load) for model_id in ids)
     calibration = committee_records().calibration_of(ids)
     return Committee(members, vote, tuple(weights), calibration)

@@ -29,6 +29,8 @@ from .texts import say
 from .timeline import TimelineBuilder
 from .types import Frame, FrameReading, Image, VideoInfo
 
+#: What its jobs are.
+KIND = "video"
 #: The files of a result behind its stem.
 ANNOTATED = "annotated.mp4"
 TIMELINE = "timeline.parquet"
@@ -289,7 +291,7 @@ def start_video_job(
         "path": path,
         "upload_id": upload_id,
     }
-    job = new_job("video", name, owner=owner, settings=settings)
+    job = new_job(KIND, name, owner=owner, settings=settings)
     try:
         source = job.folder / "input" / f"upload{Path(name).suffix.lower()[:8]}"
         if isinstance(content, Path):

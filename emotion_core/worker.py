@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import limits
+from . import limits, videos
 from .cards import NETWORK_FILE
 from .errors import said_of
 from .jobs import JobRun
@@ -49,9 +49,10 @@ def _is_quick(model_id: str) -> bool:
     return file.is_file() and file.stat().st_size <= limits.QUICK_NETWORK_MAX_BYTES
 
 
-#: What a worker can do. A new kind of job is a function and a row here.
+#: What a worker can do. A new kind of job is a function and a row here, and a row in the pages'
+#: `job_views`.
 JOBS: dict[str, Callable[[JobRun], None]] = {
-    "video": run_video,
+    videos.KIND: run_video,
     trainings.KIND: trainings.run_job,
     trainings.EXPORT: trainings.run_export,
     imports.KIND: imports.run_import,

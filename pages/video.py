@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from emotion_core import jobs
+from emotion_core import jobs, videos
 from emotion_core.files import path_under_roots, readable_roots
 from emotion_core.limits import VIDEO_UPLOAD_MAX_BYTES
 from emotion_core.live import RECORDING
@@ -77,7 +77,7 @@ def under_way(name: str, source: str, task: VideoTask) -> jobs.Job | None:
     """Return the job that reads a video in this very way now: that of a path or an upload, or the
     sample, whose source is empty."""
     for job in jobs.list_jobs(visitor.owner()):
-        if job.kind != "video" or job.is_over or job.is_stopping:
+        if job.kind != videos.KIND or job.is_over or job.is_stopping:
             continue
         held = VideoTask.from_dict(job.settings["task"])
         is_of_it = (job.settings["path"] or job.settings.get("upload_id", "")) == source
@@ -88,7 +88,7 @@ def under_way(name: str, source: str, task: VideoTask) -> jobs.Job | None:
 
 def chosen_job() -> jobs.Job | None:
     """Return the job to show: the one that was opened, else the newest video."""
-    mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in ("video", RECORDING)]
+    mine = [job for job in jobs.list_jobs(visitor.owner()) if job.kind in (videos.KIND, RECORDING)]
     wanted = st.session_state.get("job")
     if wanted and wanted not in [job.id for job in mine]:
         st.warning(say("video.no_result"))

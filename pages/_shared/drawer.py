@@ -11,38 +11,12 @@ from emotion_core import jobs
 from emotion_core.errors import InputError
 from emotion_core.live import RECORDING
 from emotion_core.texts import say
-from emotion_core.workbench import heatmaps, imports
-from emotion_core.workbench.tasks import PREFIX, TASKS
-from emotion_core.workbench.trainings import EXPORT, KIND
+from emotion_core.workbench.trainings import KIND
 
 from . import visitor
 from .errors import error_box, guarded, plain
+from .job_views import DATASET, JOB_VIEWS, TRAINING, VIDEO
 from .names import short
-
-_VIDEO = "pages/video.py"
-_PAGES = {
-    "video": _VIDEO,
-    RECORDING: _VIDEO,
-    KIND: "pages/training.py",
-    EXPORT: "pages/training.py",
-    imports.KIND: "pages/training.py",
-    heatmaps.KIND: "pages/photo.py",
-    heatmaps.RUN_KIND: "pages/training.py",
-    **{PREFIX + kind: "pages/dataset.py" for kind in TASKS},
-    **{PREFIX + kind: "pages/training.py" for kind in ("evaluate", "submit")},
-}
-#: What lies in the job alone and goes with it; other results lie with their data set or training.
-_HOLDS_RESULT = (
-    "video",
-    RECORDING,
-    EXPORT,
-    *(PREFIX + kind for kind in ("export", "evaluate", "submit")),
-)
-#: What only the visit that asked can show.
-_SHOWN_ONCE = (heatmaps.KIND, heatmaps.RUN_KIND)
-#: The view of its page that shows a job, where that is not the first one.
-_VIEWS = {imports.KIND: "bring", f"{PREFIX}evaluate": "measure", f"{PREFIX}submit": "measure"}
-_DATASET_VIEWS = {f"{PREFIX}export": "export", f"{PREFIX}noise": "labels", f"{PREFIX}map": "map"}
 
 
 def show_drawer() -> None:
@@ -56,24 +30,23 @@ def show_drawer() -> None:
 
 def has_page(job: jobs.Job) -> bool:
     """Return whether a page shows what a job does or came to."""
-    return job.kind not in _SHOWN_ONCE and (job.state != "cancelled" or job.kind == KIND)
+    is_lost = JOB_VIEWS[job.kind].is_shown_once
+    return not is_lost and (job.state != "cancelled" or job.kind == KIND)
 
 
 def open_job(job: jobs.Job) -> None:
     """Go to the page that shows a job."""
-    if _PAGES[job.kind] == _VIDEO:
-        st.session_state["job"] = job.id
-    st.session_state["run"] = job.settings.get("run", st.session_state.get("run"))
-    if job.kind in _VIEWS:
-        shown = _VIEWS[job.kind]
-        st.session_state.update({"training_view": shown, "run": None, f"{shown}_job": job.id})
-    dataset = job.settings.get("dataset", st.session_state.get("dataset"))
-    st.session_state["dataset"] = dataset
-    view = job.settings.get("view", _DATASET_VIEWS.get(job.kind))
-    if view:
-        st.session_state["dataset_view"] = view
-    st.session_state["was_led"] = True
-    st.switch_page(_PAGES[job.kind])
+    shown, state = JOB_VIEWS[job.kind], st.session_state
+    state["run"] = job.settings.get("run", state.get("run"))
+    state["dataset"] = job.settings.get("dataset", state.get("dataset"))
+    if shown.page == VIDEO:
+        state["job"] = job.id
+    elif shown.page == TRAINING and shown.view:
+        state.update({"training_view": shown.view, "run": None, f"{shown.view}_job": job.id})
+    elif shown.page == DATASET and (view := job.settings.get("view", shown.view)):
+        state["dataset_view"] = view
+    state["was_led"] = True
+    st.switch_page(shown.page)
 
 
 def follow(key: str, show: Callable[[jobs.Job], None]) -> None:
@@ -156,7 +129,7 @@ def describe(job: jobs.Job) -> str:
             return say("training.starting")
         if job.kind == KIND and job.share == 1:
             return say("training.finishing")
-        unit = say(f"jobs.{_unit(job)}")
+        unit = say(f"jobs.{JOB_VIEWS[job.kind].unit}")
         if job.left_s is None:
             return say("jobs.running_open", done=job.done, unit=unit)
         share, left = f"{job.share or 0:.0%}", clock(job.left_s)
@@ -167,16 +140,14 @@ def describe(job: jobs.Job) -> str:
     if job.kind == KIND and job.state == "cancelled":
         return say("training.state_paused")
     text = say(f"jobs.{job.state}")
-    if job.state == "done" and job.kind in _HOLDS_RESULT and job.expires_s is not None:
+    if job.state == "done" and _holds_result(job) and job.expires_s is not None:
         hours = max(1, math.ceil((job.expires_s - time.time()) / 3600))
         text += " · " + say("jobs.expires", hours=hours)
     return text + (" · " + say("jobs.kept") if job.is_kept else "")
 
 
-def _unit(job: jobs.Job) -> str:
-    if job.kind == KIND:
-        return "faces"
-    return "pictures" if job.kind.startswith(PREFIX) else "frames"
+def _holds_result(job: jobs.Job) -> bool:
+    return JOB_VIEWS[job.kind].holds_result
 
 
 def clock(seconds: float) -> str:
@@ -192,7 +163,7 @@ def _show_jobs() -> None:
         mine = jobs.list_jobs(visitor.owner())
         if not mine:
             st.caption(say("jobs.none"))
-            st.page_link("pages/video.py", label=say("home.video_open"))
+            st.page_link(VIDEO, label=say("home.video_open"))
         before = st.session_state.get("jobs_seen")
         seen = [(job.id, job.is_over) for job in mine]
         st.session_state["jobs_seen"] = seen
@@ -224,7 +195,7 @@ def _show_job(job: jobs.Job) -> None:
                 return
             if has_page(job) and st.button(say("jobs.open"), key=f"open-{job.id}"):
                 open_job(job)
-            if job.state == "done" and job.kind in _HOLDS_RESULT:
+            if job.state == "done" and _holds_result(job):
                 keep = say("jobs.let_go" if job.is_kept else "jobs.keep")
                 st.button(
                     keep,
@@ -251,7 +222,7 @@ def _offer_deletion(job: jobs.Job) -> None:
         with st.popover(say("jobs.delete")):
             st.caption(say("jobs.delete_kept"))
             press(say("jobs.delete_really"))
-    elif job.kind in _HOLDS_RESULT:
+    elif _holds_result(job):
         press(say("jobs.delete"))
     else:
         press(say("jobs.take_off"), help=say("jobs.take_off_help"))

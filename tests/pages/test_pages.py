@@ -12,15 +12,18 @@ from streamlit.testing.v1 import AppTest
 
 from emotion_core.affect import COORDINATES
 from emotion_core.limits import NAME_SHOWN_CHARS
+from emotion_core.live import RECORDING
 from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
+from emotion_core.worker import JOBS
 from pages._shared import charts, photo_view, resources, visitor
 from pages._shared.errors import plain
+from pages._shared.job_views import JOB_VIEWS
 from pages._shared.names import short
 from pages._shared.photo_view import face_sentence
 from tests.builders import encode, make_picture, make_reading
-from tests.steps import until
+from tests.steps import ROOT, until
 
 APP = str(Path(__file__).resolve().parent.parent.parent / "app.py")
 
@@ -363,3 +366,11 @@ def test_times_are_those_of_the_visitors_clock(
     assert (visitor.clock(at_s).hour, visitor.clock(at_s).tzinfo) == (hour, None)
     monkeypatch.undo()
     time.tzset()
+
+
+def test_every_kind_of_job_is_worked_on_and_shown() -> None:
+    assert set(JOB_VIEWS) == {*JOBS, RECORDING}
+    for kind, view in JOB_VIEWS.items():
+        assert say(f"jobs.{kind}".replace("-", "_"))
+        assert say(f"jobs.{view.unit}")
+        assert (ROOT / view.page).is_file()
