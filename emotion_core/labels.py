@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .errors import CardMismatch
 
 UNCERTAIN = "uncertain"
@@ -96,3 +99,9 @@ class LabelSet:
         if name not in self.names:
             raise CardMismatch(f"{name!r} is not one of the labels {list(self.names)}.")
         return self.names.index(name)
+
+
+def class_ids(names: Iterable[object], labels: Iterable[str]) -> NDArray[np.int64]:
+    """Return where each of n names stands among the labels, int64 (n,); -1 for none of them."""
+    place = {label: class_id for class_id, label in enumerate(labels)}
+    return np.array([place.get(name, -1) for name in names], np.int64)  # type: ignore[call-overload]

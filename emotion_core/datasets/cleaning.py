@@ -356,6 +356,16 @@ def _conflicting(
     return {row for row in members if labels[row] not in trusted and not sure[row]}
 
 
+def stays_labelled(table: pd.DataFrame) -> pd.Series:
+    """Return which pictures of a table as `clean_rows` gives it stay and have a label."""
+    return (table["removed"] == "") & table["label"].notna()
+
+
+def kept_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the labelled pictures that stay, of a table as `clean_rows` gives it."""
+    return table[stays_labelled(table)]
+
+
 def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
     """Give every labelled picture that stays its split; the source's test pictures stay so.
 
@@ -369,7 +379,7 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
     Raises:
         BadTable: The rest cannot be split.
     """
-    stays = (table["removed"] == "") & table["label"].notna()
+    stays = stays_labelled(table)
     given = table["split"]
     table["split"] = ""
     if choice.rule == GIVEN:

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadTable
+from ..labels import class_ids
 from ..texts import say
 
 #: What each column of the ranking means: the data dictionary.
@@ -40,7 +41,7 @@ def rank_labels(
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    class_id = pd.Index(names).get_indexer(pd.Index(given))
+    class_id = class_ids(given, names)
     if (class_id < 0).any():
         unknown = sorted(set(given[class_id < 0]))
         raise BadTable(say("error.unknown_labels", names=", ".join(unknown), known=str(names)))

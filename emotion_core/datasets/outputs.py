@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .cleaning import DatasetRecipe
+from .cleaning import DatasetRecipe, kept_rows
 from .naming import in_label_order
 from .splits import TEST, TRAIN, VAL
 from .tables import CARD_FILE, CARD_SCHEMA
@@ -17,11 +17,6 @@ CLEANED_COLUMNS = ("image_path", "emotion", "width", "height", "mode", "hash", "
 FOLDS_FILE = "folds.csv"
 #: Files of an export that another choice of the split does not have.
 OPTIONAL_FILES = (*(f"{split}.csv" for split in (TRAIN, VAL, TEST)), FOLDS_FILE)
-
-
-def cleaned_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the labelled pictures that stay, of what `cleaning.apply_recipe` gave."""
-    return table[(table["removed"] == "") & table["label"].notna()]
 
 
 def dataset_files(
@@ -40,7 +35,7 @@ def dataset_files(
         (`image_path,emotion`) where they have rows; `folds.csv` when folds were asked for;
         `removed.csv` with a reason per picture; `recipe.yaml`; `card.json` and `CARD.md`.
     """
-    kept = cleaned_rows(table)
+    kept = kept_rows(table)
     files = {"cleaned.csv": _csv(_seed_000_form(kept), index=True)}
     pairs = kept[["path", "label"]].set_axis(["image_path", "emotion"], axis=1)
     for split in (TRAIN, VAL, TEST):
@@ -72,7 +67,7 @@ def make_card(
     table: pd.DataFrame, recipe: DatasetRecipe, *, name: str, kind: str
 ) -> dict[str, Any]:
     """Return the card of a data set as plain values: counts, source, terms, what was removed."""
-    kept = cleaned_rows(table)
+    kept = kept_rows(table)
     by_label = {
         label: {
             split: int(((kept["label"] == label) & (kept["split"] == split)).sum())

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from .. import calibration, metrics
 from ..affect import affect_of
 from ..classify import Committee, Recognizer, measure_latency
-from ..datasets.cleaning import clean_rows, split_cleaned
+from ..datasets.cleaning import clean_rows, kept_rows, split_cleaned
 from ..datasets.outputs import removed_counts
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
-from ..labels import UNCERTAIN, LabelSet
+from ..labels import UNCERTAIN, LabelSet, class_ids
 from ..texts import say
 from ..voting import Vote
 from .faces import read_both_ways, read_probs
@@ -125,7 +125,7 @@ def evaluate(
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_both_ways(source, paths, recognizer.members, on_progress=on_progress)
-    truth = pd.Index(labels.names).get_indexer(pd.Index(rows["label"])).astype(np.int64)
+    truth = class_ids(rows["label"], labels)
     plain, flipped = (recognizer.fuse([one[way] for one in scores]) for way in range(2))
     members = {
         member.card.id: _accuracy_of(one[0].probs, LabelSet(member.card.labels), rows["label"])
@@ -238,8 +238,8 @@ def _weighted(
     with closing(dataset.open()) as source:
         paths = rows["path"].tolist()
         scores = read_probs(source, paths, recognizer.members, on_progress=on_progress)
-    truth = pd.Index(recognizer.labels.names).get_indexer(pd.Index(rows["label"]))
-    weights = calibration.fit_mixture([one.probs for one in scores], truth.astype(np.int64))
+    truth = class_ids(rows["label"], recognizer.labels)
+    weights = calibration.fit_mixture([one.probs for one in scores], truth)
     return replace(recognizer, weights=tuple(round(float(one), 4) for one in weights))
 
 
@@ -262,7 +262,7 @@ def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int
         )
     if split != ALL:
         table = split_cleaned(table, recipe.split)
-    rows = table[(table["removed"] == "") & table["label"].notna()]
+    rows = kept_rows(table)
     return rows if split == ALL else rows[rows["split"] == split], removed_counts(table)
 
 

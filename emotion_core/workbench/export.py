@@ -18,16 +18,17 @@ from ..datasets.cleaning import (
     apply_recipe,
     check_fits,
     fingerprint_of,
+    kept_rows,
     label_rows,
 )
 from ..datasets.duplicates import summarise_groups
-from ..datasets.outputs import OPTIONAL_FILES, cleaned_rows, dataset_files
+from ..datasets.outputs import OPTIONAL_FILES, dataset_files
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
 from ..datasets.tables import CARD_FILE, CARD_SCHEMA
 from ..errors import BadTable, InputError
 from ..export import neutralised, to_csv
-from ..faces import DEFAULT_DETECTOR, load_detector
+from ..faces import DEFAULT_DETECTOR, Detector, load_detector
 from ..files import atomic_path, atomic_write, read_json, write_json, write_together
 from ..media.photo import encode_jpeg, encode_png
 from ..registry import DEFAULT_MODEL, verify_model
@@ -116,44 +117,51 @@ def crop_dataset(
         table = apply_recipe(recipe, index)
     except BadTable:  # it cannot be split, which faces need not be
         table = apply_recipe(replace(recipe, split=SplitChoice(GIVEN)), index)
-    rows = cleaned_rows(table)
+    rows = kept_rows(table)
     model = verify_model(DEFAULT_MODEL).crop
     rule = CropRule(model.margin, model.shift_y, model.align, side_px, channels=3)
     detector = load_detector(DEFAULT_DETECTOR)
     named = list(zip(rows["path"], rows["label"], rows["split"], strict=True))
     written: list[tuple[str, ...]] = []
     skipped: list[tuple[str, ...]] = []
-    source = dataset.open()
-    try:
-        with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for number, (path, label, split) in enumerate(named):
-                try:
-                    image = read_picture_of(source, path)
-                    face, is_whole = face_or_whole(image, detector)
-                    is_face = not is_whole or min(image.shape[:2]) < limits.FACE_CROP_FROM_PX
-                    if is_face:
-                        used = rule_for(rule, is_whole=is_whole)
-                        name = f"faces/{_folder_name(label)}/{number:06d}.png"
-                        crop = crop_faces(image, face, used)[0]
-                        archive.writestr(_entry(name), encode_png(crop))
-                        written.append((name, label, path, split))
-                    else:
-                        skipped.append((path, say("dataset.no_face")))
-                except InputError as error:
-                    skipped.append((path, str(error)))
-                if on_progress:
-                    on_progress(number + 1, len(rows))
-            tables = {
-                "faces.csv": pd.DataFrame(
-                    written, columns=["image_path", "emotion", "source", "split"], dtype="str"
-                ),
-                "skipped.csv": pd.DataFrame(skipped, columns=["image_path", "reason"], dtype="str"),
-            }
-            for name, held in tables.items():
-                archive.writestr(_entry(name), to_csv(held))
-    finally:
-        source.close()
+    with (
+        closing(dataset.open()) as source,
+        atomic_path(target) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
+        for number, (path, label, split) in enumerate(named):
+            try:
+                crop = _crop_of(read_picture_of(source, path), detector, rule)
+            except InputError as error:
+                skipped.append((path, str(error)))
+            else:
+                name = f"faces/{_folder_name(label)}/{number:06d}.png"
+                archive.writestr(_entry(name), encode_png(crop))
+                written.append((name, label, path, split))
+            if on_progress:
+                on_progress(number + 1, len(rows))
+        tables = {
+            "faces.csv": pd.DataFrame(
+                written, columns=["image_path", "emotion", "source", "split"], dtype="str"
+            ),
+            "skipped.csv": pd.DataFrame(skipped, columns=["image_path", "reason"], dtype="str"),
+        }
+        for name, held in tables.items():
+            archive.writestr(_entry(name), to_csv(held))
     return len(written), len(skipped)
+
+
+def _crop_of(image: Image, detector: Detector, rule: CropRule) -> Image:
+    """Return the face of a picture, or all of a small one.
+
+    Raises:
+        InputError: There is no face in a large picture.
+    """
+    face, is_whole = face_or_whole(image, detector)
+    if is_whole and min(image.shape[:2]) >= limits.FACE_CROP_FROM_PX:
+        raise InputError(say("dataset.no_face"))
+    crop: Image = crop_faces(image, face, rule_for(rule, is_whole=is_whole))[0]
+    return crop
 
 
 def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
@@ -168,15 +176,12 @@ def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
     plain = index.assign(label=label_rows(index, dataset.recipe().labels))
     groups = summarise_groups(plain)
     noise = dataset.table("noise")
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         report = report_of(plain, groups, noise, name=dataset.name, kind=source.kind)
         pictures = {
             part: thumbnails(source, paths)
             for part, paths in _examples(plain, groups, noise).items()
         }
-    finally:
-        source.close()
     return {
         "report.html": atomic_write(out / "report.html", report_html(report, pictures)),
         "report.json": write_json(out / "report.json", report),

@@ -1,17 +1,19 @@
 """Doubtful labels of a data set, found by networks that never saw what they judge."""
 
 import shutil
+from contextlib import closing
 from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 
-from ..datasets.cleaning import clean_rows
+from ..datasets.cleaning import clean_rows, kept_rows
 from ..datasets.measures import content_hash
 from ..datasets.naming import in_label_order
 from ..datasets.noise import rank_labels
 from ..datasets.splits import fold_rows
 from ..errors import TrainingError
+from ..labels import class_ids
 from ..runs import alone_in
 from ..texts import say
 from .faces import load_faces
@@ -59,7 +61,7 @@ def judge_labels(
     from ..training.recipes import load_recipe
 
     table = clean_rows(dataset.recipe(), load_index(dataset))
-    rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
+    rows = kept_rows(table).reset_index(drop=True)
     names = in_label_order(rows["label"])
     if len(names) < 2:
         raise TrainingError(say("error.few_labels", n=len(names)))
@@ -69,7 +71,7 @@ def judge_labels(
     # of few groups of pictures some folds stay empty
     held, fold = np.unique(fold_rows(rows, folds=folds), return_inverse=True)
     folds = len(held)
-    class_id = pd.Index(names).get_indexer(pd.Index(rows["label"]))
+    class_id = class_ids(rows["label"], names)
     targets = np.eye(len(names), dtype=np.float32)[class_id]
     per_epoch = len(rows) * (folds - 1) // folds
 
@@ -77,11 +79,8 @@ def judge_labels(
         if on_progress:
             on_progress(done * per_epoch, epochs * per_epoch)
 
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         images = load_faces(source, rows["path"].tolist(), recipe.crop, on_progress=on_progress)
-    finally:
-        source.close()
     identity = "\n".join([*rows["path"] + rows["sha256"] + rows["label"], str(recipe), str(folds)])
     work = dataset.folder / "noise-work" / content_hash(identity.encode() + fold.tobytes())[:16]
     with alone_in(dataset.folder):

@@ -1,5 +1,6 @@
 """Maps of a data set: its pictures laid out by what the shipped models read from them."""
 
+from contextlib import closing
 from importlib.util import find_spec
 
 import numpy as np
@@ -50,11 +51,8 @@ def draw_map(
         raise BadTable(say("error.few_pictures", n=len(rows)))
     quick = [card.id for card in like_minded() if card.parameters <= _QUICK_PARAMETERS]
     models = [load_model(model_id, prior="data") for model_id in quick]
-    source = dataset.open()
-    try:
+    with closing(dataset.open()) as source:
         scores = read_probs(source, rows["path"].tolist(), models, on_progress=on_progress)
-    finally:
-        source.close()
     probs = [one.probs for one in scores]
     features = np.concatenate([np.log(np.maximum(one, 1e-4)) for one in probs], axis=1)
     place = _layout(features.astype(np.float32), method, seed)

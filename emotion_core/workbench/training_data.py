@@ -14,13 +14,13 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..affect import ANCHORS, RAYS, anchor_targets, ray_targets
-from ..datasets.cleaning import GIVEN, clean_rows, fingerprint_of, split_cleaned
+from ..datasets.cleaning import GIVEN, clean_rows, fingerprint_of, kept_rows, split_cleaned
 from ..datasets.naming import in_label_order
 from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import TrainingError
 from ..files import atomic_path
-from ..labels import canonical_name
+from ..labels import canonical_name, class_ids
 from ..registry import is_shipped, load_model
 from ..runs import Run
 from ..texts import say
@@ -54,7 +54,7 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> pd.DataFrame:
     table.loc[table["label"].isin(left_out), "removed"] = "left out by the training"
     choice = replace(cleaning.split, rule=recipe.split, share=None, seed=None)
     table = split_cleaned(table, choice if recipe.split else cleaning.split)
-    rows = table[(table["removed"] == "") & table["label"].notna()].reset_index(drop=True)
+    rows = kept_rows(table).reset_index(drop=True)
     if rows.empty:
         raise TrainingError(say("error.no_training_rows", name=dataset.name))
     return rows
@@ -180,7 +180,7 @@ def validation_again(
     with closing(dataset.open()) as source:
         is_whole = recipe.sees == "whole"
         faces = load_faces(source, asked, recipe.crop, is_whole_wanted=is_whole)
-    truth = pd.Index(labels).get_indexer(pd.Index(held["truth"]))
+    truth = class_ids(held["truth"], labels)
     targets = np.eye(len(labels), dtype=np.float32)[truth]
     clear = held["is_clear"].to_numpy(bool)
     return labels, Examples(faces, targets, is_clear=clear, names=tuple(asked))
@@ -287,7 +287,7 @@ def _targets(
 
     A row whose label was changed, by a person or a rule, follows its label.
     """
-    class_id = pd.Index(labels).get_indexer(pd.Index(rows["label"]))
+    class_id = class_ids(rows["label"], labels)
     targets = np.eye(len(labels), dtype=np.float32)[class_id]
     if votes is None:
         return targets

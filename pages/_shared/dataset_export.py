@@ -13,10 +13,11 @@ from emotion_core.datasets.cleaning import (
     SHARES,
     SplitChoice,
     check_fits,
+    kept_rows,
     parse_recipe,
 )
 from emotion_core.datasets.naming import in_label_order
-from emotion_core.datasets.outputs import cleaned_rows, removed_counts
+from emotion_core.datasets.outputs import removed_counts
 from emotion_core.datasets.splits import RULES
 from emotion_core.errors import BadTable
 from emotion_core.files import safe_stem
@@ -119,7 +120,7 @@ def _split_key(dataset: Dataset, name: str) -> str:
 
 
 def _show_counts(table: pd.DataFrame) -> None:
-    kept = cleaned_rows(table)
+    kept = kept_rows(table)
     with st.container(horizontal=True):
         for name, n in {"kept": len(kept), "removed": (table["removed"] != "").sum()}.items():
             st.metric(say(f"dataset.{name}"), f"{n:,}", help=say(f"dataset.{name}_help"))

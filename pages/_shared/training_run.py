@@ -12,6 +12,7 @@ from emotion_core.cards import LARGE, read_card
 from emotion_core.classify import BUDGET_MS
 from emotion_core.errors import EmotionError, InputError
 from emotion_core.jobs import Job, list_jobs
+from emotion_core.labels import class_ids
 from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
@@ -208,7 +209,7 @@ def _show_answers(run: Run) -> None:
         return
     labels = [name.removeprefix("prob_") for name in map(str, answers) if name.startswith("prob_")]
     probs = answers[[f"prob_{name}" for name in labels]].to_numpy()
-    truth = pd.Index(labels).get_indexer(pd.Index(answers["truth"])).astype(np.int64)
+    truth = class_ids(answers["truth"], labels)
     clear = answers["is_clear"].to_numpy(bool)
     left, right = st.columns(2, gap="large")
     with left:
