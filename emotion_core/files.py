@@ -248,7 +248,7 @@ def path_under_roots(text: str) -> Path:
                 return path
     roots = ", ".join(str(root) for root in readable_roots()) or "-"
     raise UnsafePath(
-        f"Nothing readable lies there. Give a path under one of these folders: {roots}"
+        f"There is nothing readable at that path. Give one under these folders: {roots}"
     )
 
 

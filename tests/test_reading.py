@@ -303,7 +303,7 @@ def test_a_timeline_that_cannot_be_written_is_refused_before_anything_is_read(
     with pytest.raises(BadArgument, match="name of the JSON"):
         write_timeline(tmp_path / "a.json", frames(), provenance=provenance)
     (tmp_path / "a.json").write_text('{"mine": "labels by hand"}')
-    with pytest.raises(StorageError, match="no result of an earlier reading"):
+    with pytest.raises(StorageError, match="not the result of an earlier reading"):
         write_timeline(tmp_path / "a.csv", frames(), provenance=provenance)
     assert (tmp_path / "a.json").read_text() == '{"mine": "labels by hand"}'
 

@@ -49,10 +49,9 @@ def camera(
 ) -> None:
     """Record a timeline from a camera, without a browser, until q or Ctrl-C.
 
-    Writes camera.timeline.csv (that of a file is called after it) and what follows from it; no
-    picture is kept. A wish to end from
-    outside, or a closed terminal, ends it as well. Exit status 0 when it was recorded, 2 when the
-    camera or the file cannot be read.
+    Writes camera.timeline.csv (named after the file where there is one) and the tables made from
+    it; no picture is kept. A signal to stop, or a closed terminal, ends it as well. Exit status 0
+    when it was recorded, 2 when the camera or the file cannot be read.
     """
     with refusals():
         stem, frames, digest = _open(source)

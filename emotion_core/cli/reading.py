@@ -12,7 +12,8 @@ Vote = Annotated[str, typer.Option(help="How a committee votes: soft or hard.")]
 Prior = Annotated[
     str,
     typer.Option(
-        metavar="PRIOR", help="How frequent expressions are: balanced, or data, as in the training."
+        metavar="PRIOR",
+        help="How frequent expressions are taken to be: balanced, or data (as in training).",
     ),
 ]
 DetectorName = Annotated[str, typer.Option(help="Face detector.")]

@@ -72,7 +72,9 @@ def survey(
         str, typer.Option(help="Input, augmentation, weights and batch are taken from it.")
     ] = "mobilenet-s",
     head_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the head, at most.")] = 10,
-    unfreeze: Annotated[int, typer.Option(min=1, help="Last layers that learn then.")] = 7,
+    unfreeze: Annotated[
+        int, typer.Option(min=1, help="Number of last layers to unfreeze after that.")
+    ] = 7,
     tune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of that.")] = 10,
     submissions: Annotated[
         Path | None, typer.Option(help="Folder for what each says of the unlabelled pictures.")

@@ -59,7 +59,9 @@ def training(page: Page, studio: Studio) -> None:
     page.get_by_role("button", name="New training").click()
     settle(page)
     page.get_by_role("button", name="Start the training").click()
-    expect(page.get_by_text("Its surest mistakes on validation")).to_be_visible(timeout=300_000)
+    expect(page.get_by_text("Its most confident mistakes, on validation")).to_be_visible(
+        timeout=300_000
+    )
 
 
 def models(page: Page, studio: Studio) -> None:

@@ -57,7 +57,7 @@ def test_find_mend_export_reload_and_train(
     boxes.nth(1).locator("label").click()
     settle(page)
     page.get_by_role("button", name="To review", exact=True).click()
-    expect(page.get_by_text("1 put into the review")).to_be_visible()  # for four seconds
+    expect(page.get_by_text("1 sent to Review")).to_be_visible()  # for four seconds
     settle(page)
     go(page, "Review")
     expect(page.get_by_text("1 waiting").first).to_be_visible()

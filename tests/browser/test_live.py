@@ -91,7 +91,7 @@ def test_boxes_come_back_in_the_pixels_of_the_page(camera_page: Page, studio: St
     happy = list(rgb(COLOURS["happy"]))
     until(lambda: video.evaluate(_COUNT_COLOUR, happy) > 400)
     main = camera_page.get_by_test_id("stMain")
-    expect(main.get_by_text("ms a reading")).to_be_visible()
+    expect(main.get_by_text("ms per reading")).to_be_visible()
     expect(main.locator(".js-plotly-plot")).to_have_count(2)
     camera_page.get_by_role("button", name="Stop", exact=True).click()
     expect(camera_page.get_by_role("button", name="Start the camera")).to_be_visible()
@@ -173,7 +173,7 @@ def test_one_camera_too_many_waits_its_turn(camera_chromium: Browser, tmp_path: 
         start(first, studio)
         visit(second, studio, "live")
         second.get_by_role("button", name="Start the camera").click()
-        expect(second.get_by_text("You are number 1 in line")).to_be_visible()
+        expect(second.get_by_text("You are number 1 in the queue")).to_be_visible()
         first.get_by_role("button", name="Stop", exact=True).click()
         wait_for_picture(second)
         assert sum(text.startswith("RTCConfiguration") for text in opened) == 1

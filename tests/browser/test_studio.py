@@ -153,7 +153,7 @@ def test_models_are_looked_into_and_measured(
 ) -> None:
     with window(chromium, scheme, width, height=1000) as page:
         visit(page, studio)
-        page.get_by_role("button", name="Look into the models").click()
+        page.get_by_role("button", name="Explore the models").click()
         expect(page.get_by_role("heading", name="Beside what others reach")).to_be_visible()
         settle(page)
         check_look(page, f"models-{scheme}-{width}")

@@ -199,7 +199,7 @@ def test_a_path_under_the_roots_is_read_and_another_is_not(
         typed.press("Enter")
         settle(page)
         start(page)
-        expect(page.get_by_text("Nothing readable lies there")).to_be_visible()
+        expect(page.get_by_text("There is nothing readable at that path")).to_be_visible()
         typed.fill(str(root / "here.mp4"))
         typed.press("Enter")
         settle(page)

@@ -67,7 +67,7 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
         refused = mien("photo", photo, "--out", tmp_path)
         assert refused.returncode == 2
-        assert f"{name} is there already" in refused.stderr
+        assert f"{name} already exists" in refused.stderr
         assert (tmp_path / name).read_text() == "{}"
         assert not (tmp_path / "a.annotated.png").exists()
         (tmp_path / name).unlink()
@@ -90,7 +90,7 @@ def test_no_file_of_a_video_lands_on_one_of_somebody_else(tmp_path: Path, name: 
     (out / "clip.csv").write_text("of another tool, and in nobody's way")
     (out / name).write_text("by hand")
     refused = mien("video", video, "--out", out)
-    assert (refused.returncode, f"{name} is there already" in refused.stderr) == (2, True)
+    assert (refused.returncode, f"{name} already exists" in refused.stderr) == (2, True)
     assert (out / name).read_text() == "by hand"
     (out / name).unlink()
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_photo_lands_on_no_other_one(tmp_path: Path) -> None:
     for path in photos:
         path.write_bytes(sample_photo())
     told = mien("photo", *photos, "--out", tmp_path)
-    assert (told.returncode, "a.annotated.png is there already" in told.stderr) == (2, True)
+    assert (told.returncode, "a.annotated.png already exists" in told.stderr) == (2, True)
     assert photos[1].read_bytes() == sample_photo()
 
 

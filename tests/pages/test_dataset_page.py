@@ -370,7 +370,7 @@ def test_a_path_outside_the_roots_is_refused(
         app.text_input(key="ds_path").set_value(str(path)).run()
         app.button(key="ds_start").click().run()
         assert not app.exception
-        assert "Nothing readable lies there" in app.error[0].value
+        assert "There is nothing readable at that path" in app.error[0].value
     assert list_datasets("tester") == []
 
 

@@ -207,7 +207,7 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
     photo_page.slider(key="threshold").set_value(100).run()
     assert "is unclear" in markdown_of(photo_page)
     offered = photo_page.selectbox(key="model").options
-    assert offered[-2:] == ["Committee of 3", "Committee of all 6 that come along"]
+    assert offered[-2:] == ["Committee of 3", "Committee of all 6 included models"]
     photo_page.selectbox(key="model").set_value(DEFAULT_COMMITTEE).run()
     photo_page.radio(key="vote").set_value("hard").run()
     assert photo_page.checkbox(key="tta_photo").value
@@ -223,7 +223,7 @@ def test_options_change_the_reading(photo_page: AppTest) -> None:
 
 def test_a_face_that_no_label_leads_looks_like_none() -> None:
     reading = make_reading((0, 0, 9, 9), (20, 0, 29, 9), prob=0.4)
-    assert "leans to happy, 40%" in face_sentence(reading, 1)
+    assert "leans towards happy, 40%" in face_sentence(reading, 1)
     even = make_reading((0, 0, 9, 9), prob=1 / len(reading.scores.labels))
     assert face_sentence(even, 0) == "**1** looks like none of the expressions"
 

@@ -239,7 +239,7 @@ def test_on_a_shared_studio_who_promoted_a_model_removes_it(
 
 def test_an_empty_page_shows_how_a_shipped_model_learned() -> None:
     app = opened()
-    (title,) = [text.value for text in app.subheader if "which comes along" in text.value]
+    (title,) = [text.value for text in app.subheader if "an included model" in text.value]
     assert title.startswith("How SE-ResNet small"), "nobody taught it"
     assert len(app.get("plotly_chart")) == 2
 

@@ -157,7 +157,9 @@ def test_the_options_reach_the_job(video_page: AppTest) -> None:
     video_page.checkbox(key="region-0").check().run()
     video_page.slider(key="across-0").set_range(0, 50).run()
     video_page.slider(key="smooth").set_value(1.0).run()
-    (told,) = [one.value for one in video_page.caption if one.value.startswith("Not as it comes")]
+    (told,) = [
+        one.value for one in video_page.caption if one.value.startswith("Changed from the defaults")
+    ]
     for differs in ("without_video", "read_one_in", "steady_over"):
         assert say(f"options.{differs}", n=5, seconds="1.0") in told, "they hold for later videos"
     video_page.button(key="video_sample").click().run()
