@@ -211,6 +211,9 @@ def persons(table: pd.DataFrame) -> pd.DataFrame:
 
 def _person_row(person: int, rows: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
     weights = rows["until_s"] - rows["time_s"]
+    seen_s = float(weights.sum())
+    if not seen_s:  # in frames alone that the next one replaces at once
+        weights += 1.0
     total = float(weights.sum())
     time_of = weights.groupby(rows["label"].astype(str)).sum()
     shares = {name: round(float(time_of.get(name, 0.0)) / total, 4) for name in labels}
@@ -223,9 +226,9 @@ def _person_row(person: int, rows: pd.DataFrame, labels: list[str]) -> dict[str,
         "tracker_id": person,
         "first_s": float(rows["time_s"].iloc[0]),
         "last_s": float(rows["until_s"].iloc[-1]),
-        "seen_s": round(total, 6),
+        "seen_s": round(seen_s, 6),
         "label": max(shares, key=lambda name: shares[name]),
-        "changes_per_min": round(60 * changes / total, 2),
+        "changes_per_min": round(60 * changes / seen_s, 2) if seen_s else 0.0,
         "confidence": mean("confidence"),
         "valence": mean("valence"),
         "arousal": mean("arousal"),
@@ -234,13 +237,17 @@ def _person_row(person: int, rows: pd.DataFrame, labels: list[str]) -> dict[str,
 
 
 def _with_durations(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a face, by person and time; `until_s` is when each frame ends."""
-    times = np.sort(table["time_s"].unique())
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
-    until = dict(zip(times, [*times[1:], *(times[-1:] + step)], strict=True))
+    """Return the rows with a face, by person and time; `until_s` is when each frame ends.
+
+    Of frames that share a time the last one lasts.
+    """
+    frames = table.drop_duplicates("frame").sort_values("frame")
+    times = frames["time_s"].to_numpy(np.float64)
+    step = float(np.median(np.diff(np.unique(times)))) if len(set(times)) > 1 else 0.04
+    until = dict(zip(frames["frame"], [*times[1:], *(times[-1:] + step)], strict=True))
     seen = table[table["tracker_id"].notna()].astype({"tracker_id": "int64", "label": object})
-    seen["until_s"] = seen["time_s"].map(until).astype(float).round(6)
-    return seen.sort_values(["tracker_id", "time_s"], kind="stable", ignore_index=True)
+    seen["until_s"] = seen["frame"].map(until).astype(float).round(6)
+    return seen.sort_values(["tracker_id", "frame"], kind="stable", ignore_index=True)
 
 
 def per_frame_form(table: pd.DataFrame) -> pd.DataFrame:

@@ -112,6 +112,15 @@ def test_time_counts_and_not_frames() -> None:
     assert person["share_happy"] == pytest.approx(3 / (3 + 1 + 2))
 
 
+def test_frames_of_one_time_count_once() -> None:
+    table = table_of({1: "happy"}, {1: "happy", 2: "sad"}, {1: "happy"}, {1: "happy"})
+    table["time_s"] = table["frame"].map({0: 0.0, 1: 0.1, 2: 0.1, 3: 0.2})
+    one, two = persons(table).to_dict("records")
+    assert (one["seen_s"], one["last_s"]) == pytest.approx((0.3, 0.3))
+    assert episodes(table)["duration_s"].tolist() == pytest.approx([0.3, 0])
+    assert (two["seen_s"], two["share_sad"]) == pytest.approx((0, 1))
+
+
 def two_faces(index: int, time_s: float) -> FrameReading:
     """One frame of two people who differ in all that is told of them."""
     seen = make_frame_reading(index, time_s, {4: (BOX, "happy"), 7: (OTHER, "sad")})
