@@ -33,7 +33,7 @@ pictures: env-dev   ## take the README's pictures again, from the running app
 
 models: env         ## train the shipped models again (hours, or minutes on a GPU) and measure them; DATA=fer2013.npz
 	@test -n "$(DATA)" || { echo "Say where FER2013 with its votes lies: make models DATA=fer2013.npz"; exit 2; }
-	# what others begin with or learn from, the untaught ones, does not come along
+	# what others begin with or learn from, the untaught ones, is not shipped
 	own="$$($(RUN) -c 'from emotion_core.registry import user_models_folder as f; print(f())')"; \
 	for recipe in vgg-plain se-resnet-s vgg-s vgg-xs se-resnet-plain se-resnet-m se-resnet-l se-resnet-n; do \
 	  case $$recipe in *-plain) out="$$own" ;; *) out=models ;; esac; \
