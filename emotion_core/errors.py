@@ -1,8 +1,12 @@
 """The error tree. A message says what happened, with what, and what to do."""
 
 import re
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SHORT = reprlib.Repr()
+_SHOWN_CHARS = _SHORT.maxstring = _SHORT.maxother = 100
 
 
 class EmotionError(Exception):
@@ -103,6 +107,12 @@ def said_of(held_as: str, name: str) -> Iterator[None]:
 def reason_of(error: BaseException) -> str:
     """Return the first line of what an error says, or its name where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: short, whatever it holds."""
+    text = _SHORT.repr(value)  # which goes through little of a large one
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def os_reason(error: BaseException) -> str:

@@ -10,6 +10,8 @@ PHOTO_MAX_PX = 50_000_000
 PHOTO_MAX_SIDE_PX = 20_000
 #: The largest real photo seen was 25 MB; more is held in memory only to be refused.
 PHOTO_MAX_BYTES = 64_000_000
+#: A table of a data set is held in memory, several times over; FER2013's CSV is 287 MB.
+TABLE_MAX_BYTES = 400_000_000
 #: Detection gains nothing above this, and its time and memory stay bounded.
 DETECT_MAX_SIDE_PX = 2_048
 #: Below this, on the picture as it is searched, a face carries too little to be read.

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
+from emotion_core.classify import Committee
 from emotion_core.errors import InputError
 from emotion_core.jobs import load_job, new_job
 from emotion_core.live import RECORDING, LiveSession, LiveState, LiveTools
@@ -23,7 +24,6 @@ _CAMERA = {
 }
 #: A camera that shows nothing for so long has a reason that is told.
 _PATIENCE_S = 12.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def choose_tools() -> LiveTools:
@@ -91,7 +91,7 @@ def say_why_dark(context: WebRtcStreamerContext) -> None:
     """Tell why there is no picture, as far as it can be known, and offer a snapshot."""
     page = urlsplit(st.context.url or "")
     reason = ""
-    if page.scheme == "http" and page.hostname not in _LOOPBACK:
+    if page.scheme == "http" and page.hostname not in visitor.LOOPBACK:
         reason = say("live.no_https")
     elif time.monotonic() - st.session_state.get("live_since", 0.0) > _PATIENCE_S:
         reason = say("live.no_route" if context.state.signalling else "live.no_camera")
@@ -150,6 +150,8 @@ def start_recording(session: LiveSession, tools: LiveTools) -> None:
     title = say("live.recording_title", time=f"{visitor.clock(time.time()):%H:%M}")
     ids = [member.card.id for member in tools.recognizer.members]
     task = {"model_ids": ids, "prior": tools.recognizer.prior}
+    if isinstance(tools.recognizer, Committee):
+        task["vote"] = tools.recognizer.vote
     settings = {"task": task, "stem": "camera"}
     job = new_job(RECORDING, title, owner=visitor.owner(), settings=settings)
     session.record(job)
@@ -245,7 +247,8 @@ def show_live() -> None:
             st.caption(say("live.empty"))
             show_recorded(session)
         elif is_running or is_recording:
-            control_recording(session, tools)
+            with error_box(ends=False):  # the camera runs on, and so do its figures
+                control_recording(session, tools)
     if is_on and not is_waiting:
         with beside:
             st.fragment(show_state, run_every=1.0)(

@@ -160,6 +160,18 @@ def test_without_room_a_dead_job_is_shown_and_can_be_deleted(
     assert jobs.list_jobs(ME) == []
 
 
+def test_a_job_that_cannot_be_begun_stands_in_no_line(
+    work_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs.new_job("dataset-index", "set", owner=ME, settings={})
+    monkeypatch.setattr(jobs.store, "write_process", full)
+    with pytest.raises(StorageError):
+        jobs.start_job(job)
+    assert jobs.list_jobs(ME) == []
+    named = [" ".join(one.cmdline()) for one in psutil.Process().children()]
+    assert not [one for one in named if job.id in one]
+
+
 def test_a_disk_that_is_full_for_a_moment_ends_no_work(
     work_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

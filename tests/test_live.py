@@ -127,6 +127,20 @@ def test_a_browser_that_sends_fewer_pixels_for_a_while_changes_nobody(
     assert session.show(turned).shape == turned.shape
 
 
+def test_a_recording_keeps_its_form_when_a_phone_is_turned(
+    work_home: object, session: LiveSession
+) -> None:
+    white = np.full((48, 64, 3), 255, np.uint8)
+    session.show(white)
+    record(session)
+    turned = session.show(np.full((64, 48, 3), 255, np.uint8))
+    assert turned.shape == white.shape
+    across = turned[24, :, 0] > 128
+    assert np.flatnonzero(across)[[0, -1]].tolist() == [14, 49], "36 of 64 columns, in the middle"
+    session.stop_recording()
+    assert session.show(np.full((64, 48, 3), 255, np.uint8)).shape == (64, 48, 3)
+
+
 def test_a_slow_machine_reads_the_newest_frame_and_builds_no_queue(parts: tuple) -> None:
     gate = Gate(parts[0], is_open=False)
     session = LiveSession(tools_of(gate, parts))
@@ -255,6 +269,10 @@ def test_a_model_that_changes_while_recording_stands_in_its_rows(
     assert table["frame"].min() == 0
     held = json.loads(files["camera.json"].read_text())
     assert set(held["provenance"]["models"]) == {"vgg-s", "vgg-xs"}
+    changes = held["video"]["read_with"]
+    assert [one["model_id"] for one in changes][-2:] == ["vgg-s", "vgg-xs"]
+    assert changes[0]["from_s"] <= changes[-1]["from_s"] < held["video"]["seconds"]
+    assert {one["prior"] for one in changes} == {"balanced"}
 
 
 def test_a_recording_ends_when_the_camera_goes_though_nothing_could_be_read(

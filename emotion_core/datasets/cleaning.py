@@ -15,9 +15,10 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from ..errors import BadTable
+from ..errors import BadTable, shown
 from ..labels import canonical_name
 from ..texts import say
+from ..yaml_text import read_yaml
 from .decisions import DROP, KEEP, RELABEL, Decision, as_rows
 from .naming import LEFT_OUT, name_labels
 from .outliers import RULES, check_rules, find_outliers
@@ -65,7 +66,7 @@ class SplitChoice:
                 or not isinstance(value, kinds)
                 or not lowest <= value <= highest
             ):
-                reason = f"split.{name} is {value!r}; it goes from {lowest} to {highest}"
+                reason = f"split.{name} is {shown(value)}; it goes from {lowest} to {highest}"
                 raise BadTable(say("error.bad_recipe", reason=reason))
 
 
@@ -104,9 +105,8 @@ class DatasetRecipe:
         check_rules(self.rules)
         for name, allowed in _POLICIES.items():
             if getattr(self, name) not in allowed:
-                value = getattr(self, name)
-                text = say("error.bad_policy", name=name, value=value, allowed=", ".join(allowed))
-                raise BadTable(text)
+                value, names = shown(getattr(self, name)), ", ".join(allowed)
+                raise BadTable(say("error.bad_policy", name=name, value=value, allowed=names))
         if self.split.rule != GIVEN:
             check_split(self.split.rule)
 
@@ -133,7 +133,6 @@ class DatasetRecipe:
 
 #: In C where PyYAML has it: several times as quick, for thousands of decisions.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _POLICIES = {"exact": COPY_POLICIES, "near": COPY_POLICIES, "conflicts": CONFLICT_POLICIES}
 
 
@@ -144,7 +143,7 @@ def parse_recipe(text: str) -> DatasetRecipe:
         BadTable: It is no such YAML; the message says what is wrong with it.
     """
     try:
-        held = yaml.load(text, Loader=_LOADER)
+        held = read_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadTable(say("error.bad_recipe", reason=str(error).splitlines()[0])) from error
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:

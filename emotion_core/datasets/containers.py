@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BrokenImage, InputError, StorageError, os_reason, reason_of
+from .. import limits
+from ..errors import BrokenImage, InputError, StorageError, TooLarge, os_reason, reason_of
 from ..files import work_folder
 from ..texts import say
-from .archives import is_hidden, open_archive
+from .archives import PICTURES, is_hidden, open_archive
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Packed:
         """Return the content of a file."""
         if name not in self._sizes:
             raise BrokenImage(say("error.unreadable_file", name=name, reason="not in the archive"))
+        _check_size(name, self._sizes[name])
         try:
             with self._lock:
                 return self._read_member(name)
@@ -205,7 +207,9 @@ class Packed:
     def _spool(self) -> None:
         spool = self._stack.enter_context(tempfile.TemporaryFile(dir=work_folder()))  # noqa: SIM115
         places: dict[str, int] = {}
-        for name in self._sizes:
+        for name, size in self._sizes.items():
+            if size > _most_bytes(name):  # reading it is refused
+                continue
             content = self._read_member(name)
             places[name] = spool.tell()
             spool.write(content)
@@ -215,6 +219,18 @@ class Packed:
             return spool.read(self._sizes[name])
 
         self._read_member = read
+
+
+def _most_bytes(name: str) -> int:
+    is_picture = name.lower().endswith(PICTURES)
+    return limits.PHOTO_MAX_BYTES if is_picture else limits.TABLE_MAX_BYTES
+
+
+def _check_size(name: str, size: int) -> None:
+    """Refuse what would fill the memory, before any of it is read."""
+    most = _most_bytes(name)
+    if size > most:
+        raise TooLarge(say("error.member_size", name=name, limit_mb=most // 1_000_000))
 
 
 def open_container(path: Path) -> Container:

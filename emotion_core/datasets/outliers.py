@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..errors import BadTable
+from ..errors import BadTable, shown
 from ..texts import say
 
 BELOW, ABOVE = "below", "above"
@@ -99,6 +99,6 @@ def check_rules(rules: Mapping[str, float]) -> dict[str, float]:
         low, high = RULES[name].low, RULES[name].high
         is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
         if not (is_number and low <= threshold <= high):
-            told = say("error.bad_threshold", name=name, value=threshold, low=low, high=high)
+            told = say("error.bad_threshold", name=name, value=shown(threshold), low=low, high=high)
             raise BadTable(told)
     return {name: float(rules[name]) for name in RULES if name in rules}

@@ -197,7 +197,13 @@ def start_job(job: Job) -> None:
         delete_job(job)
         reason = os_reason(error)
         raise StorageError(say("error.no_job_folder", reason=reason)) from error
-    write_process(job.folder, process.pid)
+    try:
+        write_process(job.folder, process.pid)
+    except StorageError:
+        process.kill()
+        process.wait()
+        delete_job(job)  # or it would stand in the line for ever
+        raise
     # whoever starts a process has to take note of its end, or it stays in the system's table
     threading.Thread(target=process.wait, daemon=True).start()
 

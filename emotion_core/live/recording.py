@@ -47,6 +47,7 @@ class Recording:
         self._began_s = time.monotonic()
         self._builder = TimelineBuilder(labels=tools.recognizer.labels)
         self._models: dict[str, str] = {}
+        self._changes: list[dict[str, Any]] = []
         self._first_index: int | None = None
         self._first_s = self._last_s = 0.0
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
@@ -75,6 +76,8 @@ class Recording:
         frame = self._timed(seen.frame)
         if frame.time_s < 0:
             return
+        if tools is not self._tools or not self._changes:
+            self._changes.append({"from_s": round(frame.time_s, 3), **_described(tools)})
         self._tools = tools
         self._models.update(network_hashes(tools.recognizer))
         self._builder.add(replace(seen, frame=frame), model_id=tools.recognizer.id)
@@ -162,7 +165,7 @@ class Recording:
         provenance = provenance_of(
             tools.recognizer,
             tools.detector,
-            options={**asdict(tools.options), "drawing": asdict(tools.drawing)},
+            options=_options_of(tools),
             threshold=tools.options.reading.threshold,
             input_sha256="",
         )
@@ -171,9 +174,27 @@ class Recording:
             "source": "camera",
             "seconds": round(self._last_s, 3),
             "annotated_start_s": self._first_s,
+            # the provenance is that of the end
+            **({"read_with": self._changes} if len(self._changes) > 1 else {}),
         }
         for end, content in timeline_files(table, provenance, about=about).items():
             atomic_write(self.job.folder / "result" / f"camera.{end}", content)
+
+
+def _options_of(tools: LiveTools) -> dict[str, Any]:
+    return {**asdict(tools.options), "drawing": asdict(tools.drawing)}
+
+
+def _described(tools: LiveTools) -> dict[str, Any]:
+    """Return who reads and how, as far as the page can change it meanwhile."""
+    threshold = tools.options.reading.threshold
+    return {
+        "model_id": tools.recognizer.id,
+        "prior": tools.recognizer.prior,
+        "detector": tools.detector.name,
+        "threshold": tools.recognizer.threshold if threshold is None else threshold,
+        "options": _options_of(tools),
+    }
 
 
 def _told(error: Exception) -> str:

@@ -123,11 +123,16 @@ class LiveSession:
 
     def _in_one_size(self, image: Image) -> Image:
         """Return a frame as large as the largest of its form: browsers send fewer pixels for a
-        while when a machine or a line is busy, and people and recordings go on."""
+        while when a machine or a line is busy, and people and recordings go on.
+
+        A recording keeps its form: in it, frames of a phone that was turned stand between bars.
+        """
         height, width = image.shape[:2]
         held_height, held_width = self._size_hw or (height, width)
         has_form = abs(width * held_height - height * held_width) <= _ROUNDING * width * held_height
         is_larger = width > held_width and self._recording is None
+        if not has_form and self._recording is not None:
+            return _between_bars(image, held_height, held_width)
         if self._size_hw is None or is_larger or not has_form:
             self._size_hw = height, width
         elif width != held_width or height != held_height:
@@ -280,3 +285,14 @@ def _probs_of_largest(seen: FrameReading) -> dict[str, float]:
     row = int(seen.quality.size_px.argmax())
     scores = seen.reading.scores
     return {name: float(p) for name, p in zip(scores.labels, scores.probs[row], strict=True)}
+
+
+def _between_bars(image: Image, height: int, width: int) -> Image:
+    """Return a picture of another form in a frame of a size, uint8 RGB, black beside it."""
+    scale = min(height / image.shape[0], width / image.shape[1])
+    new_height, new_width = (max(1, round(side * scale)) for side in image.shape[:2])
+    top, left = (height - new_height) // 2, (width - new_width) // 2
+    frame = np.zeros((height, width, 3), np.uint8)
+    inner = frame[top : top + new_height, left : left + new_width]
+    inner[:] = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    return frame

@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, asdict, field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import TrainingError
+from ..errors import TrainingError, shown
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def read_settings(kind: type[T], values: object, *, title: str) -> T:
             names it.
     """
     if not isinstance(values, dict):
-        raise TrainingError(f"The {title} has to be a table of settings, not {values!r}.")
+        raise TrainingError(f"The {title} has to be a table of settings, not {shown(values)}.")
     known: dict[str, Field[Any]] = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(map(str, values)) - set(known))
     if unknown:
@@ -74,17 +74,17 @@ def _value(kind: Any, value: object, title: str) -> Any:
         return _value(exact[0] if exact else options[0], value, title)
     if origin is Literal:
         if value not in inner or isinstance(value, bool):
-            raise TrainingError(f"The {title} is {value!r}; choose one of {list(inner)}.")
+            raise TrainingError(f"The {title} is {shown(value)}; choose one of {list(inner)}.")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise TrainingError(f"The {title} is {value!r}; it has to be a list.")
+            raise TrainingError(f"The {title} is {shown(value)}; it has to be a list.")
         return tuple(_value(inner[0], one, f"{title}[{n}]") for n, one in enumerate(value))
     if is_dataclass(kind):
         return read_settings(kind, value, title=title)  # type: ignore[arg-type]
     if origin is dict or kind is dict:
         if not isinstance(value, dict):
-            raise TrainingError(f"The {title} is {value!r}; it has to be a table.")
+            raise TrainingError(f"The {title} is {shown(value)}; it has to be a table.")
         return {str(key): one for key, one in value.items()}
     return _plain(kind, value, title)
 
@@ -105,17 +105,17 @@ def _plain(kind: type, value: object, title: str) -> Any:
     if kind in (bool, str) and isinstance(value, kind):
         return value
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
-    raise TrainingError(f"The {title} is {value!r}; it has to be {words[kind]}.")
+    raise TrainingError(f"The {title} is {shown(value)}; it has to be {words[kind]}.")
 
 
 def _check_range(value: object, limits: Any, title: str) -> None:
     if not isinstance(value, int | float):
         return
     if value != value:
-        raise TrainingError(f"The {title} is {value!r}; it has to be a number.")
+        raise TrainingError(f"The {title} is {shown(value)}; it has to be a number.")
     if "above" in limits and not value > limits["above"]:
-        raise TrainingError(f"The {title} is {value!r}; it has to be above zero.")
+        raise TrainingError(f"The {title} is {shown(value)}; it has to be above zero.")
     low, high = limits.get("low"), limits.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
         to = f" to {high:g}" if high is not None else " or more"
-        raise TrainingError(f"The {title} is {value!r}; it has to be {low:g}{to}.")
+        raise TrainingError(f"The {title} is {shown(value)}; it has to be {low:g}{to}.")

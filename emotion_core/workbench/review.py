@@ -95,8 +95,12 @@ def decide(
         BadTable: The action is none, or a relabelling names no label.
         StorageError: It cannot be written; then nothing is decided.
     """
+    # a clock that was put back makes no decision older than the wish for it
+    waits_s = {one.path: one.since_s for one in read_queue(dataset)}
     now_s = time.time()
-    decisions = [Decision(path, action, reason, label, now_s) for path in paths]
+    decisions = [
+        Decision(path, action, reason, label, max(now_s, waits_s.get(path, 0.0))) for path in paths
+    ]
     if action == KEEP:
         # the last decision alone holds, so it has to say the label again
         held = dataset.decisions.current()

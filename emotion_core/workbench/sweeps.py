@@ -20,6 +20,7 @@ from ..serving import open_network
 from ..texts import say
 from ..training.recipe import EarlyStop, Head, Recipe, Stage, parse_recipe
 from ..training.recipes import changed_recipe
+from ..yaml_text import read_yaml
 from .cluster import work_side_by_side
 from .evaluation import submission
 from .index import load_index
@@ -186,7 +187,7 @@ def write_submissions(dataset: Dataset, table: pd.DataFrame, folder: Path) -> li
 def _axis(text: str) -> list[str]:
     setting, _, values = text.partition("=")
     try:
-        held = yaml.safe_load(f"[{values}]")
+        held = read_yaml(f"[{values}]")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(say("error.bad_axis", text=text)) from error
     if not setting or not held:
@@ -217,7 +218,7 @@ def _of(dataset: Dataset, owner: str) -> Iterator[Run]:
 
 
 def _plain(recipe: Recipe) -> object:
-    return yaml.safe_load(recipe.to_yaml())
+    return read_yaml(recipe.to_yaml())
 
 
 def _forget_networks() -> None:

@@ -12,6 +12,8 @@ from emotion_core.palette import COLOURS
 from emotion_core.texts import label_name, say
 from emotion_core.types import Scores
 
+from .names import in_figure
+
 #: A grey that stands out on white and on Streamlit's dark ground alike.
 GREY = "#808495"
 #: Lines differ in more than their colour.
@@ -36,7 +38,7 @@ def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
 
     The labels keep their places, whatever leads.
     """
-    names = [label_name(name) for name in scores.labels]
+    names = [in_figure(label_name(name)) for name in scores.labels]
     probs = scores.probs[face]
     bars = go.Bar(
         y=names,
@@ -72,7 +74,7 @@ def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figu
             x=[at_s for at_s, _ in rows],
             y=[probs[name] for _, probs in rows],
             mode="lines",
-            name=label_name(name),
+            name=in_figure(label_name(name)),
             line=label_line(name, number),
             hoverinfo="skip",
         )

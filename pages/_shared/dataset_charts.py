@@ -16,6 +16,7 @@ from emotion_core.texts import say
 
 from .charts import GREY
 from .gallery import label_text
+from .names import in_figure
 
 #: Pictures that a strip has marks for at most.
 STRIP_POINTS = 3_000
@@ -35,7 +36,7 @@ def balance(table: pd.DataFrame) -> go.Figure:
             continue
         counts = rows["label"].value_counts()
         figure.add_bar(
-            y=[label_text(label) for label in labels],
+            y=[in_figure(label_text(label)) for label in labels],
             x=[int(counts.get(label, 0)) for label in labels],
             orientation="h",
             name=say(f"dataset.split_{split or 'none'}"),
@@ -95,7 +96,7 @@ def strip(table: pd.DataFrame, column: str) -> go.Figure:
             )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(labels))),
-        ticktext=[label_text(label) for label in labels],
+        ticktext=[in_figure(label_text(label)) for label in labels],
         autorange="reversed",
         showgrid=False,
     )
@@ -132,7 +133,7 @@ def scatter(points: pd.DataFrame, label: pd.Series) -> go.Figure:
             x=rows["x"],
             y=rows["y"],
             mode="markers",
-            name=label_text(name),
+            name=in_figure(label_text(name)),
             marker={
                 "size": 6,
                 "opacity": 0.75,

@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from emotion_core.datasets.sources import SourceSpec
+from emotion_core.errors import EmotionError
 from emotion_core.files import path_under_roots, readable_roots
 from emotion_core.jobs import delete_job
 from emotion_core.texts import say
@@ -97,7 +98,11 @@ def _open_new() -> None:
 
 
 def _begin(dataset: Dataset, with_faces: bool) -> None:
-    start_task("index", dataset, owner=visitor.owner(), settings={"with_faces": with_faces})
+    try:
+        start_task("index", dataset, owner=visitor.owner(), settings={"with_faces": with_faces})
+    except EmotionError:
+        delete_dataset(dataset)  # nobody measures it
+        raise
     st.session_state["dataset"] = dataset.id
     st.session_state.pop("dataset_view", None)
     st.session_state["dataset_round"] += 1

@@ -1,5 +1,6 @@
 """The one box in which a refusal is shown."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,13 +15,15 @@ from .names import TURNS
 _P = ParamSpec("_P")
 #: Where a refusal waits for the box.
 _REFUSED = "refused"
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~$:"})
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|~$:&"})
+#: What makes a link of a bare address, by what follows it; a word joiner breaks it unseen.
+_ADDRESS = re.compile(r"(?<=www)(?=\.)|(?=://)|(?=@)", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """Return a text, such as a file's name, so that Markdown leaves it as it is and no mark in it
-    turns the rest of the line round."""
-    return text.translate(TURNS).translate(_MARKDOWN)
+    """Return a text, such as a file's name, so that Markdown leaves it as it is, makes no link of
+    it, and no mark in it turns the rest of the line round."""
+    return _ADDRESS.sub("\u2060", text.translate(TURNS)).translate(_MARKDOWN)
 
 
 @contextmanager

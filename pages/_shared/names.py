@@ -1,5 +1,7 @@
 """How names are shown."""
 
+import html
+
 from emotion_core.limits import NAME_SHOWN_CHARS
 
 _END_CHARS = 12
@@ -14,3 +16,8 @@ def short(name: str) -> str:
     if len(name) <= NAME_SHOWN_CHARS:
         return name
     return f"{name[: NAME_SHOWN_CHARS - _END_CHARS - 1]}…{name[-_END_CHARS:]}"
+
+
+def in_figure(name: str) -> str:
+    """Return a name so that Plotly, which reads a little HTML, shows it as it is."""
+    return html.escape(name.translate(TURNS), quote=False)

@@ -13,6 +13,7 @@ from emotion_core.cards import KERAS_FILE
 from emotion_core.errors import TrainingError
 from emotion_core.texts import say
 from emotion_core.training.recipe import MODEL_WEIGHTS, Recipe, parse_recipe
+from emotion_core.yaml_text import read_yaml
 
 from . import resources
 from .options import KEPT
@@ -112,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 def _from_text(text: str, name: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return read_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(say("training.bad_value", name=name, value=text)) from error
 

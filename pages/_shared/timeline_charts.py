@@ -9,6 +9,7 @@ from emotion_core.palette import COLOURS, ink_on, rgb
 from emotion_core.texts import label_name, say
 
 from .charts import GREY, affect_ground, label_line
+from .names import in_figure
 
 #: A chart of a page shows no more points of one person; the table has them all.
 _POINTS_MAX = 1500
@@ -38,7 +39,7 @@ def ribbons(
     for label in _in_order(set(rows["label"])):
         of_label = rows[rows["label"] == label]
         is_wide = of_label["duration_s"] > _TEXT_SHARE * (end_s - start_s)
-        name, colour = label_name(label), COLOURS.get(label, COLOURS[UNCERTAIN])
+        name, colour = in_figure(label_name(label)), COLOURS.get(label, COLOURS[UNCERTAIN])
         figure.add_bar(
             y=[say("video.person", n=n) for n in of_label["tracker_id"]],
             x=of_label["duration_s"],
@@ -76,7 +77,7 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
     figure = go.Figure()
     labels = [name.removeprefix("prob_") for name in map(str, rows) if name.startswith("prob_")]
     for number, label in enumerate(labels):
-        name = label_name(label)
+        name = in_figure(label_name(label))
         figure.add_scatter(
             x=rows["time_s"],
             y=rows[f"prob_{label}"],

@@ -15,6 +15,7 @@ from emotion_core.texts import figure_name, say
 
 from .charts import DASHES, GREY, affect_ground
 from .gallery import label_text
+from .names import in_figure
 
 #: Told apart in light and dark; lines differ in their dash, marks in their symbol besides.
 LINE_COLOURS = ("#05779C", "#D51934", "#1EA861", "#8F38ED", "#B68D0C", "#BA1761", "#3597F8")
@@ -44,7 +45,7 @@ def curves(
                 x=[row["epoch"] for row in rows],
                 y=[row[name] for row in rows],
                 mode="lines" if len(rows) == len(history) > 2 else "lines+markers",
-                name=shown if len(histories) == 1 else f"{title}: {shown}",
+                name=shown if len(histories) == 1 else in_figure(f"{title}: {shown}"),
                 line={
                     "color": LINE_COLOURS[number % len(LINE_COLOURS)],
                     "dash": DASHES[number % len(DASHES)],
@@ -70,7 +71,7 @@ def curves(
 def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> go.Figure:
     """Rows are labels, columns answers; the shade is the share of the row, the number the count."""
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [label_text(name) for name in labels]
+    names = [in_figure(label_text(name)) for name in labels]
     shares = counts / totals
     figure = go.Figure(
         go.Heatmap(
@@ -103,7 +104,7 @@ def affect_cloud(answers: pd.DataFrame, *, coordinates: str) -> go.Figure:
             x=rows["valence"],
             y=rows["arousal"],
             mode="markers",
-            name=label_text(name),
+            name=in_figure(label_text(name)),
             marker={
                 "color": COLOURS.get(name, COLOURS[UNCERTAIN]),
                 "symbol": _SYMBOLS[number % len(_SYMBOLS)],
@@ -195,7 +196,7 @@ def answered(counts: pd.Series) -> go.Figure:
     names = in_label_order(counts.index)
     figure = go.Figure(
         go.Bar(
-            x=[label_text(name) for name in names],
+            x=[in_figure(label_text(name)) for name in names],
             y=[int(counts[name]) for name in names],
             marker_color=[COLOURS.get(name, COLOURS[UNCERTAIN]) for name in names],
             text=[f"{counts[name] / counts.sum():.1%}" for name in names],

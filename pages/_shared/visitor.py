@@ -4,6 +4,7 @@ import re
 import secrets
 from contextlib import suppress
 from datetime import datetime
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -13,13 +14,20 @@ from emotion_core.files import atomic_write, work_folder
 from emotion_core.workbench.store import COMMAND_LINE
 
 _COOKIE = "mien_owner"
+#: How this machine is called by itself.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _YEAR_S = 31_536_000
 
 
 def is_own_machine() -> bool:
-    """Return whether the app answers this machine alone."""
-    return st.get_option("server.address") in ("127.0.0.1", "localhost", "::1")
+    """Return whether the app answers this machine alone, and was asked for as such.
+
+    A page elsewhere may let its own name lead here (DNS rebinding), and a proxy hands on that of
+    the studio: whoever comes by such a name is a visitor like others.
+    """
+    asked = urlsplit(f"//{st.context.headers.get('Host', '')}").hostname
+    return st.get_option("server.address") in LOOPBACK and asked in (None, *LOOPBACK)
 
 
 def owner() -> str:

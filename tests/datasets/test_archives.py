@@ -17,7 +17,7 @@ import pytest
 from emotion_core import limits
 from emotion_core.datasets.archives import open_archive
 from emotion_core.datasets.containers import Packed
-from emotion_core.errors import BadArchive, InputError
+from emotion_core.errors import BadArchive, InputError, TooLarge
 from tests.builders import encode, make_picture
 
 PICTURE = encode(make_picture(), "PNG")
@@ -45,6 +45,18 @@ def test_what_is_inside_is_read(tmp_path: Path, make: object) -> None:
     with open_archive(make(tmp_path / "a.bin", names)) as archive:
         assert list(archive.names) == names[:3]
         assert archive.read("train/happy/0.png") == PICTURE
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_what_would_fill_the_memory_is_refused_unread(
+    tmp_path: Path, make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PHOTO_MAX_BYTES", len(PICTURE) - 1)
+    with closing(Packed(make(tmp_path / "a.bin", ["happy/0.png", "labels.csv"]))) as held:
+        assert list(held.files()) == ["happy/0.png", "labels.csv"]
+        with pytest.raises(TooLarge, match=r"happy/0\.png in the archive is larger"):
+            held.read("happy/0.png")
+        assert held.read("labels.csv") == PICTURE
 
 
 @pytest.mark.parametrize("kind", ["tar", "gztar"])

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from emotion_core import yaml_text
 from emotion_core.datasets import cleaning
 from emotion_core.datasets.cleaning import (
     DatasetRecipe,
@@ -352,6 +353,16 @@ def test_a_recipe_is_the_same_text_with_and_without_the_parser_in_c(
     text = held.to_yaml()
     monkeypatch.setattr(cleaning, "_DUMPER", yaml.SafeDumper)
     assert held.to_yaml() == text
-    for loader in (cleaning._LOADER, yaml.SafeLoader):
-        monkeypatch.setattr(cleaning, "_LOADER", loader)
+    for loader in (yaml_text._LOADER, yaml.SafeLoader):
+        monkeypatch.setattr(yaml_text, "_LOADER", loader)
         assert parse_recipe(text) == held
+
+
+def test_aliases_that_name_a_value_many_times_over_are_refused_in_few_words() -> None:
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+    )
+    text = f"schema: {cleaning.SCHEMA}\n{bomb}"
+    with pytest.raises(BadTable) as refused:
+        parse_recipe(text)
+    assert "1,000,000 values" in str(refused.value)

@@ -360,6 +360,16 @@ def test_an_upload_is_measured_and_a_bad_one_refused(tmp_path: Path) -> None:
     assert not held.folder.exists()
 
 
+def test_a_data_set_that_nobody_measures_is_not_kept() -> None:
+    for _ in range(20):
+        jobs.new_job("dataset-index", "waits", owner="tester", settings={})
+    app = opened()
+    app.button(key="ds_draw").click().run()
+    assert not app.exception
+    assert any("20 of your jobs" in box.value for box in app.error)
+    assert list_datasets("tester") == []
+
+
 def test_a_path_outside_the_roots_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

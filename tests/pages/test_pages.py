@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -17,7 +18,7 @@ from emotion_core.media.sample import sample_photo
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
 from emotion_core.worker import JOBS
-from pages._shared import charts, photo_view, resources, visitor
+from pages._shared import charts, photo_view, resources, training_charts, visitor
 from pages._shared.errors import plain
 from pages._shared.job_views import JOB_VIEWS
 from pages._shared.names import short
@@ -53,6 +54,29 @@ def test_long_names_keep_their_beginning_and_end() -> None:
     assert short("short.mp4") == "short.mp4"
     assert short("\u202eevil\u2066gnp.exe") == "evilgnp.exe"
     assert plain("a_\u202eb") == "a\\_b", "the rest of the line would stand the other way round"
+
+
+def test_a_name_is_no_link_and_no_sign() -> None:
+    for address in ("http://evil.example", "WWW.evil.example.mp4", "me@evil.example"):
+        assert address not in plain(address).replace("\\", "")
+        assert plain(address).replace("\\", "").replace("\u2060", "") == address
+    assert plain("R&copy;D") == "R\\&copy;D"
+    shown = training_charts.confusion(np.eye(2, dtype=np.int64), ["<a href='x'>sign in</a>", "b"])
+    assert shown.data[0].x[0] == "&lt;a href='x'&gt;sign in&lt;/a&gt;"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("", True), ("localhost:8501", True), ("127.0.0.1:8501", True), ("[::1]:8501", True),
+     ("rebind.evil.example", False), ("studio.example.org:443", False)],
+)  # fmt: skip
+def test_who_comes_by_another_name_is_no_owner(
+    host: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = SimpleNamespace(headers={"Host": host} if host else {})
+    monkeypatch.setattr(visitor.st, "context", context)
+    monkeypatch.setattr(visitor.st, "get_option", lambda _: "127.0.0.1")
+    assert visitor.is_own_machine() == expected
 
 
 @pytest.mark.parametrize("coordinates", ["", "rays", "anchors"])

@@ -102,3 +102,15 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
             load_recipe(tmp_path / f"{name}.yaml")
     with pytest.raises(TrainingError, match="vgg-s"):
         load_recipe("nothing")
+
+
+def test_a_value_that_is_refused_is_named_in_few_words(tmp_path: Path) -> None:
+    for value in ("x" * 10_000, [["x" * 100] * 100] * 100):
+        with pytest.raises(TrainingError) as refused:
+            parse_recipe(tiny(batch=value))
+        assert len(str(refused.value)) < 500
+    levels = [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    text = "\n".join(["name: bomb", "a0: &a0 [x,x,x,x,x,x,x,x,x,x]", *levels])
+    (tmp_path / "bomb.yaml").write_text(text)
+    with pytest.raises(TrainingError, match="1,000,000 values"):
+        load_recipe(tmp_path / "bomb.yaml")

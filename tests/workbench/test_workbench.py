@@ -125,6 +125,16 @@ def test_two_may_meet_a_source_for_the_first_time(folder: Path) -> None:
     assert {one.created_s for one in found} == {found[0].created_s}
 
 
+def test_a_clock_that_is_put_back_lets_nobody_decide_twice(
+    measured: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_pictures(measured, ["happy/0.png", "sad/1.png"], reason="blank")
+    before = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: before)
+    decide(measured, ["happy/0.png"], "drop", reason="seen")
+    assert [one.path for one in read_queue(measured)] == ["sad/1.png"]
+
+
 def test_decisions_reach_the_data_set_and_the_queue(measured: Dataset) -> None:
     queue_pictures(measured, ["happy/0.png", "sad/1.png"], reason="blank")
     added = queue_pictures(

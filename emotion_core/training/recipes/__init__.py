@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ...errors import TrainingError
+from ...yaml_text import read_yaml
 from ..recipe import Recipe, parse_recipe
 
 
@@ -41,7 +42,7 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
             place = values
             for step in way:
                 place = place[int(step)] if isinstance(place, list) else place[step]
-            value = yaml.safe_load(text)
+            value = read_yaml(text)
             if isinstance(place, list):
                 place[int(last)] = value
             elif equals and isinstance(place, dict):
@@ -64,7 +65,7 @@ def _values_of(name_or_path: str | Path, *, depth: int = 0) -> dict[str, Any]:
             f"No recipe {str(name_or_path)!r}. Give a file, or one of: {', '.join(recipe_names())}."
         )
     try:
-        values = yaml.safe_load(source.read_text(encoding="utf-8"))
+        values = read_yaml(source.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TrainingError(f"{name_or_path} is not a YAML file: {error}") from error
     if not isinstance(values, dict):
