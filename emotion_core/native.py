@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 #: The environment in which Keras runs on TensorFlow, whatever else is installed.
 TENSORFLOW = {"KERAS_BACKEND": "tensorflow"}
+#: What Keras can train on here.
+BACKENDS = ("tensorflow", "jax", "torch")
 #: Threads of one network. Two nearly halve its time; more gain little and take the cores of others.
 NET_THREADS = min(2, os.cpu_count() or 1)
 

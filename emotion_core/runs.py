@@ -185,7 +185,7 @@ def load_run(run_id: str, *owner_hashes: str) -> Run:
     """
     run = _read(runs_folder() / run_id, owner_hashes) if _ID.fullmatch(run_id) else None
     if run is None:
-        raise InputError(say("error.no_run"))
+        raise InputError(say("error.no_such_run", id=run_id))
     return run
 
 

@@ -166,6 +166,7 @@ def analyse_video(
     _check_range(task, info, source.name)
     ends = (*TIMELINE_ENDS, ANNOTATED) if task.has_video else TIMELINE_ENDS
     check_free(out, stem, ends, kind="video")
+    is_again = (out / f"{stem}.json").exists()
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)
@@ -212,6 +213,8 @@ def analyse_video(
         for end, content in timeline_files(table, provenance, about=about).items():
             written[end] = out / f"{stem}.{end}"
             tables.enter_context(atomic_path(written[end])).write_bytes(content)
+    if is_again and not task.has_video:  # what is left of the earlier reading shows another one
+        (out / f"{stem}.{ANNOTATED}").unlink(missing_ok=True)
     people = int(table["tracker_id"].nunique())
     seconds = time.monotonic() - started
     return VideoResult(written, tally.frames, people, tally.first_s, seconds)

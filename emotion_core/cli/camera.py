@@ -27,6 +27,7 @@ from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
 from ..timeline import TimelineBuilder
 from ..types import Frame, FrameReading
+from ..videos import ANNOTATED
 from . import reading
 from .shared import ENDS, quiet_natives, refusals
 
@@ -75,7 +76,10 @@ def camera(
                 recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
             )
             files = timeline_files(builder.table(), provenance, about={"source": named})
+            is_again = (out / f"{stem}.json").exists()
             written = write_together(out, {f"{stem}.{end}": held for end, held in files.items()})
+            if is_again:  # what is left of an earlier reading shows another one
+                (out / f"{stem}.{ANNOTATED}").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the terminal was closed
             print(*written.values(), sep="\n", flush=True)
         if lost:

@@ -21,7 +21,18 @@ from ..workbench.index import load_index
 from ..workbench.label_noise import FOLDS, judge_labels
 from ..workbench.store import Dataset
 from .shared import cancellable, counting, quiet_natives, refusals
-from .source import ByVotes, Kind, Labels, Source, Votes, answers, keep_labels, measured
+from .source import (
+    ByVotes,
+    Kind,
+    Labels,
+    Source,
+    Votes,
+    answers,
+    check_answers,
+    check_apart,
+    keep_labels,
+    measured,
+)
 
 app = typer.Typer(help="Labelled faces.", no_args_is_help=True)
 
@@ -53,6 +64,7 @@ def index(
 ) -> None:
     """Measure every picture; what has not changed since is not measured again."""
     with refusals(), cancellable(_CANCELLED):
+        check_apart(source, out)
         dataset, new = measured(source, kind, votes, by_votes, with_faces=not no_faces)
         table = load_index(dataset)
         if out:
@@ -94,7 +106,8 @@ def clean(
         chosen = _recipe(recipe, label)
         # faces are counted in the table that is written, as the page does
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
-        chosen = _remembered(chosen, dataset, recipe)
+        chosen = _remembered(chosen, dataset, recipe, label)
+        _check_labelled(dataset)
         for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
             print(path)
 
@@ -138,9 +151,8 @@ def split(
         )
         chosen = replace(chosen, split=held)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
-        chosen = _remembered(chosen, dataset, recipe)
-        if load_index(dataset)["raw_label"].isna().all():
-            raise InputError(say("error.no_labels_to_split", name=dataset.name))
+        chosen = _remembered(chosen, dataset, recipe, label)
+        _check_labelled(dataset)
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
         for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
             if name in written:
@@ -162,9 +174,11 @@ def crop(
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable(_CANCELLED):
         check_target(out)
+        check_apart(source, out)
         chosen = _recipe(recipe, label)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
-        chosen = _remembered(chosen, dataset, recipe)
+        chosen = _remembered(chosen, dataset, recipe, label)
+        _check_labelled(dataset)
         with quiet_natives() as terminal, counting("faces", terminal) as tell:
             n, skipped = crop_dataset(
                 dataset,
@@ -194,6 +208,7 @@ def noise(
     """Find labels that are probably wrong, by networks that never saw the picture they judge."""
     with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
         check_target(out)
+        check_apart(source, out)
         dataset, _ = measured(source, kind, votes, by_votes)
         keep_labels(dataset, label)
         with counting("pictures") as tell:
@@ -242,8 +257,16 @@ def drawn(
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
 
 
-def _remembered(chosen: DatasetRecipe, dataset: Dataset, path: Path | None) -> DatasetRecipe:
+def _check_labelled(dataset: Dataset) -> None:
+    if load_index(dataset)["raw_label"].isna().all():
+        raise InputError(say("error.no_labels_to_split", name=dataset.name))
+
+
+def _remembered(
+    chosen: DatasetRecipe, dataset: Dataset, path: Path | None, labels: list[str] | None
+) -> DatasetRecipe:
     """Return a recipe with what labels were said to mean before, unless it comes of a file."""
+    check_answers(dataset, answers(labels))
     if path:
         return chosen
     return replace(chosen, labels={**dataset.recipe().labels, **chosen.labels})

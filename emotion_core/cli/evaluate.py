@@ -19,7 +19,7 @@ from ..workbench.evaluation import evaluate as evaluate_on
 from .benchmark import show_benchmark
 from .reading import Model, Prior, Threshold, Tta, Vote
 from .shared import cancellable, counting, quiet_natives, refusals, refuse_options
-from .source import ByVotes, Data, Kind, Labels, Votes, keep_labels, measured
+from .source import ByVotes, Data, Kind, Labels, Votes, check_apart, keep_labels, measured
 
 Weights = Annotated[
     str, typer.Option(help="How much each model of a soft vote counts, such as 0.5,0.3,0.2.")
@@ -77,6 +77,7 @@ def evaluate(
         refuse_options("a data set", keep=keep)
         check_target(json)
         check_target(out)
+        check_apart(data, json, out)
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
         recognizer = _recognizer(model, vote, weights, prior)
@@ -107,6 +108,7 @@ def submit(
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
         check_target(out)
+        check_apart(data, out)
         dataset, _ = measured(data, "", None, False)
         recognizer = _recognizer(model, vote, weights, prior)
         order = _order(sample) if sample else []

@@ -1,6 +1,7 @@
 """`photo PATH… --out DIR`"""
 
 from contextlib import ExitStack
+from glob import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,7 @@ def photo(
     0 when all were read, 2 otherwise.
     """
     with refusals(), quiet_natives():
+        paths = _expanded(paths)
         if table:
             _check_table(table)
         recognizer = load_recognizer(model or [DEFAULT_MODEL], vote=vote, prior=prior)
@@ -77,6 +79,17 @@ def photo(
                     refused = True
     if refused:
         raise typer.Exit(BAD_INPUT)
+
+
+def _expanded(paths: list[Path]) -> list[Path]:
+    """Return the paths with those of a pattern in its place, as shells of Windows leave them."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            raise InputError(say("error.photo_folder", name=path))
+        matches = [] if path.exists() else sorted(map(Path, glob(str(path))))
+        found += matches or [path]
+    return found
 
 
 def _check_table(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which data set a command works on: what several commands ask for alike."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +9,15 @@ import typer
 
 from ..datasets.cleaning import clean_rows
 from ..datasets.outputs import removed_counts
-from ..datasets.sources import SourceSpec
-from ..errors import BadTable
-from ..workbench.index import build_index, load_index
+from ..datasets.sources import VOTE, SourceSpec
+from ..errors import BadTable, StorageError
+from ..labels import CANONICAL, canonical_name
+from ..texts import say
+from ..workbench.index import build_index, check_readable, load_index
 from ..workbench.store import Dataset, dataset_at
 from .shared import counting, quiet_natives
+
+_NAMES_SHOWN = 20
 
 Source = Annotated[
     Path,
@@ -43,11 +48,27 @@ def measured(
     """Return the data set of a source with its index, and how many pictures were measured now.
 
     None searches for faces where a rule of the data set's own recipe needs them.
+
+    Raises:
+        InputError: None of its pictures can be read.
     """
     dataset = dataset_at(SourceSpec(str(source), kind, str(votes) if votes else "", by_votes))
     with quiet_natives() as terminal, counting("pictures", terminal) as tell:
         with_faces = dataset.recipe().needs_faces if with_faces is None else with_faces
-        return dataset, build_index(dataset, with_faces=with_faces, on_progress=tell)
+        new = build_index(dataset, with_faces=with_faces, on_progress=tell)
+    check_readable(dataset, load_index(dataset))
+    return dataset, new
+
+
+def check_apart(source: Path, *targets: Path | None) -> None:
+    """Check that no file that a command writes is what it reads from.
+
+    Raises:
+        StorageError: One is.
+    """
+    for target in targets:
+        if target is not None and target.resolve() == source.resolve():
+            raise StorageError(say("error.is_source", name=target))
 
 
 def tell_removed(dataset: Dataset) -> None:
@@ -59,10 +80,34 @@ def tell_removed(dataset: Dataset) -> None:
 
 
 def keep_labels(dataset: Dataset, labels: list[str] | None) -> None:
-    """Note in the recipe of a data set what its unknown labels mean."""
+    """Note in the recipe of a data set what its labels mean.
+
+    Raises:
+        BadTable: As `check_answers`; then none is noted.
+    """
     if labels:
+        said = answers(labels)
+        check_answers(dataset, said)
         held = dataset.recipe()
-        dataset.save_recipe(replace(held, labels={**held.labels, **answers(labels)}))
+        dataset.save_recipe(replace(held, labels={**held.labels, **said}))
+
+
+def check_answers(dataset: Dataset, said: Mapping[str, str]) -> None:
+    """Check what `--label` says against the labels of a data set.
+
+    Raises:
+        BadTable: An answer is about no label of its, or means none that is known.
+    """
+    index = load_index(dataset)
+    votes = [name.removeprefix(VOTE) for name in index.columns if name.startswith(VOTE)]
+    names = sorted({*index["raw_label"].dropna().astype(str), *votes})
+    for name, meaning in said.items():
+        if name not in names:
+            shown = ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
+            raise BadTable(say("error.no_answer_name", name=name, names=shown or "-"))
+        if meaning and meaning not in names and canonical_name(meaning) is None:
+            known = ", ".join(CANONICAL)
+            raise BadTable(say("error.no_answer_meaning", name=name, meaning=meaning, known=known))
 
 
 def answers(labels: list[str] | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ..datasets.fer2013 import SIDE_PX, load_arrays
 from ..errors import TrainingError
 from ..export import to_csv
 from ..files import atomic_write, work_folder
-from ..native import TENSORFLOW
+from ..native import BACKENDS, TENSORFLOW
 from ..runs import Run, alone_in, list_runs, load_run
 from ..texts import say
 from ..training.recipe import AFFECT, Recipe
@@ -232,13 +232,17 @@ def show_table(table: pd.DataFrame) -> None:
 
 
 def need_keras() -> None:
-    """Refuse where Keras is missing.
+    """Refuse where Keras is missing, or is to run on what it cannot train on here.
 
     Raises:
         TrainingError: It is.
     """
     if find_spec("keras") is None:
         raise TrainingError(say("error.no_keras"))
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS or find_spec(backend) is None:
+        names = " or ".join(BACKENDS)
+        raise TrainingError(say("error.no_backend", name=backend, names=names))
 
 
 def print_epoch(row: dict[str, float]) -> None:

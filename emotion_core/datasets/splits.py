@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BadTable
+from ..texts import say
 
 Words = NDArray[np.str_]
 
@@ -85,7 +86,8 @@ def check_split(rule: str) -> SplitRule:
         BadTable: There is no such rule.
     """
     if rule not in RULES:
-        raise BadTable(f"There is no split rule {rule!r}. Choose one of: {', '.join(RULES)}.")
+        names = ", ".join((*RULES, "given"))
+        raise BadTable(f"There is no split rule {rule!r}. Choose one of: {names}.")
     return RULES[rule]
 
 
@@ -141,10 +143,7 @@ def _deal(
     np.add.at(counts, (codes, labels), 1)
     if len(names) and (np.count_nonzero(counts, axis=0) < 2).any():
         few = names[int(np.argmin(np.count_nonzero(counts, axis=0)))]
-        raise BadTable(
-            f"The label {few!r} stands in one group only, so it cannot be on both sides. "
-            "Add pictures or leave the label out."
-        )
+        raise BadTable(say("error.in_one_group", label=str(few)))
     paths = table.get("path", numbers).astype(str)
     place = np.array([_hashed(path, salt) for path in paths.groupby(codes).min()], np.float64)
     part_of = np.full(len(counts), len(shares) - 1, np.int64)

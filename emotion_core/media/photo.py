@@ -97,7 +97,7 @@ def load_bytes(path: Path) -> bytes:
             return handle.read(limits.PHOTO_MAX_BYTES + 1)
     except OSError as error:
         raise InputError(
-            say("error.unreadable_file", name=path.name, reason=os_reason(error))
+            say("error.unreadable_file", name=path, reason=os_reason(error))
         ) from error
 
 

@@ -21,7 +21,7 @@ from ..labels import UNCERTAIN, LabelSet, class_ids
 from ..texts import say
 from ..voting import Vote
 from .faces import read_both_ways, read_probs
-from .index import OnProgress, load_index
+from .index import OnProgress, check_readable, load_index
 from .store import Dataset
 from .teachers import learned_here
 
@@ -255,11 +255,7 @@ def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int
         raise InputError(say("error.no_such_split", split=split, names=", ".join((*SPLITS, ALL))))
     recipe = dataset.recipe()
     table = clean_rows(recipe, load_index(dataset))
-    if not table["is_readable"].any():
-        first = table.iloc[0]
-        raise InputError(
-            say("error.all_unreadable", name=dataset.name, path=first["path"], why=first["error"])
-        )
+    check_readable(dataset, table)
     if split != ALL:
         table = split_cleaned(table, recipe.split)
     rows = kept_rows(table)

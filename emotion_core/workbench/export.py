@@ -23,10 +23,11 @@ from ..datasets.cleaning import (
 )
 from ..datasets.duplicates import summarise_groups
 from ..datasets.outputs import OPTIONAL_FILES, dataset_files
+from ..datasets.report import SCHEMA as REPORT_SCHEMA
 from ..datasets.report import report_html, report_of
 from ..datasets.sources import Source
 from ..datasets.tables import CARD_FILE, CARD_SCHEMA
-from ..errors import BadTable, InputError
+from ..errors import BadTable, InputError, StorageError
 from ..export import neutralised, to_csv
 from ..faces import DEFAULT_DETECTOR, Detector, load_detector
 from ..files import atomic_path, atomic_write, read_json, write_json, write_together
@@ -64,7 +65,7 @@ def export_dataset(
 
     Raises:
         BadTable: The recipe does not fit the source, or the rest cannot be split.
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written, or would overwrite one that no export wrote.
     """
     index = load_index(dataset)
     recipe = recipe or dataset.recipe()
@@ -76,6 +77,9 @@ def export_dataset(
     files = dataset_files(neutralised(table), recipe, name=dataset.name, kind=kind)
     earlier = read_json(out / CARD_FILE) or {}
     of_before = earlier.get("files", []) if earlier.get("schema") == CARD_SCHEMA else []
+    foreign = [name for name in files if (out / name).exists() and name not in of_before]
+    if foreign:
+        raise StorageError(say("error.not_an_export", name=out / foreign[0]))
     written = write_together(out, files)
     for name in (set(OPTIONAL_FILES) & set(of_before)) - set(written):
         (out / name).unlink(missing_ok=True)
@@ -169,9 +173,13 @@ def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
 
     Raises:
         InputError: The pictures have not been measured.
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written, or would overwrite one that no report is.
     """
     index = load_index(dataset)
+    if (read_json(out / "report.json") or {}).get("schema") != REPORT_SCHEMA:
+        for name in ("report.json", "report.html"):
+            if (out / name).exists():
+                raise StorageError(say("error.not_an_export", name=out / name))
     # the source as it is, not as the recipe leaves it
     plain = index.assign(label=label_rows(index, dataset.recipe().labels))
     groups = summarise_groups(plain)

@@ -165,6 +165,19 @@ def load_cleaned(dataset: Dataset) -> pd.DataFrame:
     return apply_recipe(dataset.recipe(), load_index(dataset))
 
 
+def check_readable(dataset: Dataset, table: pd.DataFrame) -> None:
+    """Check that a picture of an index can be read.
+
+    Raises:
+        InputError: None can, as where a table's paths are wrong.
+    """
+    if len(table) and not table["is_readable"].any():
+        first = table.iloc[0]
+        raise InputError(
+            say("error.all_unreadable", name=dataset.name, path=first["path"], why=first["error"])
+        )
+
+
 def read_picture_of(source: Source, path: str, *, least_px: int | None = None) -> Image:
     """Return a picture of a data set, uint8 RGB (height, width, 3), upright.
 

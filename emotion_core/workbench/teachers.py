@@ -11,10 +11,12 @@ from ..calibration import scale_temperature
 from ..cards import KERAS_FILE, Card
 from ..datasets.cleaning import fingerprint_of
 from ..errors import TrainingError
-from ..registry import load_model, model_folder, verify_model
+from ..files import work_path
+from ..registry import list_models, load_model, model_folder, verify_model
 from ..serving import open_network
 from ..texts import say
 from ..training.recipe import EMOTION, MODEL_WEIGHTS, Recipe
+from ..training.recipes import recipe_names
 from ..training.weights import Start
 from .index import load_index
 from .store import Dataset
@@ -39,11 +41,24 @@ def sources_of(recipe: Recipe) -> list[Card]:
     """Return the cards of the models that a recipe starts from or is taught by.
 
     Raises:
+        TrainingError: One is missing, but a recipe here makes it.
         ModelError, ModelNotTrusted: One is missing or broken.
     """
     start = recipe.weights.removeprefix(MODEL_WEIGHTS)
     starts = [] if start == recipe.weights else [start]
-    return [verify_model(model_id) for model_id in dict.fromkeys([*starts, *recipe.teachers])]
+    return [_card_of(model_id, recipe) for model_id in dict.fromkeys([*starts, *recipe.teachers])]
+
+
+def _card_of(model_id: str, recipe: Recipe) -> Card:
+    """Return the card of a model that a recipe takes from; who has to make it first is told how."""
+    is_here = any(entry.id == model_id for entry in list_models())
+    if not is_here and model_id in recipe_names():
+        raise TrainingError(_told("error.needs_model", recipe, model_id))
+    return verify_model(model_id)
+
+
+def _told(text: str, recipe: Recipe, model_id: str) -> str:
+    return say(text, recipe=recipe.name, id=model_id, folder=work_path() / "models")
 
 
 def learned_here(dataset: Dataset, cards: Iterable[Card]) -> list[str]:
@@ -71,7 +86,7 @@ def check_teachers(recipe: Recipe, labels: Sequence[str]) -> list[Card]:
         TrainingError: It has other labels, another input or no answer for expressions.
     """
     wanted = (recipe.crop.side_px, recipe.crop.channels)
-    cards = [verify_model(model_id) for model_id in recipe.teachers]
+    cards = [_card_of(model_id, recipe) for model_id in recipe.teachers]
     for card in cards:
         if (card.crop.side_px, card.crop.channels) != wanted:
             raise TrainingError(say("error.teacher_input", id=card.id, px=card.crop.side_px))
@@ -139,7 +154,9 @@ def start_of(recipe: Recipe, labels: Sequence[str]) -> Start | None:
     """
     if not recipe.weights.startswith(MODEL_WEIGHTS):
         return None
-    card = verify_model(recipe.weights.removeprefix(MODEL_WEIGHTS))
+    card = _card_of(recipe.weights.removeprefix(MODEL_WEIGHTS), recipe)
+    if KERAS_FILE not in card.files and card.id in recipe_names():
+        raise TrainingError(_told("error.needs_keras", recipe, card.id))
     if KERAS_FILE not in card.files:
         raise TrainingError(say("error.start_without_keras", id=card.id))
     return Start(model_folder(card.id) / KERAS_FILE, has_head=card.labels == tuple(labels))

@@ -41,7 +41,7 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert len(complaints(result)) == 2
     assert complaints(result)[0].startswith("broken.png is damaged")
-    assert complaints(result)[1].startswith("missing.png cannot be opened")
+    assert "missing.png cannot be opened" in complaints(result)[1], "the whole path is named"
     assert sorted(path.name for path in out.iterdir()) == [
         f"{stem}.{suffix}"
         for stem in ("nobody", "portrait")
@@ -95,6 +95,25 @@ def test_no_file_of_a_video_lands_on_one_of_somebody_else(tmp_path: Path, name: 
     (out / name).unlink()
     for _ in range(2):
         assert mien("video", video, "--out", out).returncode == 0
+
+
+def test_a_folder_is_no_photo_and_a_pattern_is_looked_up(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.png").write_bytes(sample_photo())
+    refused = called("photo", tmp_path / "d", "--out", tmp_path / "out")
+    assert refused.returncode == 2
+    assert "d is a folder. Name the photos in it" in refused.stderr
+    done = mien("photo", tmp_path / "d" / "*.png", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "a.csv").is_file()
+
+
+def test_a_second_reading_without_a_video_leaves_none_of_the_first(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "clip.mp4", [make_picture()] * 3)
+    assert mien("video", video, "--out", tmp_path / "out").returncode == 0
+    assert (tmp_path / "out" / "clip.annotated.mp4").is_file()
+    assert mien("video", video, "--out", tmp_path / "out", "--no-video").returncode == 0
+    assert not (tmp_path / "out" / "clip.annotated.mp4").exists()
 
 
 def test_a_photo_lands_on_no_other_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`data index|report|clean|split|crop|noise|fetch`, run as commands."""
 
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -34,6 +35,44 @@ def test_index_measures_once_and_writes_a_csv(folder: Path, tmp_path: Path) -> N
     assert again.stdout.startswith("27 pictures, 0 measured now")
 
 
+def test_what_is_read_from_is_never_written_over(folder: Path, tmp_path: Path) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "own"), "zip", folder))
+    before = packed.read_bytes()
+    refused = called("data", "crop", packed, "--out", packed, "--side", 16)
+    assert (refused.returncode, "is what the pictures come from" in refused.stderr) == (2, True)
+    assert packed.read_bytes() == before
+    (tmp_path / "split").mkdir()
+    (tmp_path / "split" / "train.csv").write_text("by hand")
+    refused = called("data", "split", folder, "--out", tmp_path / "split")
+    assert (refused.returncode, "train.csv already exists" in refused.stderr) == (2, True)
+    assert (tmp_path / "split" / "train.csv").read_text() == "by hand"
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("mine")
+    refused = called("data", "report", folder, "--out", tmp_path / "report")
+    assert (refused.returncode, "report.html already exists" in refused.stderr) == (2, True)
+
+
+def test_what_a_label_means_is_checked_before_it_is_kept(folder: Path, tmp_path: Path) -> None:
+    for said, why in {
+        "joy=happy": "no picture has this label. There are: angry, happy",
+        "angry=anger_": "this is no label that is known here",
+    }.items():
+        refused = called("data", "report", folder, "--out", tmp_path / "report", "--label", said)
+        assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
+    told = called("data", "report", folder, "--out", tmp_path / "report", "--label", "angry=")
+    assert told.returncode == 0, told.stderr
+
+
+def test_pictures_that_are_not_there_or_have_no_label_are_told(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("image_path,emotion\nimages/a.png,happy\n")
+    refused = called("data", "split", tmp_path / "l.csv", "--out", tmp_path / "out")
+    assert (refused.returncode, "Check the paths" in refused.stderr) == (2, True)
+    flat = make_class_folders(tmp_path / "flat", {"": 3})
+    refused = called("data", "crop", flat, "--out", tmp_path / "f.zip")
+    assert (refused.returncode, "has a label" in refused.stderr) == (2, True)
+    assert not (tmp_path / "f.zip").exists()
+
+
 def test_report_and_split_write_their_files(folder: Path, tmp_path: Path) -> None:
     reported = mien("data", "report", folder, "--out", tmp_path / "report")
     assert reported.returncode == 0, reported.stderr
@@ -56,7 +95,7 @@ def test_what_is_not_measured_or_cannot_be_is_said(folder: Path, tmp_path: Path)
     told = called(
         "evaluate", "--data", folder / "some.csv", "--json", tmp_path / "some.json"
     ).stdout
-    assert "leaves out: unreadable 2" in told
+    assert "not measured: unreadable 2" in told
     assert json.loads((tmp_path / "some.json").read_text())["removed"] == {"unreadable": 2}
     (folder / "none.csv").write_text("image,emotion\nno/1.png,happy\n")
     for command in (

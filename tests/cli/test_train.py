@@ -251,6 +251,13 @@ def test_without_a_cluster_it_says_so(folder: Path, recipe: Path) -> None:
     assert len(complaints(told)) == 1
 
 
+def test_a_backend_that_is_not_here_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "foo")
+    told = called("train", "quick", "--data", folder)
+    assert told.returncode == 2
+    assert "KERAS_BACKEND is 'foo', on which nothing is trained here" in told.stderr
+
+
 def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
     told = mien("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
                 "--set", "weights=none", "--set", "crop.side_px=32", "--head-epochs", "1",

@@ -189,7 +189,7 @@ def test_impossible_splits_are_refused(competition: pd.DataFrame) -> None:
         split_rows(competition, share=1.5)
     with pytest.raises(BadTable, match="labelled rows"):
         split_rows(pd.DataFrame({"label": ["a", None]}))
-    with pytest.raises(BadTable, match="'b' stands in one group only"):
+    with pytest.raises(BadTable, match="'b' has one picture"):
         split_rows(pd.DataFrame({"label": ["a", "a", "b"], "group": ["1", "2", "3"]}))
     with pytest.raises(BadTable, match="folds are too few"):
         fold_rows(competition, folds=1)

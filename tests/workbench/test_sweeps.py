@@ -5,6 +5,7 @@ import time
 import pytest
 import yaml
 
+from emotion_core.errors import TrainingError
 from emotion_core.jobs import owner_hash
 from emotion_core.runs import Run, list_runs, load_run
 from emotion_core.training.recipe import Recipe, parse_recipe
@@ -45,6 +46,16 @@ def test_a_trial_that_is_done_counts_and_not_a_later_one_that_rests(learnable: D
     table = run_all(learnable, [recipe], owner="me")
     assert table["run"].tolist() == [done.id]
     assert load_run(resting.id).state == ""
+
+
+def test_who_takes_from_a_model_that_is_not_shipped_is_told_how_to_make_it(
+    learnable: Dataset,
+) -> None:
+    recipe = changed_recipe(TINY, ["weights=model:vgg-plain"])
+    with pytest.raises(TrainingError, match=r"takes from the model vgg-plain.*train vgg-plain"):
+        begin_run(learnable, recipe, owner="me")
+    with pytest.raises(TrainingError, match=r"Keras file of se-resnet-m.*train se-resnet-m"):
+        begin_run(learnable, changed_recipe(TINY, ["weights=model:se-resnet-m"]), owner="me")
 
 
 def test_a_survey_without_weights_trains_whole_networks() -> None:

@@ -55,7 +55,7 @@ def test_decisions_and_recipe_decide_what_is_trained_on(dataset: Dataset) -> Non
     path = training_rows(dataset, TINY)["path"].iloc[0]
     before = prepare_data(dataset, TINY).content_hash
     dataset.decisions.add([Decision(path, RELABEL, reason="seen", label="sad", at_s=1.0)])
-    with pytest.raises(BadTable, match="one group only"):
+    with pytest.raises(BadTable, match="has one picture"):
         prepare_data(dataset, TINY)
     without = prepare_data(dataset, replace(TINY, leave_out=("sad",)))
     assert without.labels == ("happy", "neutral")

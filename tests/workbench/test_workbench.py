@@ -276,7 +276,7 @@ def test_faces_that_cannot_be_split_keep_the_split_of_the_source(tmp_path: Path)
     folder = make_class_folders(tmp_path / "set", {"test/happy": 2, "train/happy": 3, "sad": 1})
     dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
     build_index(dataset, with_faces=False)
-    with pytest.raises(BadTable, match="'sad' stands in one group only"):
+    with pytest.raises(BadTable, match="'sad' has one picture"):
         load_cleaned(dataset)
     crop_dataset(dataset, tmp_path / "faces.zip")
     with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
@@ -307,7 +307,7 @@ def test_what_cannot_be_split_is_reported_and_laid_out_all_the_same(
     folder = make_class_folders(tmp_path / "set", {"happy": 6, "sad": 1})
     dataset = new_dataset("set", SourceSpec(str(folder)), owner="me")
     build_index(dataset, with_faces=False)
-    with pytest.raises(BadTable, match="'sad' stands in one group only"):
+    with pytest.raises(BadTable, match="'sad' has one picture"):
         load_cleaned(dataset)
     assert "7 pictures" in report_dataset(dataset, tmp_path)["report.html"].read_text()
     assert len(draw_map(dataset)) == 7
