@@ -318,7 +318,7 @@ def test_a_job_that_hangs_is_given_up(work_home: Path) -> None:
     assert done.returncode == 1
     job = jobs.load_job(job.id, ME)
     assert job.state == "failed"
-    assert "Nothing moved" in job.message
+    assert "The job made no progress" in job.message
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no process can be stopped for a while there")

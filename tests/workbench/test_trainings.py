@@ -140,7 +140,7 @@ def test_what_cannot_be_trained_is_said_before(dataset: Dataset, tmp_path: Path)
         begin_run(dataset, replace(TINY, weights="missing.h5"), owner="me")
     with pytest.raises(TrainingError, match="vgg-s learns FER2013's labels beside the votes"):
         begin_run(dataset, load_recipe("vgg-s"), owner="me")
-    with pytest.raises(TrainingError, match="1 label, and two are needed"):
+    with pytest.raises(TrainingError, match="1 label, and at least two are needed"):
         begin_run(dataset, replace(TINY, leave_out=("happy",)), owner="me")
     dataset.save_recipe(replace(dataset.recipe(), split=SplitChoice("given")))
     with pytest.raises(TrainingError, match="no val pictures"):
