@@ -237,7 +237,7 @@ def test_without_a_route_the_page_says_so(camera_page: Page, studio: Studio) -> 
     )
     visit(camera_page, studio, "live")
     camera_page.get_by_role("button", name="Start the camera").click()
-    expect(camera_page.get_by_text("no way was found")).to_be_visible(timeout=40_000)
+    expect(camera_page.get_by_text("no connection was found")).to_be_visible(timeout=40_000)
     expect(camera_page.get_by_role("button", name="Take a picture instead")).to_be_visible()
     no_traceback(camera_page)
 
