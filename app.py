@@ -7,6 +7,9 @@ from pages._shared import resources, visitor
 from pages._shared.drawer import show_drawer
 from pages._shared.errors import error_box
 
+#: Streamlit leaves six lines above a page, of which its row of pages takes four.
+_LESS_ABOVE = "<style>[data-testid=stMainBlockContainer] {padding-top: 4.5rem}</style>"
+
 st.set_page_config(page_title=say("app.name"), layout="wide", initial_sidebar_state="collapsed")
 page = st.navigation(
     [
@@ -27,4 +30,5 @@ visitor.remember_owner()
 is_other = st.session_state.get("page") != page.url_path
 st.session_state["has_arrived"] = st.session_state.pop("was_led", False) or is_other
 st.session_state["page"] = page.url_path
+st.html(_LESS_ABOVE)
 page.run()
