@@ -151,3 +151,12 @@ def test_an_export_that_differs_is_not_written(
     with pytest.raises(TrainingError, match="differs from the Keras model"):
         litert.export_litert(model, tmp_path / "a.tflite", make_voted_faces(4).images[..., None])
     assert list(tmp_path.glob("*.tflite")) == []
+
+
+def test_errors_of_valence_and_arousal_are_those_of_what_is_served() -> None:
+    from emotion_core.training.measure import measure_affect
+
+    happy = np.tile(np.array([1.0, 0.0], np.float32), (4, 1))
+    faces = Examples(np.zeros((4, 8, 8, 1), np.uint8), np.eye(4, dtype=np.float32), affect=happy)
+    beyond = np.tile(np.array([1.5, 0.1], np.float32), (4, 1))
+    assert measure_affect(beyond, faces) == {"n": 4, "mse": 0.005, "mae": 0.05}
