@@ -170,7 +170,7 @@ def write_timeline(
 
 def check_free(
     folder: Path, stem: str, ends: Sequence[str], *, kind: Literal["photo", "video"]
-) -> None:
+) -> bool:
     """Check that results called `stem` would overwrite nothing but earlier ones of their kind.
 
     Many tools put a CSV or a JSON of the picture's own name beside it, and phones give a photo and
@@ -182,6 +182,9 @@ def check_free(
         ends: What their names end with; `json` among them, which tells whose result it is.
         kind: What they are results of.
 
+    Returns:
+        Whether there is an earlier one, which is written anew.
+
     Raises:
         StorageError: One is there and was not written here, or is the result of a photo and not of
             a video, or the other way round.
@@ -190,10 +193,11 @@ def check_free(
     if about.exists():
         if ("faces" in _earlier_result(about)) != (kind == "photo"):
             raise StorageError(say(f"error.not_of_a_{kind}", name=about))
-        return
+        return True
     for end in ends:
         if (path := folder / f"{stem}.{end}").exists():
             raise StorageError(say("error.not_a_result", name=path))
+    return False
 
 
 def _earlier_result(about: Path) -> dict[str, Any]:

@@ -165,8 +165,7 @@ def analyse_video(
     info = probe_video(source)
     _check_range(task, info, source.name)
     ends = (*TIMELINE_ENDS, ANNOTATED) if task.has_video else TIMELINE_ENDS
-    check_free(out, stem, ends, kind="video")
-    is_again = (out / f"{stem}.json").exists()
+    is_again = check_free(out, stem, ends, kind="video")
     recognizer = load_recognizer(task.model_ids, vote=task.vote, prior=task.prior)
     detector = load_detector(task.detector, min_confidence=task.min_confidence)
     builder = TimelineBuilder(model_id=recognizer.id, labels=recognizer.labels)

@@ -26,7 +26,15 @@ from emotion_core.analysis import (
 from emotion_core.analysis.picture import read_faces
 from emotion_core.crops import crop_faces
 from emotion_core.errors import BadArgument, StorageError
-from emotion_core.export import PHOTO_COLUMNS, neutralised, photo_table, to_csv, to_json, to_zip
+from emotion_core.export import (
+    PHOTO_COLUMNS,
+    PHOTO_ENDS,
+    neutralised,
+    photo_table,
+    to_csv,
+    to_json,
+    to_zip,
+)
 from emotion_core.labels import LabelSet
 from emotion_core.media.photo import decode_photo
 from emotion_core.media.sample import sample_photo
@@ -233,6 +241,7 @@ def test_a_photo_becomes_three_files(tools: tuple) -> None:
     result = outcomes[0]
     assert isinstance(result, PhotoResult)
     files = dict(photo_files(result.slim(), stem="photo-1"))
+    assert set(files) == {f"photo-1.{end}" for end in PHOTO_ENDS}
     assert list(files) == ["photo-1.json", "photo-1.csv", "photo-1.annotated.png"]
     held = json.loads(files["photo-1.json"])
     assert held["provenance"]["models"].keys() == {DEFAULT_MODEL}

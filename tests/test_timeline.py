@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_core.export import timeline_files
+from emotion_core.export import TIMELINE_ENDS, timeline_files
 from emotion_core.timeline import (
     EPISODE_COLUMNS,
     PERSON_COLUMNS,
@@ -242,6 +242,7 @@ def test_the_files_of_a_timeline_agree() -> None:
     table = table_of({1: "happy"}, {}, {1: "happy", 2: "sad"})
     provenance = Provenance(models={"m": "0" * 64}, options={})
     files = timeline_files(table, provenance, about={"width": 640})
+    assert set(files) == set(TIMELINE_ENDS), "what lies there already is looked for by these"
     read = pd.read_csv(io.BytesIO(files["timeline.csv"]))
     parquet = pd.read_parquet(io.BytesIO(files["timeline.parquet"]))
     assert parquet["label"].tolist()[0] == "happy"

@@ -56,7 +56,7 @@ def camera(
     """
     with refusals():
         stem, frames, digest = _open(source)
-        check_free(out, stem, TIMELINE_ENDS, kind="video")
+        is_again = check_free(out, stem, TIMELINE_ENDS, kind="video")
         named = source.encode("utf-8", "replace").decode()  # a name may be any bytes, JSON not
         options = VideoOptions(
             reading=ReadOptions(flip=tta, threshold=threshold),
@@ -76,7 +76,6 @@ def camera(
                 recognizer, faces, options=asdict(options), threshold=threshold, input_sha256=digest
             )
             files = timeline_files(builder.table(), provenance, about={"source": named})
-            is_again = (out / f"{stem}.json").exists()
             written = write_together(out, {f"{stem}.{end}": held for end, held in files.items()})
             if is_again:  # what is left of an earlier reading shows another one
                 (out / f"{stem}.{ANNOTATED}").unlink(missing_ok=True)

@@ -269,7 +269,7 @@ def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str
 
 def _accuracy_of(probs: NDArray[np.float32], labels: LabelSet, truth: pd.Series) -> float:
     answered = np.array([*labels.names, UNCERTAIN], object)[metrics.leading(probs)]
-    return round(float((answered == truth.to_numpy(object)).mean()), 4)
+    return round(float((answered == truth.to_numpy(object)).mean()), 6)
 
 
 def _table(rows: pd.DataFrame, vote: Vote, labels: LabelSet) -> pd.DataFrame:
