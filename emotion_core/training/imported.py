@@ -97,7 +97,9 @@ def read_foreign(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             f"{_one_line(error)}. Set its side and colour, or give --input."
         ) from error
     if isinstance(answers, dict):
-        answers = list(answers.values())  # in the order in which they were named
+        # a Keras file keeps the order of its answers, a SavedModel their names alone
+        order = answers if isinstance(foreign, keras.Model) else sorted(answers)
+        answers = [answers[name] for name in order]
     held = list(answers) if isinstance(answers, list | tuple) else [answers]
     _check_widths([tuple(one.shape) for one in held], request)
     probe = np.random.default_rng(0).integers(0, 256, (_PROBE, side, side, channels), np.uint8)
