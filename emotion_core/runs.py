@@ -139,7 +139,8 @@ def new_run(
     Raises:
         StorageError: The folder cannot be made.
     """
-    folder = runs_folder() / secrets.token_hex(8)
+    # a letter first: a table may read 7726e581 as a number
+    folder = runs_folder() / (secrets.choice("abcdef") + secrets.token_hex(8)[1:])
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:

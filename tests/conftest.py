@@ -1,6 +1,7 @@
 """Fixtures: a work folder of its own for every test, the sample portrait, the test data."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -35,6 +36,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through all that was imported, Keras above all.
+
+    Streamlit collects after each script, which took nine tenths of the time of the pages' tests.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Models and detectors that stay loaded between reruns."""
 
+import gc
 import os
 import threading
 import time
@@ -69,13 +70,17 @@ def photo_turns() -> threading.BoundedSemaphore:
 
 @st.cache_resource(show_spinner=False)
 def sweeper() -> threading.Thread:
-    """Delete what has expired every ten minutes, whether somebody is here or not."""
+    """Delete what has expired every ten minutes, whether somebody is here or not.
+
+    Garbage is collected here, too, since `.streamlit/config.toml` spares the pages that.
+    """
 
     def sweep() -> None:
         while True:
             with suppress(StorageError, OSError):
                 sweep_jobs()
                 sweep_datasets()
+            gc.collect()
             time.sleep(_SWEEP_S)
 
     thread = threading.Thread(target=sweep, name="sweeper", daemon=True)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from emotion_core.affect import COORDINATES
@@ -128,6 +129,11 @@ def test_home_shows_ways_in_and_the_models(app: AppTest) -> None:
     assert len(app.dataframe[0].value) >= 3
     assert [element.value for element in app.subheader].count(say("jobs.title")) == 2
     assert say("jobs.none") in [caption.value for caption in app.caption]
+
+
+def test_no_rerun_stops_the_cameras_to_collect_garbage() -> None:
+    read = config.get_config_options(force_reparse=True)  # as `streamlit run` does
+    assert read["runner.postScriptGC"].value is False
 
 
 def test_photo_waits_for_the_tick() -> None:
