@@ -28,7 +28,6 @@ from .source import (
     Source,
     Votes,
     answers,
-    check_answers,
     check_apart,
     keep_labels,
     measured,
@@ -103,10 +102,10 @@ def clean(
 ) -> None:
     """Apply a recipe and write the cleaned tables, the split and the data card."""
     with refusals(), cancellable(_CANCELLED):
-        chosen = _recipe(recipe, label)
+        chosen = load_recipe(recipe) if recipe else DatasetRecipe()
         # faces are counted in the table that is written, as the page does
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
-        chosen = _remembered(chosen, dataset, recipe, label)
+        chosen = _with_labels(chosen, dataset, recipe, label)
         _check_labelled(dataset)
         for path in export_dataset(dataset, out, recipe=chosen, allow_changed=changed).values():
             print(path)
@@ -138,7 +137,8 @@ def split(
     pictures that the source puts into test.
     """
     with refusals(), cancellable(_CANCELLED):
-        chosen = _recipe(recipe, label, otherwise=DatasetRecipe(exact="leave", conflicts="leave"))
+        leaving = DatasetRecipe(exact="leave", conflicts="leave")
+        chosen = load_recipe(recipe) if recipe else leaving
         held = chosen.split
         # share and seed were chosen for the recipe's rule
         if rule and rule != held.rule:
@@ -151,7 +151,7 @@ def split(
         )
         chosen = replace(chosen, split=held)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
-        chosen = _remembered(chosen, dataset, recipe, label)
+        chosen = _with_labels(chosen, dataset, recipe, label)
         _check_labelled(dataset)
         written = export_dataset(dataset, out, recipe=chosen, allow_changed=changed)
         for name in ("train.csv", "val.csv", "test.csv", "folds.csv"):
@@ -175,9 +175,9 @@ def crop(
     with refusals(), cancellable(_CANCELLED):
         check_target(out)
         check_apart(source, out)
-        chosen = _recipe(recipe, label)
+        chosen = load_recipe(recipe) if recipe else DatasetRecipe()
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
-        chosen = _remembered(chosen, dataset, recipe, label)
+        chosen = _with_labels(chosen, dataset, recipe, label)
         _check_labelled(dataset)
         with quiet_natives() as terminal, counting("faces", terminal) as tell:
             n, skipped = crop_dataset(
@@ -262,18 +262,11 @@ def _check_labelled(dataset: Dataset) -> None:
         raise InputError(say("error.no_labels_to_split", name=dataset.name))
 
 
-def _remembered(
+def _with_labels(
     chosen: DatasetRecipe, dataset: Dataset, path: Path | None, labels: list[str] | None
 ) -> DatasetRecipe:
-    """Return a recipe with what labels were said to mean before, unless it comes of a file."""
-    check_answers(dataset, answers(labels))
+    """Return a recipe with what labels mean; without a file that is noted for later commands."""
     if path:
-        return chosen
-    return replace(chosen, labels={**dataset.recipe().labels, **chosen.labels})
-
-
-def _recipe(
-    path: Path | None, labels: list[str] | None, *, otherwise: DatasetRecipe | None = None
-) -> DatasetRecipe:
-    held = load_recipe(path) if path else otherwise or DatasetRecipe()
-    return replace(held, labels={**held.labels, **answers(labels)})
+        return replace(chosen, labels={**chosen.labels, **answers(dataset, labels)})
+    keep_labels(dataset, labels)
+    return replace(chosen, labels=dataset.recipe().labels)

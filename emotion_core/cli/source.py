@@ -1,6 +1,5 @@
 """Which data set a command works on: what several commands ask for alike."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -61,14 +60,18 @@ def measured(
 
 
 def check_apart(source: Path, *targets: Path | None) -> None:
-    """Check that no file that a command writes is what it reads from.
+    """Check that no file that a command writes is what it reads from, or lies in it.
+
+    A table of answers among the pictures would be read as their labels by the next command.
 
     Raises:
-        StorageError: One is.
+        StorageError: One does.
     """
     for target in targets:
-        if target is not None and target.resolve() == source.resolve():
-            raise StorageError(say("error.is_source", name=target))
+        if target is not None and target.resolve().is_relative_to(source.resolve()):
+            inside = target.resolve() != source.resolve()
+            text = "error.in_source" if inside else "error.is_source"
+            raise StorageError(say(text, name=target, source=source))
 
 
 def tell_removed(dataset: Dataset) -> None:
@@ -83,41 +86,39 @@ def keep_labels(dataset: Dataset, labels: list[str] | None) -> None:
     """Note in the recipe of a data set what its labels mean.
 
     Raises:
-        BadTable: As `check_answers`; then none is noted.
+        BadTable: As `answers`; then none is noted.
     """
     if labels:
-        said = answers(labels)
-        check_answers(dataset, said)
+        said = answers(dataset, labels)
         held = dataset.recipe()
         dataset.save_recipe(replace(held, labels={**held.labels, **said}))
 
 
-def check_answers(dataset: Dataset, said: Mapping[str, str]) -> None:
-    """Check what `--label` says against the labels of a data set.
+def answers(dataset: Dataset, labels: list[str] | None) -> dict[str, str]:
+    """Return what `--label NAME=MEANING` says, by the names that the source has.
+
+    NAME may also be what the source's names mean, as messages call them.
 
     Raises:
-        BadTable: An answer is about no label of its, or means none that is known.
+        BadTable: One is not of this form, is about no label of the data set's, or means none that
+            is known.
     """
     index = load_index(dataset)
     votes = [name.removeprefix(VOTE) for name in index.columns if name.startswith(VOTE)]
     names = sorted({*index["raw_label"].dropna().astype(str), *votes})
-    for name, meaning in said.items():
-        if name not in names:
+    before = dataset.recipe().labels
+    said: dict[str, str] = {}
+    for text in labels or []:
+        name, equals, meaning = text.partition("=")
+        if not equals or not name:
+            raise BadTable(f"--label {text} is no answer. Write --label NAME=MEANING.")
+        meant = [raw for raw in names if before.get(raw, canonical_name(raw)) == name]
+        named = [name] if name in names else meant
+        if not named:
             shown = ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
             raise BadTable(say("error.no_answer_name", name=name, names=shown or "-"))
         if meaning and meaning not in names and canonical_name(meaning) is None:
             known = ", ".join(CANONICAL)
             raise BadTable(say("error.no_answer_meaning", name=name, meaning=meaning, known=known))
-
-
-def answers(labels: list[str] | None) -> dict[str, str]:
-    """Return what `--label NAME=MEANING` says, by name.
-
-    Raises:
-        BadTable: One is not of this form.
-    """
-    pairs = [text.partition("=") for text in labels or []]
-    wrong = [name for name, equals, _ in pairs if not equals or not name]
-    if wrong:
-        raise BadTable(f"--label {wrong[0]} is no answer. Write --label NAME=MEANING.")
-    return {name: meaning for name, _, meaning in pairs}
+        said.update(dict.fromkeys(named, meaning))
+    return said

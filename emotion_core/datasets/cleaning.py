@@ -32,6 +32,8 @@ COPY_POLICIES = (LEAVE, ONE)
 CONFLICT_POLICIES = (LEAVE, "majority", "drop")
 #: The split as the source has it.
 GIVEN = "given"
+#: Why a picture goes that is a copy of one that the source puts into test.
+COPY_OF_TEST = "copy of a test picture"
 #: Lowest and highest share of the validation rows, seed, and number of folds.
 SHARES, SEEDS, FOLDS = (0.01, 0.9), (0, 2**31 - 1), (0, 20)
 
@@ -389,7 +391,7 @@ def split_cleaned(table: pd.DataFrame, choice: SplitChoice) -> pd.DataFrame:
         tested = set(table["group"][is_test].dropna())
         is_copy = stays & ~is_test & table["group"].isin(tested)
         is_copy &= check_split(choice.rule).keeps_groups
-        table.loc[is_copy, "removed"] = "copy of a test picture"
+        table.loc[is_copy, "removed"] = COPY_OF_TEST
         rest = table[stays & ~is_test & ~is_copy]
         if len(rest):
             words = split_rows(rest, choice.rule, share=choice.share, seed=choice.seed)

@@ -71,6 +71,15 @@ class DecisionLog:
             held.update((one.path, one) for one in decisions)
         return held
 
+    def new_labels(self) -> dict[str, str]:
+        """Return the last new label of each picture, by path, also where it was dropped since."""
+        held: dict[str, str] = {}
+        for decisions, is_whole in self._steps():
+            if is_whole:
+                held = {}
+            held.update((one.path, one.label) for one in decisions if one.action == RELABEL)
+        return held
+
     def add(self, decisions: Sequence[Decision]) -> None:
         """Add one step.
 

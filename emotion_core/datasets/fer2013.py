@@ -18,7 +18,7 @@ from .. import limits
 from ..errors import BadTable, InputError, os_reason
 from ..files import atomic_path
 from ..labels import CANONICAL, FERPLUS, UNCERTAIN
-from .tables import delimiter_of
+from .tables import delimiter_of, is_sign_line
 
 #: The eight emotions that FER+ votes on, in canonical order.
 EMOTIONS = tuple(name for name in CANONICAL if name != UNCERTAIN)
@@ -161,8 +161,11 @@ def read_csv(faces_csv: Path, votes_csv: Path | None = None) -> VotedFaces:
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
-            sign = delimiter_of(handle.readline())
-            handle.seek(0)
+            begins = 0
+            if is_sign_line(first := handle.readline()):
+                begins, first = handle.tell(), handle.readline()
+            sign = delimiter_of(first)
+            handle.seek(begins)
             reader = csv.DictReader(handle, delimiter=sign, skipinitialspace=True)
             cells = [cell.strip() for cell in reader.fieldnames or []]
             reader.fieldnames = [_AS_PUBLISHED.get(cell.lower(), cell) for cell in cells]

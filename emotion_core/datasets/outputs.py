@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .cleaning import DatasetRecipe, kept_rows
+from .cleaning import COPY_OF_TEST, DatasetRecipe, kept_rows
 from .naming import in_label_order
 from .splits import TEST, TRAIN, VAL
 from .tables import CARD_FILE, CARD_SCHEMA
@@ -139,4 +139,5 @@ def _csv(table: pd.DataFrame, *, index: bool = False) -> bytes:
 
 def _short_reason(reason: str) -> str:
     """Return a reason without the picture that it names."""
-    return "copy of another picture" if reason.startswith("copy of ") else reason
+    is_named = reason.startswith("copy of ") and reason != COPY_OF_TEST
+    return "copy of another picture" if is_named else reason

@@ -141,15 +141,15 @@ def _deal(
     codes, _ = pd.factorize(groups.astype(str), sort=True)
     counts = np.zeros((codes.max(initial=-1) + 1, len(names)), np.int64)
     np.add.at(counts, (codes, labels), 1)
-    if len(names) and (np.count_nonzero(counts, axis=0) < 2).any():
-        few = names[int(np.argmin(np.count_nonzero(counts, axis=0)))]
-        raise BadTable(say("error.in_one_group", label=str(few)))
-    paths = table.get("path", numbers).astype(str)
-    place = np.array([_hashed(path, salt) for path in paths.groupby(codes).min()], np.float64)
-    part_of = np.full(len(counts), len(shares) - 1, np.int64)
     dealt = np.ones(len(counts), bool)
     if out is not None:
         dealt[codes[out]] = False
+    few = (np.count_nonzero(counts, axis=0) < 2) & counts[dealt].any(axis=0)
+    if few.any():
+        raise BadTable(say("error.in_one_group", label=str(names[int(np.argmax(few))])))
+    paths = table.get("path", numbers).astype(str)
+    place = np.array([_hashed(path, salt) for path in paths.groupby(codes).min()], np.float64)
+    part_of = np.full(len(counts), len(shares) - 1, np.int64)
     rarest = np.where(counts > 0, counts[dealt].sum(axis=0), len(table) + 1).argmin(axis=1)
     for label in range(len(names)):
         members = np.flatnonzero(dealt & (rarest == label))

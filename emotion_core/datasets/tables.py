@@ -84,11 +84,16 @@ def header_of(path: Path) -> list[str]:
         with path.open("rb") as handle:
             lines = handle.read(_HEADER_BYTES).split(b"\n")
         texts = (line.decode("utf-8-sig") for line in lines)
-        text = next((one for one in texts if not _OF_EXCEL.match(one)), "")
+        text = next((one for one in texts if not is_sign_line(one)), "")
         cells = next(csv.reader([text], delimiter=delimiter_of(text), skipinitialspace=True), [])
         return [cell.strip().lower() for cell in cells]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
+
+
+def is_sign_line(line: str) -> bool:
+    """Return whether a line is what spreadsheets write before a header."""
+    return bool(_OF_EXCEL.match(line))
 
 
 def delimiter_of(header: str) -> str:

@@ -45,7 +45,7 @@ class Evaluation:
         confusion: int64 (k, k), row = label, column = answer; without the mirror image.
         members: Accuracy of each member by its id; of a committee.
         weights: How much each member counts, where they were fitted or given.
-        learned_here: Ids of those that were trained on the data set as it is now, one of the
+        learned_here: Ids of those that were trained on the data set, one of the
             studio's or FER2013 with the votes of FER+.
         latency_ms: Median time for one face, by the id of each network that is asked.
         table: A row per picture: `path`, `truth`, `label`, `confidence`, `valence` and `arousal`,
@@ -259,7 +259,11 @@ def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int
     if split != ALL:
         table = split_cleaned(table, recipe.split)
     rows = kept_rows(table)
-    return rows if split == ALL else rows[rows["split"] == split], removed_counts(table)
+    rows = rows if split == ALL else rows[rows["split"] == split]
+    removed, taught = removed_counts(table), rows["by_model"]
+    if taught.any():  # what a model said is no truth to measure one by
+        removed["labelled by a model"] = int(taught.sum())
+    return rows[~taught], removed
 
 
 def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str, Any]:

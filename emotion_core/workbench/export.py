@@ -35,7 +35,7 @@ from ..media.photo import encode_jpeg, encode_png
 from ..registry import DEFAULT_MODEL, verify_model
 from ..texts import say
 from ..types import CropRule, Image
-from .index import OnProgress, face_or_whole, load_index, read_picture_of
+from .index import OnProgress, face_or_whole, load_index, load_readings, read_picture_of
 from .store import Dataset
 
 #: Faces are cut out large enough for the networks that people transfer from.
@@ -183,7 +183,7 @@ def report_dataset(dataset: Dataset, out: Path) -> dict[str, Path]:
     # the source as it is, not as the recipe leaves it
     plain = index.assign(label=label_rows(index, dataset.recipe().labels))
     groups = summarise_groups(plain)
-    noise = dataset.table("noise")
+    noise = load_readings(dataset, "noise")
     with closing(dataset.open()) as source:
         report = report_of(plain, groups, noise, name=dataset.name, kind=source.kind)
         pictures = {

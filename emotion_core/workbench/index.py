@@ -160,6 +160,18 @@ def load_index(dataset: Dataset, columns: list[str] | None = None) -> pd.DataFra
     return table
 
 
+def load_readings(dataset: Dataset, name: str) -> pd.DataFrame | None:
+    """Return what a job read of the pictures, `map` or `noise`; None before it has run.
+
+    Pictures that were replaced since are left out.
+    """
+    table = dataset.table(name)
+    if table is None or "sha256" not in table:  # of an older version
+        return table
+    index = load_index(dataset, ["path", "sha256"])
+    return table.merge(index, on=["path", "sha256"]).drop(columns="sha256")
+
+
 def load_cleaned(dataset: Dataset) -> pd.DataFrame:
     """Return the index with the data set's recipe applied, as `cleaning.apply_recipe` gives it."""
     return apply_recipe(dataset.recipe(), load_index(dataset))

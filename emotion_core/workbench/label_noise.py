@@ -89,6 +89,7 @@ def judge_labels(
                 shutil.rmtree(other, ignore_errors=True)
         probs = out_of_fold_probs(recipe, images, targets, fold, work, on_epoch=tell_epochs)
         ranked = rank_labels(rows["path"], rows["label"], probs, names)
-        write_table(ranked, dataset.folder / "noise.parquet")
+        kept = ranked.merge(rows[["path", "sha256"]], on="path")
+        write_table(kept, dataset.folder / "noise.parquet")
         shutil.rmtree(work.parent, ignore_errors=True)
     return ranked

@@ -63,7 +63,8 @@ def draw_map(
     for column, name in enumerate(labels):
         table[f"prob_{name}"] = probs[0][:, column]
     table["method"], table["model_id"] = method, models[0].id
-    write_table(table, dataset.folder / "map.parquet")
+    kept = table.assign(sha256=rows["sha256"].to_numpy())
+    write_table(kept, dataset.folder / "map.parquet")
     return table
 
 

@@ -103,8 +103,7 @@ def decide(
     ]
     if action == KEEP:
         # the last decision alone holds, so it has to say the label again
-        held = dataset.decisions.current()
-        new = {path: one.label for path, one in held.items() if one.action == RELABEL}
+        new = dataset.decisions.new_labels()
         decisions = [
             replace(one, action=RELABEL, label=new[one.path]) if one.path in new else one
             for one in decisions

@@ -62,13 +62,14 @@ def _told(text: str, recipe: Recipe, model_id: str) -> str:
 
 
 def learned_here(dataset: Dataset, cards: Iterable[Card]) -> list[str]:
-    """Return the ids of those that were trained on a data set as it is now.
+    """Return the ids of those that were trained on a data set, whatever has changed in it since.
 
-    It may be one of the studio's, or FER2013 with the votes of FER+.
+    It may be one of the studio's, the same pictures under another name, or FER2013 with the votes
+    of FER+.
     """
     with closing(dataset.open()) as source:
-        state = {fingerprint_of(load_index(dataset)), source.content_hash()} - {""}
-    known = ("fingerprint", "data_sha256")
+        state = {dataset.id, fingerprint_of(load_index(dataset)), source.content_hash()} - {""}
+    known = ("data_set_id", "fingerprint", "data_sha256")
     return [card.id for card in cards if state & {card.training.get(key) for key in known}]
 
 

@@ -127,6 +127,7 @@ def prepare_data(
         content_hash=_hash(rows, targets),
         about={
             "data_set": dataset.name,
+            "data_set_id": dataset.id,
             "fingerprint": fingerprint_of(load_index(dataset)),
             "origin": cleaning.origin or say("training.not_stated"),
             "terms": cleaning.terms or say("training.not_stated"),

@@ -110,6 +110,8 @@ def _keep_split(dataset: Dataset, name: str) -> None:
     if name == "folds":
         if value == 1:  # there are none or two; it was stepped up or down to
             value = 0 if held.folds else 2
+    elif held.rule == GIVEN:
+        return  # chosen elsewhere meanwhile, and it takes none
     elif value == getattr(RULES[held.rule], name):
         value = None
     change_recipe(dataset, split=replace(held, **{name: value}))

@@ -9,6 +9,7 @@ from emotion_core.datasets.noise import vote_entropy
 from emotion_core.datasets.sources import VOTE
 from emotion_core.errors import BadTable
 from emotion_core.texts import say
+from emotion_core.workbench.index import load_readings
 from emotion_core.workbench.review import queue_pictures
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.suggestions import accept_labels, suggest_labels
@@ -34,7 +35,7 @@ def _show_noise(dataset: Dataset) -> None:
     st.subheader(say("dataset.noise"))
     st.markdown(say("dataset.noise_text"))
     task_button(dataset, "noise", say("dataset.noise_start"))
-    ranked = dataset.table("noise")
+    ranked = load_readings(dataset, "noise")
     if ranked is None:
         return
     issues = int(ranked["is_issue"].sum())
@@ -78,7 +79,7 @@ def _show_suggestions(dataset: Dataset) -> None:
     st.subheader(say("dataset.suggest"))
     st.markdown(say("dataset.suggest_text"))
     task_button(dataset, "map", say("dataset.suggest_start"), view="labels")
-    readings = dataset.table("map")
+    readings = load_readings(dataset, "map")
     if readings is None:
         return
     readable = int(labelled(dataset)["is_readable"].sum())

@@ -4,6 +4,7 @@ import streamlit as st
 
 from emotion_core.limits import MAP_MAX_POINTS
 from emotion_core.texts import say
+from emotion_core.workbench.index import load_readings
 from emotion_core.workbench.maps import METHODS, umap_is_ready
 from emotion_core.workbench.store import Dataset
 
@@ -26,7 +27,7 @@ def show(dataset: Dataset) -> None:
     told = "both" if len(others) > 1 else "tsne"
     st.caption(say(f"dataset.map_methods_{told}", n=f"{MAP_MAX_POINTS:,}"))
     task_button(dataset, "map", say("dataset.map_start"), method=method)
-    points = dataset.table("map")
+    points = load_readings(dataset, "map")
     if points is None:
         return
     table = labelled(dataset).set_index("path")

@@ -52,7 +52,7 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     assert pd.read_csv(out / "nobody.csv").empty
     assert pd.read_csv(joint)["file"].tolist() == ["portrait.png", "nobody.jpg"]
     portrait = tmp_path / "portrait.png"
-    refused = mien("photo", "--out", out, "--table", portrait, portrait)
+    refused = called("photo", "--out", out, "--table", portrait, portrait)
     assert refused.returncode == 2
     assert "does not end in .csv" in complaints(refused)[0]
     assert portrait.read_bytes() == sample_photo(), "a photo in place of the table stays"
@@ -65,7 +65,7 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
     photo.write_bytes(sample_photo())
     for name in ("a.json", "a.csv"):
         (tmp_path / name).write_text("{}")
-        refused = mien("photo", photo, "--out", tmp_path)
+        refused = called("photo", photo, "--out", tmp_path)
         assert refused.returncode == 2
         assert f"{name} already exists" in refused.stderr
         assert (tmp_path / name).read_text() == "{}"
@@ -73,13 +73,13 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     about = tmp_path / "a.json"
     about.write_text('{"schema": 1, "provenance": {}}')  # of the moment around it, as a video
-    assert "is the result of a video" in mien("photo", photo, "--out", tmp_path).stderr
+    assert "is the result of a video" in called("photo", photo, "--out", tmp_path).stderr
     about.write_text('{"provenance": {}, "faces": []}')
     make_video(tmp_path / "a.mp4", [make_picture()] * 3)
-    refused = mien("video", tmp_path / "a.mp4", "--out", tmp_path)
+    refused = called("video", tmp_path / "a.mp4", "--out", tmp_path)
     assert (refused.returncode, "is the result of a photo" in refused.stderr) == (2, True)
     for _ in range(2):  # results of its own may be
-        assert mien("photo", photo, "--out", tmp_path).returncode == 0
+        assert called("photo", photo, "--out", tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["clip.frames.csv", "clip.annotated.mp4"])
@@ -89,12 +89,12 @@ def test_no_file_of_a_video_lands_on_one_of_somebody_else(tmp_path: Path, name: 
     out.mkdir()
     (out / "clip.csv").write_text("of another tool, and in nobody's way")
     (out / name).write_text("by hand")
-    refused = mien("video", video, "--out", out)
+    refused = called("video", video, "--out", out)
     assert (refused.returncode, f"{name} already exists" in refused.stderr) == (2, True)
     assert (out / name).read_text() == "by hand"
     (out / name).unlink()
     for _ in range(2):
-        assert mien("video", video, "--out", out).returncode == 0
+        assert called("video", video, "--out", out).returncode == 0
 
 
 def test_a_folder_is_no_photo_and_a_pattern_is_looked_up(tmp_path: Path) -> None:
@@ -103,16 +103,16 @@ def test_a_folder_is_no_photo_and_a_pattern_is_looked_up(tmp_path: Path) -> None
     refused = called("photo", tmp_path / "d", "--out", tmp_path / "out")
     assert refused.returncode == 2
     assert "d is a folder. Name the photos in it" in refused.stderr
-    done = mien("photo", tmp_path / "d" / "*.png", "--out", tmp_path / "out")
+    done = called("photo", tmp_path / "d" / "*.png", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "a.csv").is_file()
 
 
 def test_a_second_reading_without_a_video_leaves_none_of_the_first(tmp_path: Path) -> None:
     video = make_video(tmp_path / "clip.mp4", [make_picture()] * 3)
-    assert mien("video", video, "--out", tmp_path / "out").returncode == 0
+    assert called("video", video, "--out", tmp_path / "out").returncode == 0
     assert (tmp_path / "out" / "clip.annotated.mp4").is_file()
-    assert mien("video", video, "--out", tmp_path / "out", "--no-video").returncode == 0
+    assert called("video", video, "--out", tmp_path / "out", "--no-video").returncode == 0
     assert not (tmp_path / "out" / "clip.annotated.mp4").exists()
 
 
@@ -120,7 +120,7 @@ def test_a_photo_lands_on_no_other_one(tmp_path: Path) -> None:
     photos = [tmp_path / "a.png", tmp_path / "a.annotated.png"]
     for path in photos:
         path.write_bytes(sample_photo())
-    told = mien("photo", *photos, "--out", tmp_path)
+    told = called("photo", *photos, "--out", tmp_path)
     assert (told.returncode, "a.annotated.png already exists" in told.stderr) == (2, True)
     assert photos[1].read_bytes() == sample_photo()
 
@@ -172,7 +172,7 @@ def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
 
 def test_options_reach_the_reading(tmp_path: Path) -> None:
     (tmp_path / "portrait.png").write_bytes(sample_photo())
-    result = mien(
+    result = called(
         *("photo", tmp_path / "portrait.png", "--out", tmp_path / "out", "--tta"),
         *("--threshold", 1, "--detector", "centerface", "--bars", "--affect", "--by-valence"),
         *("--model", "vgg-xs", "--model", "vgg-s", "--vote", "hard"),
@@ -247,7 +247,7 @@ def test_a_drawn_data_set_is_written_once(tmp_path: Path) -> None:
     result = mien("data", "drawn", "--out", out, "--n", 30)
     assert (result.returncode, result.stderr) == (0, "")
     assert len(list(out.rglob("*.png"))) == 30
-    again = mien("data", "drawn", "--out", out, "--n", 30)
+    again = called("data", "drawn", "--out", out, "--n", 30)
     assert again.returncode == 2
     assert "not empty" in again.stderr
 
@@ -266,7 +266,7 @@ def test_a_video_becomes_its_files(tmp_path: Path, clip: Path) -> None:
 
 def test_no_video_skips_drawing_and_region_holds(tmp_path: Path, clip: Path) -> None:
     arguments = ("--no-video", "--start", 7, "--region", 0.5, 0, 1, 1)
-    result = mien("video", clip, "--out", tmp_path, *arguments)
+    result = called("video", clip, "--out", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
     assert not (tmp_path / "clip.annotated.mp4").exists()
     table = pd.read_csv(tmp_path / "clip.timeline.csv")
@@ -281,7 +281,7 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (tmp_path / "none.mp4", ()),
         (bad, ("--region", 1, 0, 0, 1)),
     ]:
-        result = mien("video", path, "--out", tmp_path / "out", *arguments)
+        result = called("video", path, "--out", tmp_path / "out", *arguments)
         assert result.returncode == 2
         assert len(complaints(result)) == 1
     assert not (tmp_path / "out").exists()
@@ -297,7 +297,7 @@ def test_a_camera_may_be_a_file(tmp_path: Path, clip: Path) -> None:
 
 def test_a_camera_that_is_not_there_is_named(tmp_path: Path) -> None:
     for source, said in [("97", "Camera 97 gives no picture"), ("gone.mp4", "gone.mp4")]:
-        result = mien("camera", "--source", source, "--out", tmp_path / "out")
+        result = called("camera", "--source", source, "--out", tmp_path / "out")
         assert result.returncode == 2
         assert said in result.stderr
     assert not (tmp_path / "out").exists()

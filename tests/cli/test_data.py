@@ -31,7 +31,7 @@ def test_index_measures_once_and_writes_a_csv(folder: Path, tmp_path: Path) -> N
     assert len(table) == 27
     assert "thumb" not in table
     assert (table["face_count"] >= 0).all()
-    again = mien("data", "index", folder)
+    again = called("data", "index", folder)
     assert again.stdout.startswith("27 pictures, 0 measured now")
 
 
@@ -41,6 +41,10 @@ def test_what_is_read_from_is_never_written_over(folder: Path, tmp_path: Path) -
     refused = called("data", "crop", packed, "--out", packed, "--side", 16)
     assert (refused.returncode, "is what the pictures come from" in refused.stderr) == (2, True)
     assert packed.read_bytes() == before
+    answers = folder / "answers.csv"  # which the next command would take for labels
+    refused = called("evaluate", "--data", folder, "--out", answers)
+    assert (refused.returncode, "answers.csv lies in" in refused.stderr) == (2, True)
+    assert not answers.exists()
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "train.csv").write_text("by hand")
     refused = called("data", "split", folder, "--out", tmp_path / "split")
@@ -74,13 +78,13 @@ def test_pictures_that_are_not_there_or_have_no_label_are_told(tmp_path: Path) -
 
 
 def test_report_and_split_write_their_files(folder: Path, tmp_path: Path) -> None:
-    reported = mien("data", "report", folder, "--out", tmp_path / "report")
+    reported = called("data", "report", folder, "--out", tmp_path / "report")
     assert reported.returncode == 0, reported.stderr
     counts = json.loads((tmp_path / "report" / "report.json").read_text())
     assert counts["classes"] == {"anger": {"train": 12}, "happy": {"train": 12}}
     assert counts["splits"] == {"train": 24, "test": 3}
     assert (tmp_path / "report" / "report.html").read_text().startswith("<!doctype html>")
-    split = mien("data", "split", folder, "--out", tmp_path / "split", "--rule", "seed-000",
+    split = called("data", "split", folder, "--out", tmp_path / "split", "--rule", "seed-000",
                  "--share", "0.25", "--folds", "3")  # fmt: skip
     assert split.returncode == 0, split.stderr
     assert len(pd.read_csv(tmp_path / "split" / "val.csv")) == 6
@@ -105,11 +109,11 @@ def test_what_is_not_measured_or_cannot_be_is_said(folder: Path, tmp_path: Path)
         ("data", "index", folder, "--votes", "missing.csv"),
         ("data", "split", folder / "test", "--out", tmp_path / "split"),
     ):
-        refused = mien(*command)
+        refused = called(*command)
         assert refused.returncode == 2, command
         assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
     (folder / "test" / "1.png").write_bytes(b"")
-    refused = mien("submit", "--data", folder, "--out", tmp_path / "all.csv")
+    refused = called("submit", "--data", folder, "--out", tmp_path / "all.csv")
     assert "test/1.png cannot be read" in refused.stderr
     assert not (tmp_path / "all.csv").exists()
 
@@ -166,22 +170,28 @@ def test_names_beyond_the_terminal_stop_nothing(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u65e5" in done.stdout
-    again = mien("data", "drawn", "--out", next(out.rglob("*.png")), "--n", 10)
+    again = called("data", "drawn", "--out", next(out.rglob("*.png")), "--n", 10)
     assert (again.returncode, len(complaints(again))) == (2, 1)
 
 
 def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
     folder = make_class_folders(tmp_path / "set", {"joyful": 6, "sad": 6})
-    refused = mien("data", "clean", folder, "--out", tmp_path / "out")
+    refused = called("data", "clean", folder, "--out", tmp_path / "out")
     assert refused.returncode == 2
     assert len(complaints(refused)) == 1
     assert "joyful" in complaints(refused)[0]
     assert not (tmp_path / "out").exists()
-    wrong = mien("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful")
+    wrong = called("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful")
     assert (wrong.returncode, "NAME=MEANING" in wrong.stderr) == (2, True)
-    done = mien("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful=happy")
+    done = called("data", "clean", folder, "--out", tmp_path / "out", "--label", "joyful=happy")
     assert done.returncode == 0, done.stderr
     assert set(pd.read_csv(tmp_path / "out" / "cleaned.csv")["emotion"]) == {"happy", "sad"}
+    again = called("data", "clean", folder, "--out", tmp_path / "out")
+    assert again.returncode == 0, "what was answered holds"
+    # by what a label means, as messages name it
+    none = called("data", "clean", folder, "--out", tmp_path / "none", "--label", "happy=")
+    assert none.returncode == 0, none.stderr
+    assert set(pd.read_csv(tmp_path / "none" / "cleaned.csv")["emotion"]) == {"sad"}
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
 ) -> None:
     command = ("sweep", recipe, "--data", folder, "--vary", "batch=8,16", "--seeds", "0,1",
                "--set", "stages.0.epochs=1", "--out", tmp_path / "s.csv")  # fmt: skip
-    first = mien(*command)
+    first = called(*command)
     assert first.returncode == 0, first.stderr
     assert len(re.findall(r"^run [0-9a-f]{16}: ", first.stdout, re.M)) == 4
     table = pd.read_csv(tmp_path / "s.csv")
@@ -195,7 +195,7 @@ def test_a_sweep_is_ranked_and_goes_on_where_it_was(
         "batch=8, seed=0", "batch=8, seed=1", "batch=16, seed=0", "batch=16, seed=1",
     }  # fmt: skip
     assert table["val_accuracy"].is_monotonic_decreasing
-    again = mien(*command)
+    again = called(*command)
     assert again.returncode == 0, again.stderr
     assert "epoch 1" not in again.stdout, "what was finished was trained again"
     assert pd.read_csv(tmp_path / "s.csv")["run"].tolist() == table["run"].tolist()

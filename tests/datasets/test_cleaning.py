@@ -17,7 +17,7 @@ from emotion_core.datasets.cleaning import (
 )
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.outliers import RULES, find_outliers
-from emotion_core.datasets.outputs import dataset_files
+from emotion_core.datasets.outputs import dataset_files, removed_counts
 from emotion_core.errors import BadTable, UnknownLabels
 from tests.builders import make_index
 
@@ -177,6 +177,7 @@ def test_test_pictures_stay_so_and_their_near_copies_leave_training() -> None:
     table = apply_recipe(DatasetRecipe(exact="leave"), make_index(rows))
     assert table["split"].iloc[24] == "test"
     assert table["removed"].iloc[25] == "copy of a test picture"
+    assert removed_counts(table) == {"copy of a test picture": 1}
     assert set(table["split"].iloc[:24]) == {"train", "val"}
     assert table["split"].iloc[25] == ""
 

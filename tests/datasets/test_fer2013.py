@@ -72,6 +72,8 @@ def test_columns_may_be_in_another_case_and_separated_otherwise(
     assert read_csv(*files).content_hash() == faces.content_hash()
     source = open_source(SourceSpec(str(files[0])))
     assert (source.kind, set(source.items()["split"])) == ("fer2013", {"train", "val", "test"})
+    files[0].write_text(f"sep={sign}\n" + files[0].read_text("utf-8-sig"), encoding="utf-8")
+    assert read_csv(*files).content_hash() == faces.content_hash()
 
 
 def test_tables_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def test_what_a_model_labelled_trains_and_people_s_labels_validate() -> None:
     assert (after[: len(people)] == before).all()
     assert set(after[len(people) :]) == {"train"}
     assert (before[people["label"] == "contempt"] == "val").sum() == 3
+    new = pd.DataFrame({"label": ["anger"], "by_model": True})  # which nobody else has
+    assert split_rows(pd.concat([people, new], ignore_index=True)).iloc[-1] == "train"
 
 
 def test_a_label_that_stands_beside_rarer_ones_alone_is_on_both_sides() -> None:

@@ -159,6 +159,10 @@ def test_policies_and_split_reach_the_recipe(dataset: Dataset) -> None:
     recipe = dataset.recipe()
     assert (recipe.conflicts, recipe.split.rule, recipe.split.folds) == ("majority", "seed-003", 3)
     assert recipe.split.share is None
+    dataset.save_recipe(replace(recipe, split=SplitChoice("given")))  # in another tab
+    app.number_input(key=f"split-seed-{dataset.id}").set_value(5).run()
+    assert not app.exception
+    assert dataset.recipe().split == SplitChoice("given")
 
 
 @pytest.mark.parametrize("name", ["copies", "export", "pictures"])

@@ -27,7 +27,7 @@ from emotion_core.registry import (
 from emotion_core.training.imported import _refuse_code
 from emotion_core.workbench import imports
 from emotion_core.workbench.imports import PIXELS, ImportRequest, id_of, import_model
-from tests.steps import ROOT, mien
+from tests.steps import ROOT, called, mien
 
 LABELS = ("angry", "happy", "neutral")
 CANONICAL = ["anger", "happy", "neutral"]
@@ -511,15 +511,15 @@ def test_a_model_is_called_as_its_file() -> None:
 def test_the_command(tmp_path: Path) -> None:
     file = keras_file(small(), tmp_path)
     options = ("--labels", "angry,happy,neutral", "--input", "24x24x1", "--pixels", "0..1")
-    refused = mien("models", "import", file, *options)
+    refused = called("models", "import", file, *options)
     assert refused.returncode == 2
     assert "--trust" in refused.stderr
     told = mien("models", "import", file, *options, "--id", "mine", "--trust")
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("mine: ready, ")
-    assert "mine" in mien("models", "list").stdout
+    assert "mine" in called("models", "list").stdout
     assert json.loads((user_models_folder() / "mine" / "card.json").read_text())["metrics"] == {}
-    assert "nobody has measured here" in " ".join(mien("models", "show", "mine").stdout.split())
+    assert "nobody has measured here" in " ".join(called("models", "show", "mine").stdout.split())
 
 
 @pytest.mark.parametrize("home", ["os", "kerasanything", "builtins_of_mine.x", "keras_hub"])

@@ -88,11 +88,18 @@ def test_who_learned_a_table_of_faces_is_named(
     model = load_model("vgg-xs", prior="data")
     measured = evaluate(made, model)
     assert measured.learned_here == []
+    taught = Decision(measured.table["path"].iloc[0], "relabel", "read", "happy", by="vgg-s")
+    made.decisions.add([taught])
+    without = evaluate(made, model)
+    assert len(without.table) == len(measured.table) - 1
+    assert without.removed["labelled by a model"] == 1
+    made.decisions.undo()
     radius = np.hypot(measured.table["valence"], measured.table["arousal"])
     assert 0 <= radius.min() < radius.max() <= 1
-    training = {**model.card.training, "data_sha256": faces.content_hash()}
-    monkeypatch.setattr(model, "_card", replace(model.card, training=training))
-    assert evaluate(made, model).learned_here == ["vgg-xs"]
+    card = model.card
+    for known in ({"data_sha256": faces.content_hash()}, {"data_set_id": made.id}):
+        monkeypatch.setattr(model, "_card", replace(card, training={**card.training, **known}))
+        assert evaluate(made, model).learned_here == ["vgg-xs"]
 
 
 def test_where_no_label_leads_the_answer_is_wrong_and_uncertain(
@@ -301,6 +308,7 @@ def test_a_model_that_answers_valence_and_arousal_reads_faces(
     card = work_on(run)
     assert card.metrics["validation_affect"]["n"] == card.metrics["validation"]["target_n"]
     promote_run(again(run), "mine")
+    assert load_model("mine").card.training["data_set_id"] == dataset.id
     assert evaluate(dataset, load_recognizer(["mine"], vote="soft", prior="data")).learned_here
     assert [voter.id for voter in like_minded([card, load_model("mine").card])] == [
         name for name in (card.id, "mine") if "emotion" in outputs

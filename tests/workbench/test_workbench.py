@@ -31,7 +31,7 @@ from emotion_core.types import CropRule, Image
 from emotion_core.workbench import label_noise
 from emotion_core.workbench.export import crop_dataset, export_dataset, report_dataset
 from emotion_core.workbench.faces import load_faces, mean_face, mean_sample
-from emotion_core.workbench.index import build_index, load_cleaned, load_index
+from emotion_core.workbench.index import build_index, load_cleaned, load_index, load_readings
 from emotion_core.workbench.label_noise import judge_labels
 from emotion_core.workbench.maps import draw_map
 from emotion_core.workbench.review import adopt_decisions, decide, queue_pictures, read_queue
@@ -175,6 +175,9 @@ def test_a_picture_that_was_relabelled_is_kept_with_its_new_label(measured: Data
     measured.decisions.undo()
     assert measured.decisions.current()["sad/1.png"] == by_model
     assert set(measured.decisions.current()) == {"sad/0.png", "sad/1.png"}
+    decide(measured, ["sad/0.png"], "drop", reason="blurred")
+    decide(measured, ["sad/0.png"], "keep", reason="not so blurred")
+    assert load_cleaned(measured).set_index("path").loc["sad/0.png", "label"] == "happy"
 
 
 def test_page_and_command_line_export_the_same_bytes(
@@ -332,7 +335,9 @@ def test_models_suggest_and_never_for_rows_that_judge(measured: Dataset) -> None
     assert np.isfinite(found[["x", "y"]]).all().all()
     probs = found.filter(like="prob_")
     assert probs.sum(axis=1).between(0.999, 1.001).all()
-    assert measured.table("map") is not None
+    held = load_readings(measured, "map")
+    assert held is not None
+    assert held.equals(found)
     cleaned = load_cleaned(measured)
     suggested = suggest_labels(cleaned, found.assign(read="fear", confidence=0.9), threshold=0.8)
     judging = set(cleaned["path"][cleaned["split"] == "val"])
@@ -344,6 +349,17 @@ def test_models_suggest_and_never_for_rows_that_judge(measured: Dataset) -> None
     assert (load_cleaned(measured)["label"] == "fear").sum() == 2
     with pytest.raises(BadTable, match="no map"):
         draw_map(measured, "spiral")
+
+
+def test_nothing_is_said_of_a_picture_that_took_the_place_of_another(
+    measured: Dataset, folder: Path
+) -> None:
+    draw_map(measured, "pca")
+    (folder / "sad" / "0.png").write_bytes(encode(make_picture(), "PNG"))
+    build_index(measured, with_faces=False)
+    held = load_readings(measured, "map")
+    assert held is not None
+    assert set(load_index(measured)["path"]) - set(held["path"]) == {"sad/0.png"}
 
 
 def test_other_maps_are_laid_out(measured: Dataset) -> None:
@@ -376,7 +392,9 @@ def test_labels_are_judged_and_ranked(
     assert all(part == sorted(part) for part in parts)
     assert len(ranked) == 23
     assert ranked.set_index("path").loc["happy/1.png", "given"] == "sad"
-    assert measured.table("noise").equals(ranked)
+    held = load_readings(measured, "noise")
+    assert held is not None
+    assert held.equals(ranked)
     assert not (measured.folder / "noise-work").exists()
     with alone_in(measured.folder), pytest.raises(TrainingError, match="Another process"):
         judge_labels(measured, recipe_name=str(recipe), folds=2)
