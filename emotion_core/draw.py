@@ -17,6 +17,8 @@ from .palette import COLOURS, HEAT, VALENCE_COLOURS, ink_on, rgb
 from .types import Image, Reading, check_image
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
+#: Larger text, as on photos and in no video, is rendered anew each time: it has megabytes.
+_HELD_MAX_PX = 140
 #: A larger picture is looked at smaller, so what is drawn grows with its longer side.
 _SHOWN_PX = 800
 #: In a crowd of more faces, a label far wider than its face is left to the table.
@@ -72,7 +74,7 @@ def draw_reading(
         text_px = text_size(image, box)
         _draw_box(canvas, box, colour, width=max(2, round(text_px / 9)))
         text = _chip_text(reading, row, options, names)
-        width = _chip(text, colour, text_px).shape[1]
+        width = _chip_of(text, colour, text_px).shape[1]
         if len(reading) > _CROWD and width > _CHIP_WIDTHS * (box[2] - box[0]):
             text = _number(reading, row)
         _draw_chip(canvas, box, text, colour, text_px)
@@ -148,7 +150,7 @@ def _draw_chip(
     text_px: int,
 ) -> None:
     """The label above the box, or inside where there is no room above."""
-    chip = _chip(text, colour, text_px)[: canvas.shape[0], : canvas.shape[1]]
+    chip = _chip_of(text, colour, text_px)[: canvas.shape[0], : canvas.shape[1]]
     height, width = chip.shape[:2]
     top = box[1] - height if box[1] >= height else box[1]
     top = int(np.clip(top, 0, canvas.shape[0] - height))
@@ -156,9 +158,12 @@ def _draw_chip(
     canvas[top : top + height, left : left + width] = chip
 
 
-@lru_cache(maxsize=512)
+def _chip_of(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
+    """Return a label as a picture; a video draws the same few thousands of times."""
+    return (_held_chip if text_px <= _HELD_MAX_PX else _chip)(text, colour, text_px)
+
+
 def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
-    """Render a label once; a video draws the same few thousands of times."""
     text, font = _written(text, text_px)
     left, _, right, _ = font.getbbox(text)
     pad = max(3, text_px // 4)
@@ -170,6 +175,7 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
     return np.array(chip, np.uint8)
 
 
+_held_chip = lru_cache(maxsize=64)(_chip)
 #: No font has it: how it is drawn is how what is missing is drawn.
 _NO_LETTER = "\uffff"
 #: Fonts of the systems that hold most letters; Pillow's own holds those of English.

@@ -160,8 +160,8 @@ def write_timeline(
         raise BadArgument(
             f"{target.name} is the name of the JSON beside the CSV. End it with .csv."
         )
-    if provenance and about.exists():
-        _earlier_result(about)
+    if provenance and about.exists() and "faces" in _earlier_result(about):
+        raise StorageError(say("error.not_of_a_video", name=about))
     written = atomic_write(target, to_csv(timeline_table(readings, model_id=model_id)))
     if provenance:
         write_json(about, {"schema": SCHEMA, "provenance": asdict(provenance)})

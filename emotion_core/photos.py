@@ -140,13 +140,22 @@ def photo_files(
     result: PhotoResult, *, stem: str, drawing: DrawOptions | None = None
 ) -> Sequence[tuple[str, bytes]]:
     """Return the three files of a result by name: JSON, CSV and annotated PNG."""
-    table = result.table()
-    annotated = draw_reading(result.picture(), result.reading, options=drawing)
-    return [
-        (f"{stem}.json", to_json(table, result.provenance).encode()),
-        (f"{stem}.csv", to_csv(table).encode()),
-        (f"{stem}.annotated.png", encode_png(annotated)),
-    ]
+    return [(f"{stem}.{end}", photo_file(result, end, drawing=drawing)) for end in PHOTO_ENDS]
+
+
+def photo_file(result: PhotoResult, end: str, *, drawing: DrawOptions | None = None) -> bytes:
+    """Return one of the files of a result; the PNG takes time and memory for all its pixels.
+
+    Args:
+        result: Whose.
+        end: One of `PHOTO_ENDS`.
+        drawing: How the PNG is drawn.
+    """
+    if end == "json":
+        return to_json(result.table(), result.provenance).encode()
+    if end == "csv":
+        return to_csv(result.table()).encode()
+    return encode_png(draw_reading(result.picture(), result.reading, options=drawing))
 
 
 def export_photo(

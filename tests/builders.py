@@ -128,18 +128,20 @@ def make_video(
     b_frames: int = 0,
     pixel_ratio: Fraction | None = None,
     options: Mapping[str, str] | None = None,
+    codec: str = "libx264",
 ) -> Path:
-    """An H.264 file with the given presentation times in units of 1/1000 s; AVI counts frames.
+    """A file with the given presentation times in units of 1/1000 s; AVI counts frames.
 
     With `sound_step` 0 every second packet of the sound has the time of the one before it.
     """
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate)
+        stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         unit = Fraction(1, rate if path.suffix == ".avi" else 1000)
         stream.time_base = stream.codec_context.time_base = unit
-        stream.options = {"crf": "12", "preset": "ultrafast", "bf": str(b_frames)}
+        if codec == "libx264":
+            stream.options = {"crf": "12", "preset": "ultrafast", "bf": str(b_frames)}
         stream.options |= options or {}
         if pixel_ratio:
             stream.codec_context.sample_aspect_ratio = pixel_ratio

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emotion_core import draw
 from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, _written, draw_reading, text_size
 from emotion_core.errors import BadArgument
@@ -129,6 +130,14 @@ def test_drawing_touches_nothing_far_from_the_face() -> None:
     assert (top, left) == pytest.approx((180, 249), abs=6)
     assert bottom <= 281, "nothing stands below the box"
     assert right < 500, "chip and bars stand above and beside it"
+
+
+def test_labels_of_large_photos_are_not_kept_in_memory() -> None:
+    draw._held_chip.cache_clear()
+    draw_reading(np.zeros((6000, 8000, 3), np.uint8), make_reading((1000, 1000, 5000, 5000)))
+    assert draw._held_chip.cache_info().currsize == 0
+    draw_reading(np.zeros((600, 800, 3), np.uint8), make_reading((200, 200, 301, 303)))
+    assert draw._held_chip.cache_info().currsize > 0
 
 
 def test_names_in_other_languages_stand_on_chip_and_bars() -> None:

@@ -417,6 +417,19 @@ def test_a_recording_that_cannot_be_written_ends_by_itself(
     assert session.state().shown_fps, "the camera goes on"
 
 
+def test_a_recording_that_cannot_begin_leaves_no_job(
+    work_home: object, session: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("emotion_core.live.recording.write_status", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        record(session)
+    assert jobs.list_jobs("me") == []
+    assert session.recording is None
+
+
 def test_a_recording_of_nothing_is_no_video(work_home: object, session: LiveSession) -> None:
     job = record(session)
     session.stop_recording()

@@ -315,6 +315,9 @@ def test_a_timeline_that_cannot_be_written_is_refused_before_anything_is_read(
     with pytest.raises(StorageError, match="not the result of an earlier reading"):
         write_timeline(tmp_path / "a.csv", frames(), provenance=provenance)
     assert (tmp_path / "a.json").read_text() == '{"mine": "labels by hand"}'
+    (tmp_path / "a.json").write_text('{"provenance": {}, "faces": []}')
+    with pytest.raises(StorageError, match="is the result of a photo"):
+        write_timeline(tmp_path / "a.csv", frames(), provenance=provenance)
 
 
 def test_the_examples_of_the_readme_run(

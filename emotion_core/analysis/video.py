@@ -31,7 +31,8 @@ class VideoOptions:
     Attributes:
         reading: How each of their pictures is read; `whole_if_none` has no meaning here.
         every: Read every n-th frame only; the others show the last reading.
-        detect_every: Search for faces in every n-th of those; between, faces move on as they moved.
+        detect_every: Search for faces in every n-th of those; between, faces move on as they moved
+            for 0.2 s, then stay.
         smooth_s: Probabilities are the median over so many last seconds; 0 = raw.
         hysteresis: A new label has to lead the old one by so much, and a person's confidence to
             pass the threshold by as much, at most half of what is left to either side, before the

@@ -59,6 +59,8 @@ def photo(
     drawing = DrawOptions(by_valence=by_valence, show_affect=affect, show_bars=bars)
     refused = False
     taken: set[str] = set()
+    if table and table.resolve().parent == out.resolve():  # it is no photo's own
+        unique_name(table.stem, taken)
     told: list[str] = []
     found: list[tuple[str, Reading]] = []
     with refusals(), cancellable(say("photo.cancelled")), ExitStack() as after:

@@ -17,7 +17,7 @@ from ..analysis import network_hashes, provenance_of
 from ..errors import EmotionError, StorageError
 from ..export import timeline_files
 from ..files import atomic_write
-from ..jobs import Job, end_job, write_process, write_status
+from ..jobs import Job, delete_job, end_job, write_process, write_status
 from ..media.encode import write_video
 from ..texts import say
 from ..timeline import TimelineBuilder
@@ -39,6 +39,9 @@ class Recording:
     Args:
         job: Its folder takes the result.
         tools: Who reads.
+
+    Raises:
+        StorageError: It cannot begin; then the job is gone.
     """
 
     def __init__(self, job: Job, tools: LiveTools) -> None:
@@ -53,8 +56,12 @@ class Recording:
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
         self._written = 0
         self._problem = ""
-        write_process(job.folder, is_shared=True)
-        write_status(job.folder, state="running")
+        try:
+            write_process(job.folder, is_shared=True)
+            write_status(job.folder, state="running")
+        except StorageError:
+            delete_job(job)  # or it would stand in the line for ever
+            raise
         self._thread = threading.Thread(target=self._encode, name="recording", daemon=True)
         self._thread.start()
 

@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import av
-import cv2
 import numpy as np
 
 from ..analysis import read_frames
 from ..draw import draw_reading
 from ..errors import EmotionError
 from ..jobs import Job
+from ..media.sizes import has_form, in_size
 from ..texts import say
 from ..tracking import Tracker
 from ..types import Frame, FrameReading, Image
@@ -32,8 +32,6 @@ _RATE_S = 3.0
 _IDLE_S = 1.5
 #: ... and for so long, it does not come back: its recording ends. A network stumbles for less.
 _GONE_S = 15.0
-#: Sides of one form may differ by so much in their ratio: they are even numbers.
-_ROUNDING = 0.02
 #: A reading older than this is not shown on a new frame.
 _STALE_S = 1.0
 
@@ -128,16 +126,11 @@ class LiveSession:
         A recording keeps its form: in it, frames of a phone that was turned stand between bars.
         """
         height, width = image.shape[:2]
-        held_height, held_width = self._size_hw or (height, width)
-        has_form = abs(width * held_height - height * held_width) <= _ROUNDING * width * held_height
-        is_larger = width > held_width and self._recording is None
-        if not has_form and self._recording is not None:
-            return _between_bars(image, held_height, held_width)
-        if self._size_hw is None or is_larger or not has_form:
-            self._size_hw = height, width
-        elif width != held_width or height != held_height:
-            return np.asarray(cv2.resize(image, (held_width, held_height)), np.uint8)
-        return image
+        held = self._size_hw or (height, width)
+        is_better = width > held[1] or not has_form(image, *held)
+        if self._size_hw is None or (is_better and self._recording is None):
+            self._size_hw = held = height, width
+        return in_size(image, *held)
 
     def on_frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Answer a frame of WebRTC with the picture that the page shows."""
@@ -285,14 +278,3 @@ def _probs_of_largest(seen: FrameReading) -> dict[str, float]:
     row = int(seen.quality.size_px.argmax())
     scores = seen.reading.scores
     return {name: float(p) for name, p in zip(scores.labels, scores.probs[row], strict=True)}
-
-
-def _between_bars(image: Image, height: int, width: int) -> Image:
-    """Return a picture of another form in a frame of a size, uint8 RGB, black beside it."""
-    scale = min(height / image.shape[0], width / image.shape[1])
-    new_height, new_width = (max(1, round(side * scale)) for side in image.shape[:2])
-    top, left = (height - new_height) // 2, (width - new_width) // 2
-    frame = np.zeros((height, width, 3), np.uint8)
-    inner = frame[top : top + new_height, left : left + new_width]
-    inner[:] = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    return frame

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..texts import say
 from ..types import Frame, Image, VideoInfo
+from .sizes import in_size
 
 #: Only containers that are meant, and only files: an SDP text named .mp4 would open sockets.
 _OPTIONS = {
@@ -36,6 +37,10 @@ _PATIENCE_S = (20.0, 20.0)
 _ROUNDING_S = 1e-4
 #: Before this, decoding from the start is as quick as looking for a key frame.
 _SEEK_FROM_S = 2.0
+#: A file whose clock begins later than this, in microseconds, was cut from another one.
+_LATE_US = 500_000
+#: Whether a packet of VP8 is shown, in its first byte (RFC 6386, 9.1).
+_VP8_SHOWN = 0x10
 #: Pixels that are wider or taller than this are damage, not a format.
 _STRETCH_MOST = 4.0
 #: From here on a video that does not say how RGB became YUV is shown as BT.709.
@@ -62,6 +67,8 @@ def probe_video(path: str | Path) -> VideoInfo:
         if rotation in (90, 270):
             width, height = height, width
         duration = container.duration
+        if "matroska" in container.format.name and (container.start_time or 0) > _LATE_US:
+            duration = None  # by who wrote it, the length or the time of the end
         return VideoInfo(
             width=width,
             height=height,
@@ -85,7 +92,8 @@ def iter_frames(
         end_s: End before this time; None goes on to the end.
 
     Yields:
-        Frames with upright uint8 RGB pictures of square pixels; `time_s` is exact, from the
+        Frames with upright uint8 RGB pictures of square pixels, all in the size that `probe_video`
+        gives: browsers change it on the way when they record a call. `time_s` is exact, from the
         presentation time, and counts from the video's first frame, whatever `start_s` is. AVI
         knows no such times: where its frames are not stored in their order, they are counted.
 
@@ -103,6 +111,8 @@ def iter_frames(
         stream = _video_stream(container, name)
         stream.thread_type = "AUTO"
         bears_times, stretch = _bears_times(container, stream), _stretch(stream)
+        # the stream's own, which changes with its frames
+        width, height = round(stream.width * stretch[0]), round(stream.height * stretch[1])
         passed: list[int] = []
         if bears_times and start_s > _SEEK_FROM_S:
             passed = _seek(Path(path), container, stream, start_s)
@@ -114,6 +124,8 @@ def iter_frames(
                 begin = bisect_left(passed, frame.pts) if passed and frame.pts is not None else 0
                 # asked once: a frame that was asked is freed late, with the threads that turn it
                 is_mirrored = _is_mirrored(frame)
+                if _rotation(frame) in (90, 270):
+                    width, height = height, width
             index = begin + count
             if bears_times:
                 pts = frame.pts if frame.pts is not None else index
@@ -126,7 +138,8 @@ def iter_frames(
             if time_s < start_s - _ROUNDING_S:
                 continue
             if number % every == 0:
-                yield Frame(_upright(frame, stretch, is_mirrored), index, time_s)
+                picture = in_size(_upright(frame, stretch, is_mirrored), height, width)
+                yield Frame(picture, index, time_s)
             number += 1
         if begin is None:
             raise BrokenVideo(say("error.broken_video", name=name, reason="no frame decodes"))
@@ -191,6 +204,8 @@ def _seek(path: Path, container: Any, stream: Any, start_s: float) -> list[int]:
                     continue
                 if packet.pts is None:
                     return []
+                if stream.codec_context.name == "vp8" and not bytes(packet)[0] & _VP8_SHOWN:
+                    continue  # a picture that others refer to and nobody sees
                 if packet.is_keyframe and key < packet.pts <= wanted:
                     key = packet.pts
                 if packet.pts >= first and not packet.is_discard:

@@ -31,6 +31,8 @@ _DASH_OF = {
 }
 #: Points of a line that is drawn anew every second.
 _POINTS = 240
+#: Who was not seen for so long was away.
+_GAP_S = 1.5
 
 
 def distribution(scores: Scores, face: int, *, hatched: bool) -> go.Figure:
@@ -69,10 +71,15 @@ def last_minute(history: Sequence[tuple[float, Mapping[str, float]]]) -> go.Figu
     figure = go.Figure()
     names = list(history[-1][1]) if history else []
     rows = [row for row in history if list(row[1]) == names][:: max(1, len(history) // _POINTS)]
+    points: list[tuple[float, Mapping[str, float | None]]] = []
+    for at_s, probs in rows:
+        if points and at_s - points[-1][0] > _GAP_S:  # a point of nothing parts the line
+            points.append((at_s, dict.fromkeys(names)))
+        points.append((at_s, probs))
     for number, name in enumerate(names):
         figure.add_scatter(
-            x=[at_s for at_s, _ in rows],
-            y=[probs[name] for _, probs in rows],
+            x=[at_s for at_s, _ in points],
+            y=[probs[name] for _, probs in points],
             mode="lines",
             name=in_figure(label_name(name)),
             line=label_line(name, number),

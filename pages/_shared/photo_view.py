@@ -13,7 +13,7 @@ from emotion_core.crops import crop_faces, rule_for, shrink_to
 from emotion_core.draw import DrawOptions, draw_reading
 from emotion_core.export import to_csv, to_zip
 from emotion_core.labels import CANONICAL
-from emotion_core.photos import PhotoResult, all_faces, photo_files, stems_of
+from emotion_core.photos import PhotoResult, all_faces, photo_file, photo_files, stems_of
 from emotion_core.texts import label_name, say
 from emotion_core.types import CropRule, Image, Reading
 from emotion_core.workbench.heatmaps import has_heatmaps, start_heatmaps
@@ -81,15 +81,17 @@ def show_downloads(
 ) -> None:
     """Offer the files of one photo; of several, one table and a ZIP of all."""
     st.subheader(say("photo.downloads"))
-    labels = {".png": "download_png", ".csv": "download_csv", ".json": "download_json"}
+    labels = {
+        "annotated.png": "download_png", "csv": "download_csv", "json": "download_json",
+    }  # fmt: skip
     stems = stems_of(all_results)
     stem = next(s for s, one in zip(stems, all_results, strict=True) if one is result)
     with st.container(horizontal=True):
-        for suffix, text in labels.items():
+        for end, text in labels.items():
             st.download_button(
                 say(f"photo.{text}"),
-                data=partial(_file, result, suffix, drawing),
-                file_name=f"{stem}{'.annotated' if suffix == '.png' else ''}{suffix}",
+                data=partial(_file, result, end, drawing),
+                file_name=f"{stem}.{end}",
                 key=text,
                 on_click="ignore",
             )
@@ -133,16 +135,18 @@ def show_model_note(cards: Sequence[Card], vote: str, prior: str) -> None:
         st.caption(say(f"photo.note_weak_{split}", model=titles[0], weak=", ".join(parts)))
 
 
-def _file(result: PhotoResult, suffix: str, drawing: DrawOptions) -> bytes:
-    files = photo_files(result, stem="photo", drawing=drawing)
-    return next(content for name, content in files if name.endswith(suffix))
+def _file(result: PhotoResult, end: str, drawing: DrawOptions) -> bytes:
+    with resources.photo_turns():
+        return photo_file(result, end, drawing=drawing)
 
 
 def _archive(results: Sequence[PhotoResult], stems: Sequence[str], drawing: DrawOptions) -> bytes:
     def files() -> Iterator[tuple[str, bytes]]:
         yield "photos.csv", to_csv(all_faces(results)).encode()
         for result, stem in zip(results, stems, strict=True):
-            yield from photo_files(result, stem=stem, drawing=drawing)
+            with resources.photo_turns():
+                files = photo_files(result, stem=stem, drawing=drawing)
+            yield from files
 
     return to_zip(files())
 

@@ -125,6 +125,14 @@ def test_a_photo_lands_on_no_other_one(tmp_path: Path) -> None:
     assert photos[1].read_bytes() == sample_photo()
 
 
+def test_the_table_of_all_photos_takes_no_photo_s_own(tmp_path: Path) -> None:
+    photo, out = tmp_path / "faces.png", tmp_path / "out"
+    photo.write_bytes(sample_photo())
+    told = called("photo", photo, "--out", out, "--table", out / "faces.csv")
+    assert told.returncode == 0, told.stderr
+    assert {"faces.csv", "faces-2.csv"} <= {path.name for path in out.iterdir()}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_photos_that_were_read_before_ctrl_c_are_listed(tmp_path: Path) -> None:
     for number in range(150):

@@ -268,3 +268,75 @@ def test_no_frame_outlives_its_turn(tmp_path: Path) -> None:
         assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) <= 2
     finally:
         gc.enable()
+
+
+def test_frames_keep_one_size_when_the_stream_changes_its_own(tmp_path: Path) -> None:
+    """As browsers record calls: fewer pixels for a while, another form when a phone is turned."""
+    step = Fraction(1, 25)
+    with av.open(str(tmp_path / "call.webm"), "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for part, (width, height) in enumerate([(64, 48), (32, 24), (48, 64)]):
+            encoder = av.CodecContext.create("libvpx", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+            encoder.time_base, encoder.framerate = step, Fraction(25)
+            pictures = [np.full((height, width, 3), 200, np.uint8)] * 5
+            frames = [av.VideoFrame.from_ndarray(one, format="rgb24") for one in pictures]
+            for number, frame in enumerate(frames):
+                frame.pts, frame.time_base = 5 * part + number, step
+            for frame in (*frames, None):
+                shown = None if frame is None else frame.reformat(format="yuv420p")
+                for packet in encoder.encode(shown):
+                    packet.stream, packet.time_base = stream, step
+                    container.mux(packet)
+    frames_read = list(iter_frames(tmp_path / "call.webm"))
+    assert [frame.image.shape for frame in frames_read] == [(48, 64, 3)] * 15
+    assert frames_read[7].image.min() > 190, "fewer pixels fill the frame"
+    turned = frames_read[-1].image[24].mean(axis=1)
+    assert turned[32] > 190
+    assert turned[[0, 5, -6, -1]].max() < 20, "another form stands between bars"
+
+
+def _copied(
+    source: Path, target: Path, change: Callable[[av.Packet, int], list[av.Packet]]
+) -> Path:
+    """Copy the packets of a video, each replaced by what `change` makes of it and its number."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        stream = before.streams.video[0]
+        copy = after.add_stream_from_template(stream)
+        for number, packet in enumerate(one for one in before.demux(stream) if one.size):
+            for changed in change(packet, number):
+                changed.stream = copy
+                after.mux(changed)
+    return target
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_a_piece_of_another_matroska_file_has_no_wrong_length(tmp_path: Path, ending: str) -> None:
+    def late(packet: av.Packet, number: int) -> list[av.Packet]:
+        packet.pts = packet.dts = packet.pts + int(2000 / packet.time_base)
+        return [packet]
+
+    plain = make_video(tmp_path / f"plain.{ending}", PICTURES, codec="libvpx")
+    assert probe_video(plain).duration_s == pytest.approx(len(PICTURES) / 25, abs=0.1)
+    cut = _copied(plain, tmp_path / f"cut.{ending}", late)
+    assert probe_video(cut).duration_s is None
+    assert [frame.time_s for frame in iter_frames(cut)][:1] == [0]
+
+
+def test_pictures_that_nobody_sees_are_no_frames(tmp_path: Path) -> None:
+    def with_hidden(packet: av.Packet, number: int) -> list[av.Packet]:
+        if packet.is_keyframe or number % 8 != 5:
+            return [packet]
+        hidden = av.Packet(bytes([bytes(packet)[0] & ~0x10]) + bytes(packet)[1:])
+        hidden.time_base, hidden.pts = packet.time_base, packet.pts - 1
+        hidden.dts = hidden.pts
+        return [hidden, packet]
+
+    pictures, options = PICTURES * 20, {"g": "25"}
+    plain = make_video(tmp_path / "plain.webm", pictures, codec="libvpx", options=options)
+    video = _copied(plain, tmp_path / "hidden.webm", with_hidden)
+    whole = {round(frame.time_s, 3): frame.index for frame in iter_frames(video)}
+    part = {round(frame.time_s, 3): frame.index for frame in iter_frames(video, start_s=3.5)}
+    assert part
+    assert part == {at_s: index for at_s, index in whole.items() if at_s in part}

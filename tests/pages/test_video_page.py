@@ -14,6 +14,7 @@ from emotion_core.errors import TooLarge
 from emotion_core.texts import say
 from emotion_core.videos import VideoTask, start_video_job
 from pages._shared import ice, timeline_charts, video_view
+from pages._shared.charts import last_minute
 from pages._shared.drawer import clock
 from pages._shared.photo_view import PICTURE_SHOWN_PX
 from tests.steps import ROOT, fresh_app, over, until
@@ -313,6 +314,12 @@ def test_a_page_shows_frames_no_larger_than_photos(
     assert shown is not None
     assert max(shown.shape) == PICTURE_SHOWN_PX
     assert video_view._frame(str(tmp_path / "4k.mp4"), 2.0) is None
+
+
+def test_the_last_minute_has_no_line_through_a_time_without_anybody() -> None:
+    seen = [(-50.0, 0.9), (-49.5, 0.8), (-3.0, 0.1), (-2.5, 0.2)]
+    figure = last_minute([(at_s, {"happy": prob}) for at_s, prob in seen])
+    assert list(figure.data[0].y) == [0.9, 0.8, None, 0.1, 0.2]
 
 
 @pytest.mark.parametrize(
