@@ -76,10 +76,13 @@ def _measured(
     recognizers: Sequence[Recognizer],
     on_progress: OnProgress | None,
 ) -> Benchmark:
+    said = {one.strip() for text in emotions for one in text.split("/") if one.strip()}
+    if unknown := sorted(one for one in said if canonical_name(one) is None):
+        raise InputError(say("error.benchmark_names", name=folder.name, names=", ".join(unknown)))
     pictures = [
         Named(
             folder / str(path),
-            tuple(canonical_name(one) or one for one in text.split("/") if one.strip()),
+            tuple(known for one in text.split("/") if (known := canonical_name(one))),
         )
         for path, text in emotions.items()
     ]

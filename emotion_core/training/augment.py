@@ -1,5 +1,6 @@
 """Random changes of training faces, the same on every machine for (seed, epoch, index)."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -30,12 +31,12 @@ class Augmentation:
         channel_shift: Largest number that is added to all grey values; no value leaves the range
             that the face had.
         light: How much brighter one side of the face may be than its middle, and the other darker,
-            as from a lamp beside it.
+            as from a lamp beside it; a corner up to 1.4 times as much.
         gamma: Largest |log2| of the exponent that grey values are raised to.
         blur: Share of faces that are shrunk and enlarged again (to 1/3 of their side at most).
         noise: Share of faces that get Gaussian noise (standard deviation up to 12).
-        erase: Share of faces of which a rectangle (up to 0.35 of the side) is painted over
-            (Zhong et al. 2017, arXiv 1708.04896).
+        erase: Share of faces of which a rectangle (sides from 1/8 to under 0.35 of the face's) is
+            painted over (Zhong et al. 2017, arXiv 1708.04896).
         six_way: Seed 000's choice: Gaussian noise, salt and pepper, Poisson noise, a 5×5 blur, a
             Gaussian blur (12 % each) or none, and then always another colour saturation.
     """
@@ -57,7 +58,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         factors = self.brightness
-        is_range = len(factors) == 2 and 0 < factors[0] <= factors[1]
+        is_range = len(factors) == 2 and 0 < factors[0] <= factors[1] < math.inf
         if factors and not is_range:
             raise TrainingError(
                 f"The augmentation's brightness is {list(factors)}; it has to be two "

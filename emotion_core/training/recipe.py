@@ -1,7 +1,9 @@
 """Recipes: everything that decides a training, as data."""
 
+import json
 import re
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import yaml
@@ -143,10 +145,13 @@ class Stage:
                 "The stage's exponential schedule has neither warmup_epochs nor restarts; leave "
                 "them out."
             )
-        if not self.warmup_epochs <= self.epochs:
+        turns = [0, *self.restarts, self.epochs]
+        shortest = min(after - before for before, after in pairwise(turns))
+        if not self.warmup_epochs <= shortest:
+            between = "of the shortest time between its restarts" if self.restarts else "it has"
             raise TrainingError(
-                f"The stage's warmup_epochs {self.warmup_epochs:g} are more than its "
-                f"{self.epochs} epochs."
+                f"The stage's warmup_epochs {self.warmup_epochs:g} are more than the "
+                f"{shortest} epochs {between}."
             )
 
 
@@ -227,7 +232,8 @@ class Recipe:
             as quick; left out where it costs more than half a point of validation accuracy.
         augmentation: How far the training faces are changed.
         calm_epochs: In this many last epochs faces are only moved, mirrored and brightened, so
-            that the network ends on faces as they come; what mixes faces goes on.
+            that the network ends on faces as they come; what mixes faces goes on. They are at most
+            half of all.
     """
 
     name: str
@@ -287,6 +293,10 @@ class Recipe:
                 f"The recipe's options name {', '.join(sorted(told_elsewhere))}, which follow from "
                 "the data set and the other settings. Leave them out."
             )
+        try:
+            json.dumps(self.options, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"The recipe's options cannot be kept: {error}.") from error
         self._check_monitors()
 
     def _check_monitors(self) -> None:
@@ -323,7 +333,8 @@ class Recipe:
 
     def augmentation_with(self, epochs_left: int) -> Augmentation:
         """Return the augmentation of an epoch that so many are left with, itself among them."""
-        if epochs_left > self.calm_epochs:
+        epochs = sum(stage.epochs for stage in self.stages)
+        if epochs_left > min(self.calm_epochs, epochs // 2):
             return self.augmentation
         return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0, six_way=False)
 

@@ -1,5 +1,6 @@
 """Dataclasses from plain values: every setting known, of its type and in its range."""
 
+import math
 import sys
 from dataclasses import MISSING, Field, asdict, field, fields, is_dataclass
 from types import NoneType, UnionType
@@ -111,7 +112,7 @@ def _plain(kind: type, value: object, title: str) -> Any:
 def _check_range(value: object, limits: Any, title: str) -> None:
     if not isinstance(value, int | float):
         return
-    if value != value:
+    if not math.isfinite(value):
         raise TrainingError(f"The {title} is {shown(value)}; it has to be a number.")
     if "above" in limits and not value > limits["above"]:
         raise TrainingError(f"The {title} is {shown(value)}; it has to be above zero.")

@@ -1,5 +1,6 @@
 """Weights that networks start from: published files, fetched on request, or files of one's own."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +202,7 @@ def load_weights(model: Any, recipe: Recipe, *, start: Start | None = None) -> N
     target = model.get_layer("backbone") if "backbone" in names else model
     try:
         target.load_weights(str(path))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise TrainingError(
             f"The weights {path.name} do not fit the network {recipe.network}: {reason_of(error)}"
         ) from error

@@ -178,6 +178,11 @@ def test_photos_leave_out_what_is_refused(tmp_path: Path, recognizers: list[Reco
     found = run_benchmark("photos", tmp_path, recognizers[:1])
     assert found.n == {"faces": 1, "found": 1, "refused": 1}
     assert found.table["accuracy"].tolist() == [1.0] * 4
+    with pytest.raises(InputError, match="one part only"):
+        run_benchmark("photos", tmp_path, recognizers[:1], split="val")
+    (tmp_path / "manifest.csv").write_text("file,expected_emotion\nsmile.png,3\n")
+    with pytest.raises(InputError, match="no expressions: 3"):
+        run_benchmark("photos", tmp_path, recognizers[:1])
 
 
 def test_progress_goes_to_the_end(voted: Path, films: Path, recognizers: list[Recognizer]) -> None:

@@ -1,5 +1,6 @@
 """Recipes: those that come along, and those that are refused."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,14 @@ def test_published_weights_are_found_by_the_name_that_is_told() -> None:
         ({"outputs": ["emotion", "emotion"]}, "outputs are"),
         (tiny(stage={"train": -3}), "train is -3"),
         (tiny(stage={"warmup_epochs": float("inf")}), "warmup_epochs"),
-        (tiny(epochs=2, stage={"warmup_epochs": 3}), "warmup_epochs 3 are more than its 2"),
+        (
+            tiny(epochs=2, stage={"warmup_epochs": 3}),
+            "3 are more than the 2 epochs it has",
+        ),
+        (tiny(epochs=9, stage={"warmup_epochs": 4, "restarts": [3]}), "than the 3 epochs of the"),
+        (tiny(stage={"learning_rate": float("inf")}), "learning_rate is inf"),
+        ({"augmentation": {"brightness": [0.5, float("inf")]}}, "brightness is"),
+        ({"options": {"when": date(2020, 1, 1)}}, "options cannot be kept"),
         (tiny(stage={"schedule": "exponential", "warmup_epochs": 1}), "neither warmup_epochs"),
         (tiny(epochs=3, stage={"schedule": "exponential", "restarts": [1]}), "nor restarts"),
     ],
@@ -73,6 +81,11 @@ def test_published_weights_are_found_by_the_name_that_is_told() -> None:
 def test_bad_recipes_are_refused_by_the_name_of_the_setting(changes: dict, word: str) -> None:
     with pytest.raises(TrainingError, match=word):
         parse_recipe({**TINY, **changes})
+
+
+def test_short_trainings_are_not_calm_all_the_time() -> None:
+    recipe = parse_recipe(tiny(epochs=5, calm_epochs=6, augmentation={"erase": 0.5}))
+    assert [recipe.augmentation_with(left).erase for left in (5, 4, 3, 2, 1)] == [0.5] * 3 + [0, 0]
 
 
 def test_only_one_stage_is_fitted_to_a_data_set() -> None:
@@ -88,6 +101,8 @@ def test_a_recipe_like_another_holds_only_what_differs(tmp_path: Path) -> None:
     assert (mine.batch, mine.augmentation.flip) == (32, False)
     assert mine.augmentation.rotation_deg == base.augmentation.rotation_deg
     assert mine.stages == base.stages
+    (tmp_path / "yours.yaml").write_text("like: mine.yaml\nname: yours\n")  # beside it
+    assert load_recipe(tmp_path / "yours.yaml").batch == 32
     (tmp_path / "round.yaml").write_text(f"like: {tmp_path / 'round.yaml'}\nname: round\n")
     with pytest.raises(TrainingError, match="without end"):
         load_recipe(tmp_path / "round.yaml")

@@ -7,6 +7,7 @@ import pytest
 
 from emotion_core.errors import TrainingError
 from emotion_core.training.recipe import Head
+from tests.builders import tiny
 
 COLOUR = {"channels": 3, "classes": 9}
 #: Parameters in all and trainable ones, as the student systems state them.
@@ -301,6 +302,8 @@ def test_the_last_layers_of_a_backbone_can_be_trained_alone() -> None:
         ("application", {"variant": "ResNet9"}, r"'ResNet9'.*ConvNeXtTiny"),
         ("application", {"variant": "Xception"}, "cannot take pictures of"),
         ("vggface", {"variant": "vgg19"}, "'vgg19'"),
+        ("compact_se_resnet", {"reduction": 0}, "cannot be built"),
+        ("compact_se_resnet", {"widths": []}, "cannot be built"),
     ],
 )
 def test_what_cannot_be_built_is_named(network: str, options: dict, word: str) -> None:
@@ -373,3 +376,17 @@ def test_weights_that_a_layer_derives_more_from_reach_all_of_it(tmp_path: Path) 
 def _derived(model: object) -> object:
     backbone = model.get_layer("backbone")  # type: ignore[attr-defined]
     return next(layer for layer in backbone.layers if hasattr(layer, "finalize_state"))
+
+
+def test_weights_that_were_cut_off_are_refused(tmp_path: Path) -> None:
+    from emotion_core.training.fit import build_model
+    from emotion_core.training.recipe import parse_recipe
+    from emotion_core.training.weights import load_weights
+
+    whole = build_model(parse_recipe(tiny()), 3)
+    whole.save(tmp_path / "whole.keras")
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes((tmp_path / "whole.keras").read_bytes()[:-200])
+    recipe = parse_recipe(tiny(weights=str(cut)))
+    with pytest.raises(TrainingError, match=r"cut\.keras do not fit"):
+        load_weights(build_model(recipe, 3), recipe)

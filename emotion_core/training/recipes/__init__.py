@@ -74,7 +74,9 @@ def _values_of(name_or_path: str | Path, *, depth: int = 0) -> dict[str, Any]:
         return values
     if depth > 4:
         raise TrainingError(f"{name_or_path} is like a recipe that is like another without end.")
-    base = _values_of(str(values.pop("like")), depth=depth + 1)
+    like = str(values.pop("like"))
+    beside = Path(name_or_path).parent / like
+    base = _values_of(beside if beside.is_file() else like, depth=depth + 1)
     if "network" in values:  # the options of another network mean nothing to this one
         base.pop("options", None)
     return _merged(base, values)

@@ -59,6 +59,6 @@ def build_network(
     pixels = keras.Input((input_px, input_px, channels), name="pixels")
     try:
         x = NETWORKS[name](pixels, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise TrainingError(f"The network {name!r} cannot be built: {error}.") from error
     return keras.Model(pixels, attach_heads(x, head, classes=classes, outputs=outputs, given=given))
