@@ -60,11 +60,21 @@ class FaceFeed(keras.utils.PyDataset):  # type: ignore[misc]
         random = np.random.default_rng((recipe.seed, epoch))
         self._order = order_of(examples.targets, recipe.evenness, random)
         self._draw = _draw_of(self._order)
+        self._first: dict[int, tuple[Any, ...]] = {}
 
     def __len__(self) -> int:
         return self._steps
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        # Keras on TensorFlow asks for the first two twice, for their shapes before
+        if index in self._first:
+            return self._first.pop(index)
+        batch = self._made(index)
+        if index < 2:
+            self._first[index] = batch
+        return batch
+
+    def _made(self, index: int) -> tuple[Any, ...]:
         taken = slice(index * self._batch, (index + 1) * self._batch)
         rows = self._order[taken]
         seeds = [

@@ -333,8 +333,7 @@ class Recipe:
 
     def augmentation_with(self, epochs_left: int) -> Augmentation:
         """Return the augmentation of an epoch that so many are left with, itself among them."""
-        epochs = sum(stage.epochs for stage in self.stages)
-        if epochs_left > min(self.calm_epochs, epochs // 2):
+        if epochs_left > min(self.calm_epochs, self.epochs // 2):
             return self.augmentation
         return replace(self.augmentation, blur=0.0, noise=0.0, erase=0.0, six_way=False)
 

@@ -1,6 +1,7 @@
 """What a network is fed with and what it minimises: smoothing, weights, mixup, adjusted logits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -78,6 +79,26 @@ def test_faces_are_changed_alike_in_processes_of_their_own() -> None:
     for (faces, targets), (others, same) in zip(here, there, strict=True):
         assert np.array_equal(faces, others)
         assert np.array_equal(targets, same)
+
+
+def test_each_batch_is_made_once() -> None:
+    import keras
+
+    from emotion_core.training.feed import FaceFeed
+
+    made: list[int] = []
+
+    class Noted(FaceFeed):
+        def _made(self, index: int) -> tuple[Any, ...]:
+            made.append(index)
+            return super()._made(index)
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    feed = Noted(Examples(FACES, TARGETS), parse_recipe(tiny(batch=3)), epoch=0)
+    model.fit(feed, verbose=0)
+    assert sorted(made) == list(range(len(feed)))
+    assert len(feed) > 2
 
 
 def test_a_gpu_is_fed_by_as_many_processes_as_there_are_cores(
