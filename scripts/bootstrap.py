@@ -5,6 +5,9 @@ the requirements into .venv, replaces OpenCV by its headless twin where the syst
 and for the tests sees to a Chromium. A second call with unchanged requirements does nothing.
 """
 
+# any Python may begin this one, which then looks for a newer one
+from __future__ import annotations
+
 import argparse
 import ctypes
 import hashlib
@@ -73,7 +76,7 @@ def find_python() -> str:
         return sys.executable
     for major, minor in SUPPORTED:
         found = shutil.which(f"python{major}.{minor}")
-        if found:
+        if found and version_of(Path(found)) == (major, minor):  # pyenv has names that do not run
             return found
     stop(
         f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; TensorFlow has wheels for "

@@ -1,5 +1,6 @@
 """The set-up script: which Python it takes, and what it does where libGL is absent."""
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
         ((3, 14, 0), ["python3.12", "python3.11"], "/usr/bin/python3.12"),
         ((3, 14, 0), ["python3.13", "python3.12"], "/usr/bin/python3.13"),
         ((3, 10, 2), ["python3.11"], "/usr/bin/python3.11"),
+        ((3, 10, 2), ["python3.13", "python3.12", "python3.11"], "/usr/bin/python3.12"),
     ],
 )
 def test_a_python_that_tensorflow_supports_is_taken(
@@ -39,7 +41,25 @@ def test_a_python_that_tensorflow_supports_is_taken(
     monkeypatch.setattr(
         bootstrap.shutil, "which", lambda name: f"/usr/bin/{name}" if name in on_path else None
     )
+    # names of pyenv, one for each version that is installed, do not all run
+    monkeypatch.setattr(
+        bootstrap,
+        "version_of",
+        lambda python: None if "3.13" in python.name and len(on_path) > 2 else _numbers(python),
+    )
     assert bootstrap.find_python() == expected
+
+
+def _numbers(python: Path) -> tuple[int, int]:
+    major, minor = python.name.removeprefix("python").split(".")
+    return int(major), int(minor)
+
+
+def test_an_old_python_may_begin(bootstrap: ModuleType) -> None:
+    text = Path(str(bootstrap.__file__)).read_text(encoding="utf-8")
+    held = ast.parse(text, feature_version=(3, 8))
+    futures = [one.names[0].name for one in held.body if isinstance(one, ast.ImportFrom)]
+    assert "annotations" in futures, "what it says of its types would be evaluated"
 
 
 def test_without_one_it_says_what_to_install(

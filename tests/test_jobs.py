@@ -300,6 +300,22 @@ def test_deleting_ends_a_running_job(work_home: Path, clip: Path) -> None:
     assert not job.folder.exists()
 
 
+def test_two_may_end_a_job_at_once(work_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs.new_job("video", "mine", owner=ME, settings={})
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as worker:
+        jobs.write_process(job.folder, worker.pid)
+        jobs.write_status(job.folder, state="running")
+
+        def just_ended(process: psutil.Process, **_: object) -> None:
+            worker.kill()
+            worker.wait()
+            raise psutil.NoSuchProcess(process.pid)
+
+        monkeypatch.setattr(psutil.Process, "children", just_ended)
+        jobs.delete_job(jobs.load_job(job.id, ME))
+    assert not job.folder.exists()
+
+
 def run_in_process(
     folder: Path, body: str, *, patience_s: float = 1.0
 ) -> subprocess.CompletedProcess:

@@ -53,8 +53,11 @@ class NetworkClassifier(ABC):
 
     @property
     def prior(self) -> str:
-        """How frequent it takes the labels for, one of `cards.PRIORS`."""
-        return self._prior
+        """How frequent it takes the labels for, one of `cards.PRIORS`.
+
+        Without shares in its card it can only answer as it learned.
+        """
+        return self._prior if self._card.prior else "data"
 
     @property
     def card(self) -> Card:

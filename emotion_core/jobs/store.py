@@ -443,11 +443,13 @@ def _end_process(folder: Path) -> None:
     held = read_json(folder / "process.json") or {}
     if process is None or held.get("is_shared") or process.pid == os.getpid():
         return
-    for one in [*process.children(recursive=True), process]:
-        try:
+    try:
+        below = process.children(recursive=True)
+    except psutil.Error:  # somebody else has just ended it
+        below = []
+    for one in [*below, process]:
+        with suppress(psutil.Error):
             one.kill()
-        except psutil.Error:
-            continue
     psutil.wait_procs([process], timeout=3)
 
 

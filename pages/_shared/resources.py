@@ -1,19 +1,18 @@
 """Models and detectors that stay loaded between reruns."""
 
 import gc
+import logging
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 
 import streamlit as st
 
 from emotion_core import limits
 from emotion_core.cards import Card
 from emotion_core.classify import Recognizer
-from emotion_core.errors import StorageError
 from emotion_core.faces import Detector, DetectorState, detector_states, load_detector
 from emotion_core.jobs import sweep_jobs
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
@@ -77,9 +76,11 @@ def sweeper() -> threading.Thread:
 
     def sweep() -> None:
         while True:
-            with suppress(StorageError, OSError):
-                sweep_jobs()
-                sweep_datasets()
+            for forget in (sweep_jobs, sweep_datasets):
+                try:
+                    forget()
+                except Exception:  # whatever it is, the next sweep is made
+                    logging.exception("what has expired could not be deleted")
             gc.collect()
             time.sleep(_SWEEP_S)
 

@@ -154,7 +154,9 @@ def _show_evaluation(job: Job) -> None:
             model=plain(held["model"]),
             data=plain(job.title),
             split=say(f"training.measure_{held['split']}"),
-            prior=say(f"options.prior_{job.settings.get('prior', DEFAULT_PRIOR)}"),
+            prior=say(
+                f"options.prior_{held.get('prior') or job.settings.get('prior', DEFAULT_PRIOR)}"
+            ),
         )
     )
     if held.get("learned_here"):  # results that were kept may be older

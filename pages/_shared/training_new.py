@@ -59,13 +59,18 @@ def start(dataset: Dataset, recipe: Recipe, *, name: str = "") -> Run:
 
 def repeat(run: Run) -> None:
     """Open the form with the settings of a run."""
-    st.session_state["training_again"] = run.recipe
+    st.session_state["training_again"] = run
     st.session_state["training_round"] = st.session_state.get("training_round", 0) + 1
-    st.session_state["dataset"] = run.dataset["id"]
-    st.session_state.pop("training_dataset-follows", None)
+    if _is_here(run.dataset["id"]):
+        st.session_state["dataset"] = run.dataset["id"]
+        st.session_state.pop("training_dataset-follows", None)
     st.session_state.pop("run", None)
     st.session_state["training_view"] = "new"
     st.rerun()
+
+
+def _is_here(dataset_id: str) -> bool:
+    return any(one.id == dataset_id for one in list_datasets(*visitor.owners()))
 
 
 def open_run(run: Run) -> None:
@@ -109,15 +114,17 @@ def choose_dataset(*, key: str, help_text: str) -> Dataset | None:
 
 
 def _choose_recipe() -> Recipe:
-    again = st.session_state.get("training_again")
+    again: Run | None = st.session_state.get("training_again")
     if again is not None:
-        recipe = parse_recipe(again)
+        recipe = parse_recipe(again.recipe)
         with st.container(horizontal=True, vertical_alignment="center"):
             title = recipe.title or recipe.name
             st.markdown(say("training.settings_of", title=plain(title)))
             if st.button(say("training.other_recipe"), key="training_other"):
                 st.session_state.pop("training_again")
                 st.rerun()
+        if not _is_here(again.dataset["id"]):
+            st.warning(say("training.again_elsewhere", name=plain(again.dataset["name"])))
         return _edited(recipe, key=f"recipe-again-{st.session_state['training_round']}")
     here = {entry.id for entry in resources.models() if entry.card}
     recipes = {name: one for name, one in _recipes().items() if suits_datasets(one, here)}

@@ -188,6 +188,7 @@ def test_a_model_that_knows_no_prior_reads_as_it_is(
     crops = make_crops(3, plain)  # type: ignore[arg-type]
     assert np.array_equal(plain.classify(crops).probs, tilted.classify(crops).probs)
     assert tilted.threshold == plain.threshold > 0
+    assert tilted.prior == "data", "what is written of its answers is true"
 
 
 def test_a_committee_is_loaded_at_one_prior() -> None:

@@ -17,7 +17,13 @@ from emotion_core.texts import say
 from emotion_core.training.recipe import parse_recipe
 from emotion_core.training.recipes import load_recipe, recipe_names
 from emotion_core.workbench.index import build_index
-from emotion_core.workbench.store import COMMAND_LINE, Dataset, new_dataset
+from emotion_core.workbench.store import (
+    COMMAND_LINE,
+    Dataset,
+    delete_dataset,
+    load_dataset,
+    new_dataset,
+)
 from emotion_core.workbench.teachers import suits_datasets
 from emotion_core.workbench.trainings import begin_run, pause_run, promote_run, work_on
 from pages._shared.errors import plain
@@ -421,6 +427,20 @@ def test_a_training_is_repeated_with_one_change(done: Run) -> None:
     assert again.dataset["id"] == done.dataset["id"]
     pause_run(list_jobs(OWNER)[0])
     until(lambda: all(job.is_over for job in list_jobs(OWNER)))
+
+
+def test_who_repeats_a_training_whose_data_set_is_gone_is_told(done: Run, tmp_path: Path) -> None:
+    other = new_dataset("other", SourceSpec(str(write_faces(tmp_path / "b"))), owner=OWNER)
+    build_index(other, with_faces=False)
+    delete_dataset(load_dataset(done.dataset["id"], OWNER))
+    app = opened()
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.button(key=f"again-{done.id}").click().run()
+    assert not app.exception
+    assert "is gone" in app.warning[0].value
+    assert app.selectbox(key="training_dataset").value == other.id
+    app.switch_page("pages/dataset.py").run()
+    assert not app.error
 
 
 def test_the_command_lines_work_is_shown_on_a_machine_of_ones_own(
