@@ -148,7 +148,7 @@ def test_an_interrupted_training_is_resumed(folder: Path, recipe: Path) -> None:
         said = running.stderr.read()
         assert running.wait(timeout=30) == 130
     assert f"resume {run[0]}" in said
-    resumed = mien("resume", run[0])
+    resumed = called("resume", run[0])
     assert resumed.returncode == 0, resumed.stderr
     epochs = re.findall(r"^epoch (\d+) ", resumed.stdout, re.M)
     assert epochs[-1] == "12"
@@ -259,7 +259,7 @@ def test_a_backend_that_is_not_here_is_named(folder: Path, monkeypatch: pytest.M
 
 
 def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
-    told = mien("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
+    told = called("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
                 "--set", "weights=none", "--set", "crop.side_px=32", "--head-epochs", "1",
                 "--tune-epochs", "1", "--unfreeze", "2", "--out", tmp_path / "s.csv",
                 "--submissions", tmp_path / "said")  # fmt: skip
