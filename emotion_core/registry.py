@@ -90,9 +90,18 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """Return every model folder, the default first, with broken ones and what is wrong there."""
+    """Return every model folder, with broken ones and what is wrong there.
+
+    The default comes first, those that answer by other labels last.
+    """
     entries = [_entry(path) for path in _cards()]
-    return sorted(entries, key=lambda entry: (entry.id != DEFAULT_MODEL, entry.id))
+    usual = next((one.card.labels for one in entries if one.id == DEFAULT_MODEL and one.card), ())
+
+    def place(entry: ModelEntry) -> tuple[bool, bool, str]:
+        answers_other = bool(usual and entry.card and entry.card.labels != usual)
+        return entry.id != DEFAULT_MODEL, answers_other, entry.id
+
+    return sorted(entries, key=place)
 
 
 def shipped_models() -> list[ModelEntry]:
