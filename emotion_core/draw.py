@@ -17,7 +17,7 @@ from .palette import COLOURS, HEAT, VALENCE_COLOURS, ink_on, rgb
 from .types import Image, Reading, check_image
 
 _TEXT_MIN_PX, _TEXT_MAX_PX = 12, 28
-#: Larger text, as on photos and in no video, is rendered anew each time: it has megabytes.
+#: Larger text, as on photos, is rendered anew each time: a label of it has megabytes.
 _HELD_MAX_PX = 140
 #: A larger picture is looked at smaller, so what is drawn grows with its longer side.
 _SHOWN_PX = 800
@@ -176,6 +176,7 @@ def _chip(text: str, colour: tuple[int, int, int], text_px: int) -> Image:
 
 
 _held_chip = lru_cache(maxsize=64)(_chip)
+
 #: No font has it: how it is drawn is how what is missing is drawn.
 _NO_LETTER = "\uffff"
 #: Fonts of the systems that hold most letters; Pillow's own holds those of English.

@@ -21,13 +21,14 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("version", "on_path", "expected"),
+    ("version", "on_path", "dead", "expected"),
     [
-        ((3, 12, 1), [], sys.executable),
-        ((3, 14, 0), ["python3.12", "python3.11"], "/usr/bin/python3.12"),
-        ((3, 14, 0), ["python3.13", "python3.12"], "/usr/bin/python3.13"),
-        ((3, 10, 2), ["python3.11"], "/usr/bin/python3.11"),
-        ((3, 10, 2), ["python3.13", "python3.12", "python3.11"], "/usr/bin/python3.12"),
+        ((3, 12, 1), [], "", sys.executable),
+        ((3, 14, 0), ["python3.12", "python3.11"], "", "/usr/bin/python3.12"),
+        ((3, 14, 0), ["python3.13", "python3.12"], "", "/usr/bin/python3.13"),
+        ((3, 10, 2), ["python3.11"], "", "/usr/bin/python3.11"),
+        # as pyenv leaves names of versions that are not chosen
+        ((3, 10, 2), ["python3.13", "python3.12"], "python3.13", "/usr/bin/python3.12"),
     ],
 )
 def test_a_python_that_tensorflow_supports_is_taken(
@@ -35,24 +36,16 @@ def test_a_python_that_tensorflow_supports_is_taken(
     monkeypatch: pytest.MonkeyPatch,
     version: tuple[int, int, int],
     on_path: list[str],
+    dead: str,
     expected: str,
 ) -> None:
     monkeypatch.setattr(bootstrap.sys, "version_info", version)
     monkeypatch.setattr(
         bootstrap.shutil, "which", lambda name: f"/usr/bin/{name}" if name in on_path else None
     )
-    # names of pyenv, one for each version that is installed, do not all run
-    monkeypatch.setattr(
-        bootstrap,
-        "version_of",
-        lambda python: None if "3.13" in python.name and len(on_path) > 2 else _numbers(python),
-    )
+    versions = {f"python3.{minor}": (3, minor) for minor in (11, 12, 13)} | {dead: None}
+    monkeypatch.setattr(bootstrap, "version_of", lambda python: versions[python.name])
     assert bootstrap.find_python() == expected
-
-
-def _numbers(python: Path) -> tuple[int, int]:
-    major, minor = python.name.removeprefix("python").split(".")
-    return int(major), int(minor)
 
 
 def test_an_old_python_may_begin(bootstrap: ModuleType) -> None:

@@ -49,8 +49,6 @@ def run_benchmark(
         raise InputError(say("error.no_benchmark", name=name, names=", ".join(BENCHMARKS)))
     if split not in ("val", "test"):
         raise InputError(say("error.benchmark_split", split=split))
-    if split == "val" and name in ("film", "photos"):
-        raise InputError(say("error.benchmark_one_part", name=name))
     return BENCHMARKS[name](data, recognizers, split, on_progress)
 
 

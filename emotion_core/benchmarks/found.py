@@ -31,7 +31,7 @@ class Named:
 
 
 def film(
-    data: Path, recognizers: Sequence[Recognizer], _: str, on_progress: OnProgress | None
+    data: Path, recognizers: Sequence[Recognizer], split: str, on_progress: OnProgress | None
 ) -> Benchmark:
     """Measure on faces of films: a folder with `labels.csv` of columns image and emotion.
 
@@ -42,11 +42,11 @@ def film(
     """
     table = _table(data / "labels.csv", ("image", "emotion"))
     grouped = table.groupby("image", sort=False)["emotion"].agg(lambda names: "/".join(names))
-    return _measured("film", data, grouped, recognizers, on_progress)
+    return _measured("film", data, grouped, recognizers, split, on_progress)
 
 
 def photos(
-    data: Path, recognizers: Sequence[Recognizer], _: str, on_progress: OnProgress | None
+    data: Path, recognizers: Sequence[Recognizer], split: str, on_progress: OnProgress | None
 ) -> Benchmark:
     """Measure on photos that are named by an emotion: `manifest.csv` of file, expected_emotion.
 
@@ -58,7 +58,7 @@ def photos(
     table = _table(data / "manifest.csv", ("file", "expected_emotion"))
     table = table[table["expected_emotion"].fillna("") != ""]
     chosen = table.set_index("file")["expected_emotion"]
-    return _measured("photos", data, chosen, recognizers, on_progress)
+    return _measured("photos", data, chosen, recognizers, split, on_progress)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -74,8 +74,11 @@ def _measured(
     folder: Path,
     emotions: "pd.Series[str]",
     recognizers: Sequence[Recognizer],
+    split: str,
     on_progress: OnProgress | None,
 ) -> Benchmark:
+    if split != "test":
+        raise InputError(say("error.benchmark_one_part", name=name))
     said = {one.strip() for text in emotions for one in text.split("/") if one.strip()}
     if unknown := sorted(one for one in said if canonical_name(one) is None):
         raise InputError(say("error.benchmark_names", name=folder.name, names=", ".join(unknown)))
