@@ -102,7 +102,7 @@ def clean(
 ) -> None:
     """Apply a recipe and write the cleaned tables, the split and the data card."""
     with refusals(), cancellable(_CANCELLED):
-        chosen = load_recipe(recipe) if recipe else DatasetRecipe()
+        chosen = _recipe_at(recipe)
         # faces are counted in the table that is written, as the page does
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=True)
         chosen = _with_labels(chosen, dataset, recipe, label)
@@ -137,8 +137,7 @@ def split(
     pictures that the source puts into test.
     """
     with refusals(), cancellable(_CANCELLED):
-        leaving = DatasetRecipe(exact="leave", conflicts="leave")
-        chosen = load_recipe(recipe) if recipe else leaving
+        chosen = _recipe_at(recipe, DatasetRecipe(exact="leave", conflicts="leave"))
         held = chosen.split
         # share and seed were chosen for the recipe's rule
         if rule and rule != held.rule:
@@ -175,7 +174,7 @@ def crop(
     with refusals(), cancellable(_CANCELLED):
         check_target(out)
         check_apart(source, out)
-        chosen = load_recipe(recipe) if recipe else DatasetRecipe()
+        chosen = _recipe_at(recipe)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         chosen = _with_labels(chosen, dataset, recipe, label)
         _check_labelled(dataset)
@@ -255,6 +254,11 @@ def drawn(
     with refusals(), counting("faces") as tell:
         planted = write_drawn_dataset(out, n=n, seed=seed, on_progress=tell)
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
+
+
+def _recipe_at(path: Path | None, otherwise: DatasetRecipe | None = None) -> DatasetRecipe:
+    """Return the recipe of a file; without one the other, or what the page begins with."""
+    return load_recipe(path) if path else otherwise or DatasetRecipe()
 
 
 def _check_labelled(dataset: Dataset) -> None:

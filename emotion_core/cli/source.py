@@ -33,10 +33,23 @@ Kind = Annotated[
 ]
 Votes = Annotated[Path | None, typer.Option(help="fer2013new.csv of FER+, beside FER2013's CSV.")]
 ByVotes = Annotated[bool, typer.Option("--by-votes", help="Label by the majority of the votes.")]
+
+
+def _named(text: str) -> str:
+    """Refuse what has not the form of an answer, before any picture is measured."""
+    name, equals, _ = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text} is no answer. Write --label NAME=MEANING.")
+    return text
+
+
 Labels = Annotated[
     list[str] | None,
     typer.Option(
-        "--label", help="NAME=MEANING of a label that is not known; NAME= leaves its pictures out."
+        "--label",
+        metavar="NAME=MEANING",
+        parser=_named,
+        help="What a label means that is not known; NAME= leaves its pictures out.",
     ),
 ]
 
@@ -100,8 +113,7 @@ def answers(dataset: Dataset, labels: list[str] | None) -> dict[str, str]:
     NAME may also be what the source's names mean, as messages call them.
 
     Raises:
-        BadTable: One is not of this form, is about no label of the data set's, or means none that
-            is known.
+        BadTable: One is about no label of the data set's, or means none that is known.
     """
     index = load_index(dataset)
     votes = [name.removeprefix(VOTE) for name in index.columns if name.startswith(VOTE)]
@@ -109,9 +121,7 @@ def answers(dataset: Dataset, labels: list[str] | None) -> dict[str, str]:
     before = dataset.recipe().labels
     said: dict[str, str] = {}
     for text in labels or []:
-        name, equals, meaning = text.partition("=")
-        if not equals or not name:
-            raise BadTable(f"--label {text} is no answer. Write --label NAME=MEANING.")
+        name, _, meaning = text.partition("=")
         meant = [raw for raw in names if before.get(raw, canonical_name(raw)) == name]
         named = [name] if name in names else meant
         if not named:

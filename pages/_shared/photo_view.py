@@ -1,6 +1,7 @@
 """One photo's reading: the picture first, then each face, the table and the downloads."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from hashlib import sha256
 
@@ -90,7 +91,7 @@ def show_downloads(
         for end, text in labels.items():
             st.download_button(
                 say(f"photo.{text}"),
-                data=partial(_file, result, end, drawing),
+                data=partial(one_file, result, end, drawing),
                 file_name=f"{stem}.{end}",
                 key=text,
                 on_click="ignore",
@@ -135,8 +136,9 @@ def show_model_note(cards: Sequence[Card], vote: str, prior: str) -> None:
         st.caption(say(f"photo.note_weak_{split}", model=titles[0], weak=", ".join(parts)))
 
 
-def _file(result: PhotoResult, end: str, drawing: DrawOptions) -> bytes:
-    with resources.photo_turns():
+def one_file(result: PhotoResult, end: str, drawing: DrawOptions) -> bytes:
+    """Return one of the files of a result; a picture is drawn when its turn comes."""
+    with resources.photo_turns() if end == "annotated.png" else nullcontext():
         return photo_file(result, end, drawing=drawing)
 
 

@@ -174,6 +174,11 @@ def test_names_beyond_the_terminal_stop_nothing(tmp_path: Path) -> None:
     assert (again.returncode, len(complaints(again))) == (2, 1)
 
 
+def test_what_is_no_answer_is_refused_before_pictures_are_measured(tmp_path: Path) -> None:
+    refused = called("data", "clean", tmp_path / "none", "--out", tmp_path / "out", "--label", "=")
+    assert (refused.returncode, "NAME=MEANING" in refused.stderr) == (2, True)
+
+
 def test_unknown_labels_are_named_and_answered(tmp_path: Path) -> None:
     folder = make_class_folders(tmp_path / "set", {"joyful": 6, "sad": 6})
     refused = called("data", "clean", folder, "--out", tmp_path / "out")

@@ -13,11 +13,14 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from emotion_core.affect import COORDINATES
+from emotion_core.draw import DrawOptions
 from emotion_core.limits import NAME_SHOWN_CHARS
 from emotion_core.live import RECORDING
 from emotion_core.media.sample import sample_photo
+from emotion_core.photos import PhotoResult
 from emotion_core.registry import DEFAULT_COMMITTEE
 from emotion_core.texts import say
+from emotion_core.types import Provenance
 from emotion_core.worker import JOBS
 from pages._shared import charts, photo_view, resources, training_charts, visitor
 from pages._shared.errors import plain
@@ -337,6 +340,23 @@ def test_photos_of_all_visitors_are_read_so_many_at_a_time(
             with pytest.raises(TimeoutError):
                 reading.result(timeout=3)
         assert "looks" in markdown_of(reading.result())
+    resources.photo_turns.clear()
+
+
+def test_a_table_does_not_wait_where_pictures_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_PHOTO_SLOTS", "1")
+    resources.photo_turns.clear()
+    provenance = Provenance(models={}, options={})
+    photo, reading = sample_photo(), make_reading((0.0, 0.0, 8.0, 8.0))
+    result = PhotoResult("a.png", photo, reading, provenance, "se-resnet-n")
+    with ThreadPoolExecutor(2) as pool:
+        with resources.photo_turns():
+            picture = pool.submit(photo_view.one_file, result, "annotated.png", DrawOptions())
+            table = pool.submit(photo_view.one_file, result, "csv", DrawOptions())
+            assert table.result(timeout=30).count(b"happy")
+            with pytest.raises(TimeoutError):
+                picture.result(timeout=1)
+        assert picture.result(timeout=30).startswith(b"\x89PNG")
     resources.photo_turns.clear()
 
 
