@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ME = "me"
 
 
-def start(clip: Path, *, owner: str = ME, repeat: int = 0) -> jobs.Job:
-    """A video job; with `repeat` its detector is slow, so that there is time to disturb it."""
-    task = VideoTask(detector="centerface" if repeat else "blazeface")
+def start(clip: Path, *, is_slow: bool = False, end_s: float | None = None) -> jobs.Job:
+    """A video job; where its detector is slow there is time to disturb it."""
+    task = VideoTask(detector="centerface" if is_slow else "blazeface", end_s=end_s)
     settings = {"task": task.as_dict(), "stem": "video"}
-    job = jobs.new_job("video", "clip.mp4", owner=owner, settings=settings)
+    job = jobs.new_job("video", "clip.mp4", owner=ME, settings=settings)
     (job.folder / "input" / "clip.mp4").write_bytes(clip.read_bytes())
     jobs.start_job(job)
     return job
@@ -75,7 +75,7 @@ def test_a_video_becomes_its_results(work_home: Path, clip: Path) -> None:
 
 
 def test_a_cancelled_job_leaves_nothing(work_home: Path, clip: Path) -> None:
-    job = wait(start(clip, repeat=1), is_moving)
+    job = wait(start(clip, is_slow=True), is_moving)
     assert job.left_s is not None
     assert job.preview()
     jobs.cancel_job(job)
@@ -90,17 +90,17 @@ def test_a_cancelled_job_leaves_nothing(work_home: Path, clip: Path) -> None:
 
 
 def test_a_killed_job_is_interrupted_and_the_next_one_runs(work_home: Path, clip: Path) -> None:
-    job = wait(start(clip, repeat=1), is_moving)
+    job = wait(start(clip, is_slow=True), is_moving)
     os.kill(pid_of(job), signal.SIGKILL)
     job = wait(job, is_over, seconds=20)
     assert job.state == "interrupted"
     assert job.results() == {}
     assert not (job.folder / "input").exists()
-    assert wait(start(clip), is_over).state == "done"
+    assert wait(start(clip, end_s=0.5), is_over).state == "done"
 
 
 def test_a_job_that_does_not_listen_is_ended(work_home: Path, clip: Path) -> None:
-    job = wait(start(clip, repeat=1), is_moving)
+    job = wait(start(clip, is_slow=True), is_moving)
     pid = pid_of(job)
     os.kill(pid, signal.SIGSTOP)
     jobs.cancel_job(job)
@@ -219,8 +219,8 @@ def test_one_job_waits_for_the_other(
     work_home: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIEN_JOB_SLOTS", "1")
-    first = wait(start(clip, repeat=1), is_moving)
-    second, third = start(clip), start(clip)
+    first = wait(start(clip, is_slow=True), is_moving)
+    second, third = start(clip, end_s=0.5), start(clip)
     time.sleep(2)
     assert jobs.load_job(second.id, ME).state == "waiting"
     assert [jobs.place_in_line(jobs.load_job(job.id, ME)) for job in (second, third)] == [1, 2]
@@ -291,7 +291,7 @@ def test_results_expire_unless_they_are_kept(work_home: Path) -> None:
 
 
 def test_deleting_ends_a_running_job(work_home: Path, clip: Path) -> None:
-    job = wait(start(clip, repeat=1), is_moving)
+    job = wait(start(clip, is_slow=True), is_moving)
     pid = pid_of(job)
     jobs.delete_job(job)
     assert not job.folder.exists()

@@ -130,7 +130,8 @@ def import_model(
     try:
         with model_being_added(request.id) as folder:
             write_json(folder / "request.json", asked)
-            answer = _read_confined(folder, name, on_wait)
+            _read_confined(folder, name, on_wait)
+            answer = _answer(folder, name)
             card = _card(request, name, folder, answer)
             for leftover in ("request.json", "answer.json"):
                 (folder / leftover).unlink()
@@ -187,10 +188,8 @@ def run_import(run: JobRun) -> None:
     run.summary.update(model=card.id)
 
 
-def _read_confined(
-    folder: Path, name: str, on_wait: Callable[[], None] | None
-) -> dict[str, object]:
-    """Run `training.imported` on a folder, and return its answer."""
+def _read_confined(folder: Path, name: str, on_wait: Callable[[], None] | None) -> None:
+    """Run `training.imported` on a folder, in which it leaves its answer."""
     reader = "emotion_core.training.imported"
     command = [sys.executable, "-m", "emotion_core.sandbox", reader, str(folder)]
     scratch = folder / "scratch"  # here, so that it goes with all else when the process is ended
@@ -214,6 +213,10 @@ def _read_confined(
         finally:
             process.kill()
     shutil.rmtree(scratch)
+
+
+def _answer(folder: Path, name: str) -> dict[str, object]:
+    """Return what `training.imported` left in a folder, or raise what it refused."""
     answer = read_json(folder / "answer.json")
     if answer is None:  # it ran out of memory, or something in it crashed
         raise ModelError(say("error.import_ended", name=name))

@@ -451,10 +451,11 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, clip: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of other systems closes it")
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_terminal_that_is_closed_keeps_nothing_from_being_written(
-    tmp_path: Path, clip: Path, closed: str
+    tmp_path: Path, closed: str
 ) -> None:
+    clip = make_video(tmp_path / "clip.mp4", [make_picture()] * 3)
+    (tmp_path / "a.png").write_bytes(sample_photo())
     for command in (("photo", tmp_path / "a.png"), ("camera", "--source", clip)):
-        (tmp_path / "a.png").write_bytes(sample_photo())
         line = [sys.executable, "-m", "emotion_core", *map(str, command), "--out", str(tmp_path)]
         result = subprocess.run(
             f"exec {shlex.join(line)} {closed}", shell=True, cwd=ROOT, timeout=300, check=False

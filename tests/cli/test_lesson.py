@@ -1,16 +1,14 @@
 """The lesson of the guide, command by command, as it is written there."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.steps import ROOT, called
+
 LESSON = (ROOT / "docs" / "guide" / "lesson.md").read_text(encoding="utf-8")
 
 
@@ -19,7 +17,10 @@ SHORT = {"--n 900": "--n 240", "train quick": "train quick --set stages.0.epochs
 
 
 @pytest.mark.parametrize("changes", [pytest.param({}, marks=pytest.mark.slow), SHORT])
-def test_the_lesson_works_as_it_is_written(changes: dict[str, str], tmp_path: Path) -> None:
+def test_the_lesson_works_as_it_is_written(
+    changes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     commands = [
         line for block in re.findall(r"```\n(.*?)```", LESSON, re.S) for line in block.splitlines()
     ]
@@ -29,16 +30,8 @@ def test_the_lesson_works_as_it_is_written(changes: dict[str, str], tmp_path: Pa
         for written, instead in changes.items():
             command = command.replace(written, instead)
         arguments = shlex.split(command.replace("RUN", run))
-        assert arguments[0] == "python"
-        told = subprocess.run(
-            [sys.executable, *arguments[1:]],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
+        assert arguments[:3] == ["python", "-m", "emotion_core"]
+        told = called(*arguments[3:])
         assert told.returncode == 0, f"{command}\n{told.stderr[-1500:]}"
         if " train " in command:
             run = re.findall(r"[0-9a-f]{16}", told.stdout)[0]

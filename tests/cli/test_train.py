@@ -259,14 +259,14 @@ def test_a_backend_that_is_not_here_is_named(folder: Path, monkeypatch: pytest.M
 
 
 def test_a_survey_ranks_backbones_and_names_what_fails(folder: Path, tmp_path: Path) -> None:
-    told = called("survey", "MobileNetV3Small", "compact_vgg", "NoSuchNet", "--data", folder,
+    told = called("survey", "VGG16", "compact_vgg", "NoSuchNet", "--data", folder,
                 "--set", "weights=none", "--set", "crop.side_px=32", "--head-epochs", "1",
                 "--tune-epochs", "1", "--unfreeze", "2", "--out", tmp_path / "s.csv",
                 "--submissions", tmp_path / "said")  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert "NoSuchNet" in told.stderr
     table = pd.read_csv(tmp_path / "s.csv")
-    assert set(table["name"]) == {"MobileNetV3Small", "compact_vgg"}
+    assert set(table["name"]) == {"VGG16", "compact_vgg"}
     assert table["ms_per_face"].gt(0).all()
     assert table["fits_40_ms"].notna().all()
     assert table["epochs"].tolist() == [2, 2]

@@ -30,7 +30,7 @@ from pages._shared.errors import plain
 from pages._shared.training_measure import points_of
 from tests.builders import tiny, write_faces
 from tests.steps import ROOT, fresh_app, until
-from tests.workbench.test_imports import keras_file, small
+from tests.workbench.foreign import keras_file, small
 
 OWNER = "tester"
 
