@@ -39,8 +39,8 @@ models: env         ## train the shipped models again (hours, or minutes on a GP
 	  case $$recipe in *-plain) out="$$own" ;; *) out=models ;; esac; \
 	  $(RUN) -m emotion_core train $$recipe --ferplus --data $(DATA) --out "$$out" || exit 1; \
 	done
-	$(RUN) -m emotion_core train fer2013-s --fer2013 --data $(DATA) --out models
-	$(RUN) -m emotion_core models slim se-resnet-m
+	$(RUN) -m emotion_core train fer2013-l --fer2013 --data $(DATA) --out models
+	for id in se-resnet-m se-resnet-s vgg-xs fer2013-l; do $(RUN) -m emotion_core models slim $$id || exit 1; done
 	$(RUN) -m emotion_core models calibrate --data $(DATA)
 	for benchmark in ferplus fer2013; do \
 	  $(RUN) -m emotion_core evaluate --benchmark $$benchmark --data $(DATA) --keep || exit 1; \

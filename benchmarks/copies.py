@@ -1,6 +1,6 @@
 """What copies are worth: FER2013's own test, for a network that remembers its training faces.
 
-    python -m benchmarks.copies --data fer2013.npz [--model fer2013-s] [--split val|test]
+    python -m benchmarks.copies --data fer2013.npz [--model fer2013-l] [--split val|test]
 
 Some test pictures are, byte for byte, in FER2013's training split as it is published. The shipped
 models learn from none of them; a network that learned from all of the split has seen them with a
@@ -52,7 +52,7 @@ def main() -> None:
     """Print how many copies there are and what they are worth."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="fer2013-s")
+    parser.add_argument("--model", default="fer2013-l")
     parser.add_argument("--split", choices=("val", "test"), default="test")
     chosen = parser.parse_args()
     faces = load_arrays(chosen.data)

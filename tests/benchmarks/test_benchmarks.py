@@ -294,7 +294,7 @@ def test_the_command_calibrates_what_can_vote_together(
 ) -> None:
     folder = tmp_path / "models"
     monkeypatch.setenv("MIEN_MODELS", str(folder))
-    for name in (DEFAULT_MODEL, "fer2013-s"):
+    for name in (DEFAULT_MODEL, "fer2013-l"):
         shutil.copytree(ROOT / "models" / name, folder / name)
     alone = mien("models", "calibrate", "--data", voted)
     assert (alone.returncode, "two models" in alone.stderr) == (2, True)

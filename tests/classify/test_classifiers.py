@@ -51,7 +51,7 @@ def test_a_default_and_two_more_are_shipped() -> None:
     assert IDS[0] == DEFAULT_MODEL
     assert len(IDS) >= 3
     assert not [entry.problem for entry in list_models() if entry.problem]
-    assert IDS[-1] == "fer2013-s", "its figures are not those of the others' labels"
+    assert IDS[-1] == "fer2013-l", "its figures are not those of the others' labels"
 
 
 def test_scores_are_distributions_whatever_the_batch(model: LiteRTClassifier) -> None:
@@ -130,7 +130,7 @@ def test_committees_to_choose_from_are_the_default_one_and_that_of_all() -> None
     small, everybody = committees(cards)
     assert small == DEFAULT_COMMITTEE
     assert set(everybody) > set(small)
-    assert "fer2013-s" not in everybody, "it has other labels"
+    assert "fer2013-l" not in everybody, "it has other labels"
     by_id = {card.id: card for card in cards}
     assert committees([by_id[one] for one in DEFAULT_COMMITTEE]) == [DEFAULT_COMMITTEE]
     assert committees([by_id["vgg-s"], by_id["vgg-xs"]]) == [("vgg-s", "vgg-xs")]
@@ -435,13 +435,13 @@ def test_without_the_default_model_others_that_come_along_lead(
 ) -> None:
     shipped = tmp_path / "models"
     monkeypatch.setenv("MIEN_MODELS", str(shutil.copytree(models_folder(), shipped)))
-    shutil.copytree(shipped / "fer2013-s", user_models_folder() / "aaa")
+    shutil.copytree(shipped / "fer2013-l", user_models_folder() / "aaa")
     edit_card(user_models_folder() / "aaa", id="aaa")
     shutil.rmtree(shipped / DEFAULT_COMMITTEE[0])
     assert [one.id for one in load_committee().members] == list(DEFAULT_COMMITTEE[1:])
-    for name in {*IDS} - {DEFAULT_COMMITTEE[0], "fer2013-s"}:
+    for name in {*IDS} - {DEFAULT_COMMITTEE[0], "fer2013-l"}:
         shutil.rmtree(shipped / name)
-    assert [one.id for one in load_committee().members] == ["fer2013-s"], (
+    assert [one.id for one in load_committee().members] == ["fer2013-l"], (
         "one of one's own votes where it is named"
     )
 
