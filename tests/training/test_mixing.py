@@ -143,8 +143,8 @@ def test_teachers_answer_as_their_networks_do() -> None:
     from emotion_core.training.teacher import ask_keras
 
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
-    members = [load_model(name, prior="data") for name in ("vgg-s", "vgg-xs")]
-    chosen = parse_recipe({**tiny(), "teachers": ["vgg-s", "vgg-xs"], "crop": _crop(48)})
+    members = [load_model(name, prior="data") for name in ("vgg-s", "se-resnet-n")]
+    chosen = parse_recipe({**tiny(), "teachers": ["vgg-s", "se-resnet-n"], "crop": _crop(48)})
     ask = teacher_of(chosen, members[0].labels.names)
     assert ask is not None
     own = [m.classify(faces).probs for m in members]

@@ -61,20 +61,21 @@ def test_a_training_starts_from_a_wider_model() -> None:
     from emotion_core.training.fit import build_model
     from emotion_core.training.weights import load_weights
 
-    labels = verify_model("se-resnet-s").labels
+    labels = verify_model("se-resnet-n").labels
 
-    def started(**options: object) -> list[np.ndarray]:
-        asked = recipe("compact_se_resnet", options, weights="model:se-resnet-s")
+    def started(*widths: int) -> list[np.ndarray]:
+        options = {"widths": widths, "depths": [1, 2, 2, 1][: len(widths)]}
+        asked = recipe("compact_se_resnet", options, weights="model:se-resnet-n")
         model = build_model(asked, len(labels))
         load_weights(model, asked, start=start_of(asked, labels))
         return [np.array(one) for one in model.get_weights()]
 
-    whole, part = started(), started(widths=[24, 64, 128, 192])
+    whole, part = started(24, 64, 144, 288), started(16, 64, 144, 192)
     assert part[-2].shape == (192, len(labels))
     rows = {row.tobytes() for row in whole[-2]}
     assert all(row.tobytes() in rows for row in part[-2]), "the head reads the channels that stay"
     assert np.array_equal(part[-1], whole[-1])
     with pytest.raises(TrainingError, match="of the same with wider layers"):
-        started(widths=[32, 64, 128, 320])
+        started(24, 64, 144, 320)
     with pytest.raises(TrainingError, match="its layers are others"):
-        started(widths=[32, 64, 128])
+        started(24, 64, 144)

@@ -84,8 +84,8 @@ def test_adjusted_logits_count_the_prior_that_a_model_brings_once(tmp_path: Path
 def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="nobody"):
         start_of(from_default(weights="model:nobody"), EMOTIONS)
-    with pytest.raises(TrainingError, match=r"se-resnet-s.*its layers are others"):
-        started(from_default(weights="model:se-resnet-s"), EMOTIONS)
+    with pytest.raises(TrainingError, match=r"se-resnet-n.*its layers are others"):
+        started(from_default(weights="model:se-resnet-n"), EMOTIONS)
     narrow = from_default(options={"widths": [4, 8], "depths": [1, 1], "dropout": 0.1})
     with pytest.raises(TrainingError, match="its layers are others"):
         started(narrow, EMOTIONS)
