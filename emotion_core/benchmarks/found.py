@@ -109,8 +109,8 @@ def _measured(
         if len(faces):
             for key, network in networks.items():
                 crops = crop_faces(image, faces[[faces.largest]], network.card.crop)
-                for flip in (False, True):
-                    read[key, flip].append(network.classify(crops, flip=flip).probs)
+                for flip, scores in zip((False, True), network.classify_both(crops), strict=True):
+                    read[key, flip].append(scores.probs)
     if not any(found):
         raise InputError(say("error.benchmark_no_faces", name=folder.name))
     is_found, refused, pictures = np.array(found), len(pictures) - len(readable), readable

@@ -162,16 +162,15 @@ def read_votes(
         rule = network.card.crop
         if (rule.side_px, rule.channels) != crops.shape[2:]:
             raise CardMismatch(say("error.benchmark_input", id=name, px=rule.side_px))
-    total, done = 2 * len(networks) * len(crops), 0
+    total, done = len(networks) * len(crops), 0
     read: dict[tuple[str, bool], Scores] = {}
     for name, network in networks.items():
-        for flip in (False, True):
-            parts: list[NDArray[np.float32]] = []
-            for start in range(0, len(crops), _PART):
-                part = network.classify(crops[start : start + _PART], flip=flip)
-                parts.append(part.probs)
-                done += len(part)
-                if on_progress:
-                    on_progress(done, total)
-            read[name, flip] = Scores(np.concatenate(parts), part.labels)
+        parts: list[tuple[Scores, Scores]] = []
+        for start in range(0, len(crops), _PART):
+            parts.append(network.classify_both(crops[start : start + _PART]))
+            done += len(parts[-1][0])
+            if on_progress:
+                on_progress(done, total)
+        for flip, held in zip((False, True), zip(*parts, strict=True), strict=True):
+            read[name, flip] = Scores(np.concatenate([one.probs for one in held]), held[0].labels)
     yield from votes_of(recognizers, read)

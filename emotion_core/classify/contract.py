@@ -41,6 +41,10 @@ class Classifier(Protocol):
         """
         ...
 
+    def classify_both(self, crops: NDArray[np.uint8]) -> tuple[Scores, Scores]:
+        """Return what `classify` does, without and with `flip`, in less time than both."""
+        ...
+
 
 class Recognizer(Protocol):
     """One model or a committee: what the analysis works with."""

@@ -105,17 +105,37 @@ class NetworkClassifier(ABC):
         Raises:
             BadArgument: The crops are not of the card's side and channels.
         """
+        self._check_crops(crops)
+        answers = self._run(crops)
+        return self._scores(self._with_mirror(answers, crops) if flip else answers)
+
+    def classify_both(self, crops: NDArray[np.uint8]) -> tuple[Scores, Scores]:
+        """Return what `classify` does, without and with `flip`, having looked at each crop once.
+
+        Raises:
+            BadArgument: The crops are not of the card's side and channels.
+        """
+        self._check_crops(crops)
+        answers = self._run(crops)
+        return self._scores(answers), self._scores(self._with_mirror(answers, crops))
+
+    def _check_crops(self, crops: NDArray[np.uint8]) -> None:
         rule = self._card.crop
         if crops.shape[1:] != (rule.side_px, rule.side_px, rule.channels):
             raise BadArgument(
                 f"{self.id} takes crops (n, {rule.side_px}, {rule.side_px}, {rule.channels}), "
                 f"got {crops.shape}."
             )
-        answers = self._run(crops)
-        if flip:
-            mirrored = self._run(crops[:, :, ::-1])
-            pairs = zip(answers, mirrored, strict=True)
-            answers = [np.mean(pair, axis=0, dtype=np.float32) for pair in pairs]
+
+    def _with_mirror(
+        self, answers: list[NDArray[np.float32]], crops: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
+        """Return the mean of what was answered to crops and what is to their mirror images."""
+        pairs = zip(answers, self._run(crops[:, :, ::-1]), strict=True)
+        return [np.mean(pair, axis=0, dtype=np.float32) for pair in pairs]
+
+    def _scores(self, answers: list[NDArray[np.float32]]) -> Scores:
+        """Return calibrated scores from what the outputs answer."""
         named = dict(zip(self._card.outputs, answers, strict=True))
         affect = None
         if "affect" in named:

@@ -75,6 +75,9 @@ def test_the_mirror_image_is_averaged_in(model: LiteRTClassifier) -> None:
     assert model.classify(symmetric, flip=True).probs == pytest.approx(plain, abs=1e-6)
     both = model.classify(crops, flip=True).probs
     assert both == pytest.approx(model.classify(crops[:, :, ::-1], flip=True).probs, abs=1e-6)
+    once, mirrored = model.classify_both(crops)
+    assert (once.probs == model.classify(crops).probs).all()
+    assert (mirrored.probs == both).all()
     assert np.abs(both - model.classify(crops).probs).max() > 1e-4
 
 

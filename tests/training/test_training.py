@@ -178,7 +178,7 @@ def check_same_as_uninterrupted(tmp_path: Path, *, epochs: int) -> int:
         assert first == pytest.approx(second, abs=1e-6)
     for first, second in zip(one.optimizer, other.optimizer, strict=True):
         assert first == pytest.approx(second, abs=1e-6)
-    return int(told.split()[0])
+    return int(told.split()[0])  # of the one that ran last
 
 
 def test_a_spoilt_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from keras import layers
 from emotion_core.workbench.imports import ImportRequest
 
 LABELS = ("angry", "happy", "neutral")
-
-
 CANONICAL = ["anger", "happy", "neutral"]
 
 
