@@ -1,9 +1,22 @@
 """A model's card as text for people: `CARD.md`, the pages."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .cards import Card
+from .files import atomic_write, write_json
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write a card into its model's folder, for programs and for people.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    text = card_text(card)
+    write_json(folder / "card.json", card.as_dict())
+    atomic_write(folder / "CARD.md", text)
 
 
 def training_lines(card: Card) -> list[str]:

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from ..card_text import card_text
+from ..card_text import write_card
 from ..cards import read_card
 from ..errors import ModelError
-from ..files import atomic_write, write_json
 from ..registry import committee_records, model_folder, write_committee_records
 from .contract import Benchmark
 
@@ -25,10 +24,7 @@ def keep_figures(found: Benchmark) -> None:
             continue
         card = read_card(folder / "card.json")
         kept = {**card.metrics.get("benchmarks", {}), found.name: found.of(model)}
-        card = replace(card, metrics={**card.metrics, "benchmarks": kept})
-        text = card_text(card)
-        write_json(folder / "card.json", card.as_dict())
-        atomic_write(folder / "CARD.md", text)
+        write_card(replace(card, metrics={**card.metrics, "benchmarks": kept}), folder)
 
 
 def _keep_committee(name: str, found: Benchmark) -> None:

@@ -9,7 +9,7 @@ import keras
 import pandas as pd
 
 from .. import limits
-from ..card_text import card_text
+from ..card_text import write_card
 from ..cards import (
     FORBIDDEN,
     HISTORY_FILE,
@@ -20,7 +20,7 @@ from ..cards import (
     NETWORK_FILE,
     Card,
 )
-from ..files import atomic_path, atomic_write, sha256_of, write_json
+from ..files import atomic_path, atomic_write, sha256_of
 from .checkpoint import TrainingState
 from .examples import TrainingData
 from .feed import answers_by, answers_of
@@ -110,8 +110,7 @@ def write_model(
         intended=INTENDED,
         forbidden=FORBIDDEN,
     )
-    write_json(folder / "card.json", card.as_dict())
-    atomic_write(folder / "CARD.md", card_text(card))
+    write_card(card, folder)
     return card
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import limits
 from ..affect import COORDINATES
-from ..card_text import card_text
+from ..card_text import write_card
 from ..cards import FORBIDDEN, INTENDED, LIMITS, NETWORK_FILE, OUTPUTS, SYSTEMS, Card
 from ..errors import ModelError, ModelNotTrusted
 from ..files import atomic_write, read_json, sha256_of, write_json
@@ -135,8 +135,7 @@ def import_model(
             card = _card(request, name, folder, answer)
             for leftover in ("request.json", "answer.json"):
                 (folder / leftover).unlink()
-            write_json(folder / "card.json", card.as_dict())
-            atomic_write(folder / "CARD.md", card_text(card))
+            write_card(card, folder)
     except OSError as error:
         raise ModelError(say("error.not_promoted", name=request.id, reason=error)) from error
     return card

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import limits
-from ..card_text import card_text
+from ..card_text import write_card
 from ..cards import KERAS_FILE, NETWORK_FILE, Card, read_card
 from ..classify import measure_latency
 from ..datasets.cleaning import fingerprint_of
@@ -415,8 +415,7 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     try:
         with model_being_added(name) as folder:
             shutil.copytree(run.model_folder, folder, dirs_exist_ok=True)
-            write_json(folder / "card.json", card.as_dict())
-            atomic_write(folder / "CARD.md", card_text(card))
+            write_card(card, folder)
             atomic_write(folder / ADDER_FILE, run.owner_hash)
     except (OSError, StorageError) as error:
         raise TrainingError(say("error.not_promoted", name=name, reason=error)) from error
