@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,12 @@ def weights_path(recipe: Recipe) -> Path | None:
         return path
     file = published_weights(recipe)
     if file is None:
+        name = weights_name(recipe) or recipe.network
+        alike = get_close_matches(name, _PUBLISHED, 1, 0.8)
         raise TrainingError(
-            f"No weights are published for the network {recipe.network} {recipe.options}. "
-            "Set the recipe's weights to 'none', or to a file of your own."
+            f"No weights are published for the network {name}. "
+            + (f"Did you mean {alike[0]}? " if alike else "")
+            + "Else set the recipe's weights to 'none', or to a file of your own."
         )
     if not file.is_ready():
         raise TrainingError(

@@ -14,7 +14,7 @@ from .. import limits
 from ..cards import KERAS_FILE, Card
 from ..errors import StorageError
 from ..files import atomic_path, atomic_write
-from ..jobs import Job, JobRun, delete_job, new_job, start_job
+from ..jobs import Job, JobRun, delete_job, list_jobs, new_job, start_job
 from ..registry import model_folder, verify_model
 from ..runs import Run, load_run
 from ..texts import say
@@ -89,6 +89,17 @@ def start_heatmaps_of_run(
     job = new_job(RUN_KIND, run.name, owner=owner, settings=settings)
     start_job(job)
     return job
+
+
+def heatmaps_of_run(run: Run, paths: Sequence[str], *, owner: str) -> Job | None:
+    """Return the job that was started for these pictures of a run and not taken yet, or None.
+
+    Args:
+        run, paths, owner: As `start_heatmaps_of_run` takes them.
+    """
+    asked = {"run": run.id, "paths": list(paths)}
+    mine = (job for job in list_jobs(owner) if job.kind == RUN_KIND)
+    return next((job for job in mine if asked.items() <= job.settings.items()), None)
 
 
 def run_heatmaps(run: JobRun) -> None:

@@ -25,6 +25,7 @@ def offer(
     captions: Sequence[str],
     *,
     faces: NDArray[np.uint8] | None = None,
+    started: Callable[[], Job | None] = lambda: None,
 ) -> None:
     """Show a button; once it was clicked, the job's progress, then the faces with their heat.
 
@@ -33,8 +34,11 @@ def offer(
         start: Starts the job.
         captions: A word under each face.
         faces: uint8 (n, h, w, c) where the page holds the faces; else the job's result does.
+        started: Returns the job that was started for the same before the page was loaded anew.
     """
     held = st.session_state.setdefault("heatmaps", {})
+    if key not in held and (job := started()) is not None:
+        held[key] = job.id
     answer = held.get(key)
     if isinstance(answer, str):
         st.fragment(_follow, run_every=1.0)(key, answer, faces)

@@ -17,7 +17,11 @@ from emotion_core.registry import reads_faces
 from emotion_core.runs import Run, delete_run, load_run, request_stop
 from emotion_core.texts import label_name, say
 from emotion_core.training.recipe import parse_recipe
-from emotion_core.workbench.heatmaps import has_heatmaps, start_heatmaps_of_run
+from emotion_core.workbench.heatmaps import (
+    has_heatmaps,
+    heatmaps_of_run,
+    start_heatmaps_of_run,
+)
 from emotion_core.workbench.store import load_dataset
 from emotion_core.workbench.trainings import (
     EXPORT,
@@ -285,15 +289,15 @@ def _show_heatmaps(
         st.caption(say("dataset.no_pictures"))
         return
     named = [str(best[row]) for row in rows]
+    paths, owner = answers["path"].iloc[rows].tolist(), visitor.owner()
     heatmaps.offer(
         f"{run.id}-{chosen}",
-        lambda: start_heatmaps_of_run(
-            run, answers["path"].iloc[rows].tolist(), named, owner=visitor.owner()
-        ),
+        lambda: start_heatmaps_of_run(run, paths, named, owner=owner),
         [
             say("heatmap.caption", label=label_name(name), percent=f"{probs[row].max():.0%}")
             for row, name in zip(rows, named, strict=True)
         ],
+        started=lambda: heatmaps_of_run(run, paths, owner=owner),
     )
 
 

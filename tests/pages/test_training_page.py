@@ -199,6 +199,9 @@ def test_where_the_network_looked_is_shown(done: Run) -> None:
     app.button(key=f"open-run-{done.id}").click().run()
     app.selectbox(key=f"heatmap-of-{done.id}").set_value("happy").run()
     app.button(key=f"heatmap-{done.id}-happy").click().run()
+    app = opened()  # as after a refresh
+    app.button(key=f"open-run-{done.id}").click().run()
+    app.selectbox(key=f"heatmap-of-{done.id}").set_value("happy").run()
 
     def is_shown() -> bool:  # the page takes what the job found, and deletes the job
         app.run()

@@ -9,7 +9,12 @@ import yaml
 from emotion_core.errors import TrainingError
 from emotion_core.training.recipe import fitted_to, parse_recipe
 from emotion_core.training.recipes import changed_recipe, load_recipe, recipe_names
-from emotion_core.training.weights import published_weights, weights_name, weights_named
+from emotion_core.training.weights import (
+    published_weights,
+    weights_name,
+    weights_named,
+    weights_path,
+)
 from tests.builders import TINY, tiny
 
 
@@ -33,6 +38,15 @@ def test_published_weights_are_found_by_the_name_that_is_told() -> None:
         assert weights_named(weights_name(recipe)) == published_weights(recipe) is not None
     mine = changed_recipe(load_recipe("seed-002-b2"), ["options.variant=EfficientNetB5"])
     assert weights_named(weights_name(mine)) == published_weights(mine) is not None
+
+
+def test_a_mistyped_network_is_told_with_what_it_looks_like() -> None:
+    mistyped = changed_recipe(load_recipe("mobilenet-s"), ["options.variant=MobilNetV3Small"])
+    with pytest.raises(TrainingError, match=r"MobilNetV3Small\. Did you mean MobileNetV3Small\?"):
+        weights_path(mistyped)
+    unlike = changed_recipe(load_recipe("mobilenet-s"), ["options.variant=NASNetLarge"])
+    with pytest.raises(TrainingError, match=r"NASNetLarge\. Else set"):
+        weights_path(unlike)
 
 
 @pytest.mark.parametrize(
