@@ -390,6 +390,8 @@ def test_a_folder_that_is_no_job_is_left_alone_and_a_broken_one_expires(work_hom
     (jobs.store.jobs_folder() / "not-a-job").mkdir()
     (jobs.store.jobs_folder() / ("a" * 16)).mkdir()
     assert jobs.list_jobs(ME) == []
+    (jobs.store.jobs_folder() / ("a" * 16) / "job.json").write_text('{"kind": "video"}')
+    assert jobs.list_jobs(ME) == [], "what is damaged hides no other"
     jobs.sweep_jobs()
     assert len(list(jobs.store.jobs_folder().iterdir())) == 2
     old_s = time.time() - limits.JOB_EXPIRY_S - 1

@@ -359,7 +359,9 @@ def _order(job: Job) -> tuple[float, str]:
 
 def _read(folder: Path, *, owner: str | None = None) -> Job | None:
     asked = read_json(folder / "job.json")
-    if asked is None or (owner is not None and asked["owner"] != owner_hash(owner)):
+    if asked is None or not _ASKED <= asked.keys():  # damaged, or of another version
+        return None
+    if owner is not None and asked["owner"] != owner_hash(owner):
         return None
     status = read_json(folder / "status.json") or {}
     if status.get("state") not in OVER:
@@ -377,6 +379,7 @@ def _read(folder: Path, *, owner: str | None = None) -> Job | None:
     )
 
 
+_ASKED = {"kind", "title", "owner", "settings", "created_s"}
 _STATUS = {"state", "done", "total", "rate", "ended_s", "message", "summary"}
 
 

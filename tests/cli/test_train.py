@@ -184,16 +184,14 @@ def test_other_commands_run_on_tensorflow(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_sweep_is_ranked_and_goes_on_where_it_was(
     folder: Path, recipe: Path, tmp_path: Path
 ) -> None:
-    command = ("sweep", recipe, "--data", folder, "--vary", "batch=8,16", "--seeds", "0,1",
+    command = ("sweep", recipe, "--data", folder, "--vary", "batch=8,16", "--seeds", "1",
                "--set", "stages.0.epochs=1", "--out", tmp_path / "s.csv")  # fmt: skip
     first = called(*command)
     assert first.returncode == 0, first.stderr
-    assert len(re.findall(r"^run [0-9a-f]{16}: ", first.stdout, re.M)) == 4
+    assert len(re.findall(r"^run [0-9a-f]{16}: ", first.stdout, re.M)) == 2
     table = pd.read_csv(tmp_path / "s.csv")
-    assert table["rank"].tolist() == [1, 2, 3, 4]
-    assert set(table["name"]) == {
-        "batch=8, seed=0", "batch=8, seed=1", "batch=16, seed=0", "batch=16, seed=1",
-    }  # fmt: skip
+    assert table["rank"].tolist() == [1, 2]
+    assert set(table["name"]) == {"batch=8, seed=1", "batch=16, seed=1"}
     assert table["val_accuracy"].is_monotonic_decreasing
     again = called(*command)
     assert again.returncode == 0, again.stderr
