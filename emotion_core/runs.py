@@ -226,9 +226,20 @@ def _lock_of(folder: Path) -> FileLock:
 
 
 def note_job(run: Run, job_id: str) -> None:
-    """Note which job works on a run; it has no end any more."""
-    for name in ("end.json", "stop"):
-        (run.folder / name).unlink(missing_ok=True)
+    """Note which job works on a run; it has no end any more.
+
+    Raises:
+        InputError: The run was deleted.
+        StorageError: That cannot be noted.
+    """
+    if not run.folder.is_dir():
+        raise InputError(say("error.no_run"))
+    try:
+        for name in ("end.json", "stop"):
+            (run.folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        reason = os_reason(error)
+        raise StorageError(say("error.job_unnoted", reason=reason)) from error
     write_json(run.folder / "job.json", {"id": job_id})
 
 

@@ -39,7 +39,7 @@ class Vote:
 
 
 def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
-    """Average the probabilities of the members.
+    """Average the probabilities of the members, and valence and arousal of those that tell them.
 
     Args:
         members: One `Scores` per member over the same faces.
@@ -55,7 +55,7 @@ def soft_vote(members: Sequence[Scores], weights: Sequence[float] = ()) -> Vote:
     probs = np.tensordot(counts / counts.sum(), shares, axes=1).astype(np.float32)
     class_id = probs.argmax(axis=1).astype(np.int64)
     confidence = probs.max(axis=1, initial=0.0).astype(np.float32)
-    return Vote(Scores(probs, labels, _mean_affect(members)), class_id, confidence)
+    return Vote(Scores(probs, labels, _mean_affect(members, counts)), class_id, confidence)
 
 
 def hard_vote(members: Sequence[Scores]) -> Vote:
@@ -89,7 +89,8 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     class_id = (counts * (len(members) + 1) - first_seen).argmax(axis=1).astype(np.int64)
     shares = np.where(cast, counts / np.maximum(cast, 1), 1 / k).astype(np.float32)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
-    return Vote(Scores(shares, labels, _mean_affect(members)), class_id, confidence)
+    alike = np.ones(len(members))
+    return Vote(Scores(shares, labels, _mean_affect(members, alike)), class_id, confidence)
 
 
 def check_same_labels(sets: Sequence[LabelSet]) -> None:
@@ -102,14 +103,18 @@ def check_same_labels(sets: Sequence[LabelSet]) -> None:
         )
 
 
-def _mean_affect(members: Sequence[Scores]) -> Affect | None:
-    own = [member.affect for member in members if member.affect is not None]
+def _mean_affect(members: Sequence[Scores], counts: NDArray[np.float64]) -> Affect | None:
+    """Return the mean of those members that answer it and count, or None."""
+    pairs = zip((member.affect for member in members), counts, strict=True)
+    own = [(affect, count) for affect, count in pairs if affect is not None and count > 0]
     if not own:
         return None
-    return Affect(
-        np.mean([affect.valence for affect in own], axis=0, dtype=np.float32),
-        np.mean([affect.arousal for affect in own], axis=0, dtype=np.float32),
+    shares = np.array([count for _, count in own]) / sum(count for _, count in own)
+    valence, arousal = (
+        np.tensordot(shares, np.stack(values), axes=1).astype(np.float32)
+        for values in zip(*((affect.valence, affect.arousal) for affect, _ in own), strict=True)
     )
+    return Affect(valence, arousal)
 
 
 def _check_members(members: Sequence[Scores]) -> LabelSet:

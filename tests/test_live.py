@@ -23,6 +23,7 @@ from emotion_core.draw import DrawOptions
 from emotion_core.errors import StorageError
 from emotion_core.live import LiveSession, LiveSlots, LiveTools
 from emotion_core.live.recording import Recording
+from emotion_core.media.encode import write_video
 from emotion_core.media.video import iter_frames
 from emotion_core.texts import say
 from emotion_core.types import Faces, Frame, Image
@@ -319,6 +320,40 @@ def test_frames_of_a_recording_are_those_of_its_video(
     assert table["frame"].iloc[0] > 3, "the first ones were not read"
     there = [frames[i].time_s + held["annotated_start_s"] for i in table["frame"]]
     assert table["time_s"].tolist() == pytest.approx(there, abs=0.03)
+
+
+def test_a_reading_names_the_frame_that_a_video_with_gaps_shows(
+    work_home: object, session: LiveSession, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def slow_video(*arguments: object) -> Iterator[SimpleNamespace]:
+        def write(frame: Frame) -> None:
+            time.sleep(0.15)
+            video.write(frame)
+
+        with write_video(*arguments) as video:  # type: ignore[arg-type]
+            yield SimpleNamespace(write=write)
+
+    monkeypatch.setattr("emotion_core.live.recording.write_video", slow_video)
+    monkeypatch.setattr("emotion_core.live.recording._WAITING_MAX", 1)
+    feed(session, portrait, lambda: session.state().latest)
+    job = record(session)
+    for _ in range(40):
+        session.show(portrait)
+        time.sleep(0.03)
+    session.stop_recording()
+    done = jobs.load_job(job.id, "me")
+    files = done.results()
+    frames = list(iter_frames(files["camera.annotated.mp4"]))
+    assert len(frames) == done.summary["frames"] < 30, "nothing was left out"
+    start_s = done.summary["video_start_s"]
+    assert done.summary["seconds"] == pytest.approx(start_s + frames[-1].time_s, abs=0.1)
+    shown_s = [start_s + frame.time_s for frame in frames]
+    table = pd.read_csv(files["camera.timeline.csv"])
+    assert table["frame"].nunique() > 2
+    for time_s, frame in table[["time_s", "frame"]].itertuples(index=False):
+        until_s = [*shown_s[1:], float("inf")][frame]
+        assert shown_s[frame] - 0.03 <= time_s <= until_s + 0.03
 
 
 def test_a_recording_goes_on_after_a_stall_and_ends_when_the_camera_is_gone(

@@ -41,6 +41,15 @@ def test_who_answers_valence_and_arousal_is_averaged() -> None:
         assert vote.scores.affect is not None
         assert vote.scores.affect.valence == pytest.approx([0.4])
         assert vote.scores.affect.arousal == pytest.approx([0.2])
+    weighed = soft_vote(members, (3, 7, 1)).scores.affect
+    assert weighed is not None
+    assert weighed.valence == pytest.approx([0.3])
+    assert weighed.arousal == pytest.approx([0.4])
+    assert weighed.valence.dtype == np.float32
+    alone = soft_vote(members, (0, 1, 2)).scores.affect
+    assert alone is not None
+    assert alone.valence == pytest.approx([0.6])
+    assert soft_vote(members, (0, 1, 0)).scores.affect is None, "who does not count tells nothing"
 
 
 def test_a_soft_vote_is_the_mean() -> None:

@@ -359,7 +359,7 @@ def _order(job: Job) -> tuple[float, str]:
 
 def _read(folder: Path, *, owner: str | None = None) -> Job | None:
     asked = read_json(folder / "job.json")
-    if asked is None or not _ASKED <= asked.keys():  # damaged, or of another version
+    if asked is None or not asked.keys() >= _ASKED:  # damaged, or of another version
         return None
     if owner is not None and asked["owner"] != owner_hash(owner):
         return None

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .. import limits
@@ -51,10 +52,9 @@ class Recording:
         self._builder = TimelineBuilder(labels=tools.recognizer.labels)
         self._models: dict[str, str] = {}
         self._changes: list[dict[str, Any]] = []
-        self._first_index: int | None = None
         self._first_s = self._last_s = 0.0
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=_WAITING_MAX)
-        self._written = 0
+        self._written: list[int] = []  # of each frame of the video, which the camera's it is
         self._problem = ""
         try:
             write_process(job.folder, is_shared=True)
@@ -129,16 +129,16 @@ class Recording:
             end_job(self.job.folder, "cancelled")
             return
         table = self._builder.table()
-        if self._first_index is not None:  # frames are counted from the first of the video
-            table["frame"] -= self._first_index
+        if self._written:  # what the video shows at the moment of a reading
+            table["frame"] = np.searchsorted(self._written, table["frame"], side="right") - 1
             table = table[table["frame"] >= 0].reset_index(drop=True)
         if self._problem:
             raise StorageError(self._problem)
         self._write_tables(table)
         summary = {
-            "frames": self._written,
+            "frames": len(self._written),
             "people": int(table["tracker_id"].nunique()),
-            "seconds": self.seconds,
+            "seconds": round(self._last_s, 3),
             "video_start_s": self._first_s,
             "ended_by": ended_by,
         }
@@ -151,7 +151,7 @@ class Recording:
         first = self._frames.get()
         if first is None:
             return
-        self._first_index, self._first_s = first.index, first.time_s
+        self._first_s = first.time_s
         height, width = first.image.shape[:2]
         info = VideoInfo(width, height, Fraction(30), None, None, 0, has_audio=False)
         frame: Frame | None = first
@@ -159,7 +159,7 @@ class Recording:
             with write_video(self.job.folder / "result" / "camera.annotated.mp4", info) as video:
                 while frame is not None:
                     video.write(frame)
-                    self._written += 1
+                    self._written.append(frame.index)
                     frame = self._frames.get()
         except Exception as error:  # whatever it is, the camera goes on
             logging.exception("a recording could not be written")

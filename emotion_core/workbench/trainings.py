@@ -113,11 +113,16 @@ def start_run(run: Run, *, owner: str) -> Job:
     """Start the job that works on a run, or goes on with it.
 
     Raises:
+        InputError: The run was deleted, or the owner has too many jobs under way.
         StorageError: It cannot be started.
     """
     job = new_job(KIND, run.name, owner=owner, settings={"run": run.id})
     earlier = run.job
-    note_job(run, job.id)
+    try:
+        note_job(run, job.id)
+    except BaseException:
+        delete_job(job)  # or it would stand in the line for ever
+        raise
     start_job(job)
     with suppress(InputError):  # one training is one line among the jobs
         delete_job(load_job(earlier, owner))

@@ -24,7 +24,7 @@ def ice_servers() -> tuple[list[dict[str, Any]], str]:
     own; else from the variables of a provider, and last one public STUN server.
 
     Raises:
-        InputError: `MIEN_ICE_SERVERS` is not a JSON list.
+        InputError: `MIEN_ICE_SERVERS` is not a JSON list of servers.
     """
     named = os.environ.get("MIEN_ICE_SERVERS")
     if named:
@@ -34,6 +34,9 @@ def ice_servers() -> tuple[list[dict[str, Any]], str]:
             raise InputError(say("error.ice_servers", reason=error)) from error
         if not isinstance(servers, list):
             raise InputError(say("error.ice_servers", reason=type(servers).__name__))
+        for server in servers:
+            if not isinstance(server, dict) or "urls" not in server:
+                raise InputError(say("error.ice_servers", reason=json.dumps(server)))
         return servers, ""
     secret = _secret()
     if secret:

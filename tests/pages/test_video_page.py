@@ -295,7 +295,7 @@ def test_ice_servers_come_from_the_first_place_that_names_some(
     assert ice.ice_servers() == ([{"urls": "turn:named"}], "")
 
 
-@pytest.mark.parametrize("text", ["no json", '{"urls": "turn:named"}'])
+@pytest.mark.parametrize("text", ["no json", '{"urls": "turn:named"}', '["turn:named"]', "[{}]"])
 def test_ice_servers_that_are_none_are_a_box(
     live_page: AppTest, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:

@@ -18,7 +18,7 @@ from emotion_core.crops import crop_faces
 from emotion_core.datasets.cleaning import GIVEN, SplitChoice, fingerprint_of
 from emotion_core.datasets.decisions import Decision
 from emotion_core.datasets.sources import SourceSpec
-from emotion_core.errors import InputError, JobCancelled, TrainingError
+from emotion_core.errors import InputError, JobCancelled, StorageError, TrainingError
 from emotion_core.faces import load_detector
 from emotion_core.jobs import list_jobs, load_job, new_job, owner_hash
 from emotion_core.labels import UNCERTAIN
@@ -460,6 +460,19 @@ def test_a_worker_trains_pauses_resumes_and_stops(dataset: Dataset) -> None:
     assert state_of(done, job_of(done, "me")) == "done"
     assert len(done.history) < done.epochs
     assert done.report() is not None
+
+
+def test_a_training_that_cannot_begin_stands_in_no_line(dataset: Dataset) -> None:
+    run = begin_run(dataset, LONG, owner="me")
+    (run.folder / "stop").mkdir()  # as if the disk would not have it
+    with pytest.raises(StorageError, match="cannot be written"):
+        start_run(run, owner="me")
+    assert list_jobs("me") == []
+    delete_run(run)
+    with pytest.raises(InputError, match="no such training"):
+        start_run(run, owner="me")
+    assert list_jobs("me") == []
+    assert not run.folder.exists()
 
 
 def test_a_killed_worker_leaves_a_run_that_goes_on(dataset: Dataset) -> None:
