@@ -122,11 +122,13 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """Return names; one that was there before has the number that its files have."""
     stems: set[str] = set()
     given: list[str] = []
+    known: set[str] = set()
     for name in names:
         stem, suffix = Path(name).stem, Path(name).suffix
         number = unique_name(stem, stems).removeprefix(stem)
-        is_new = name.casefold() not in map(str.casefold, given)
+        is_new = name.casefold() not in known
         given.append(name if is_new else f"{name.removesuffix(suffix)}{number}{suffix}")
+        known.add(given[-1].casefold())
     return given
 
 

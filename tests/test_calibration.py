@@ -67,6 +67,15 @@ def test_a_goal_out_of_reach_still_answers_some() -> None:
     assert calibration.is_reached(probs, 1 - truth, threshold, accuracy_goal=0.9)
 
 
+def test_where_no_label_leads_nothing_is_right() -> None:
+    flat, truth = np.full((10, 4), 0.25), np.zeros(10, int)
+    assert not calibration.is_reached(flat, truth, 0.0, accuracy_goal=0.5)
+    leads = np.array([[0.7, 0.1, 0.1, 0.1]] * 10)
+    both, known = np.concatenate([flat, leads]), np.zeros(20, int)
+    threshold = calibration.abstain_threshold(both, known, accuracy_goal=0.9)
+    assert 0.25 < threshold < 0.7
+
+
 def test_weights_of_a_mixture_find_who_knows_more() -> None:
     random = np.random.default_rng(0)
     truth = random.integers(0, 3, 4000)

@@ -350,6 +350,8 @@ def test_photos_with_alpha_and_other_modes_are_read(tools: tuple, portrait: Imag
         lambda: ReadOptions(threshold=70),
         lambda: ReadOptions(system="square"),
         lambda: VideoOptions(every=0),
+        lambda: VideoOptions(gap_s=float("inf")),
+        lambda: VideoOptions(smooth_s=float("nan")),
         lambda: load_detector(min_confidence=60),
         lambda: check_image(np.zeros((9, 9), np.uint8)),
     ],

@@ -6,6 +6,7 @@ Every stage takes an iterator of batches and gives one, and knows nothing of the
 stages side by side is a matter of `ahead` between two of them.
 """
 
+import math
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ class VideoOptions:
         reading: How each of their pictures is read; `whole_if_none` has no meaning here.
         every: Read every n-th frame only; the others show the last reading.
         detect_every: Search for faces in every n-th of those; between, faces move on as they moved
-            for 0.2 s, then stay.
+            for 0.2 s, then stay; with searches further apart than that, they stay at once.
         smooth_s: Probabilities are the median over so many last seconds; 0 = raw.
         hysteresis: A new label has to lead the old one by so much, and a person's confidence to
             pass the threshold by as much, at most half of what is left to either side, before the
@@ -59,8 +60,8 @@ class VideoOptions:
         object.__setattr__(self, "reading", self.reading.decided(flip=False))
         if min(self.every, self.detect_every, self.batch) < 1:
             raise BadArgument("every, detect_every and batch count from 1.")
-        if min(self.smooth_s, self.hysteresis, self.gap_s) < 0:
-            raise BadArgument("smooth_s, hysteresis and gap_s cannot be negative.")
+        if not all(0 <= one < math.inf for one in (self.smooth_s, self.hysteresis, self.gap_s)):
+            raise BadArgument("smooth_s, hysteresis and gap_s are numbers from 0.")
         if self.region is not None:
             left, top, right, bottom = self.region
             if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):

@@ -41,6 +41,7 @@ def film(
         InputError: The folder holds no such table.
     """
     table = _table(data / "labels.csv", ("image", "emotion"))
+    table = table[table["emotion"].fillna("") != ""]
     grouped = table.groupby("image", sort=False)["emotion"].agg(lambda names: "/".join(names))
     return _measured("film", data, grouped, recognizers, split, on_progress)
 

@@ -66,7 +66,7 @@ def ferplus(
     rows: list[dict[str, Any]] = []
     for row, vote in read_votes(faces, recognizers, on_progress):
         probs = among(vote, EMOTIONS)
-        answer, clear = probs.argmax(axis=1), probs[is_clear]
+        answer, clear = metrics.leading(probs), probs[is_clear]
         mean, high = metrics.calibration_error_by_chance(clear)
         rows.append(
             {

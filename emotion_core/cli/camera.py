@@ -22,7 +22,7 @@ from ..export import TIMELINE_ENDS, check_free, timeline_files
 from ..faces import DEFAULT_DETECTOR, load_detector
 from ..files import check_writable, sha256_of, write_together
 from ..media.camera import iter_camera
-from ..media.video import iter_frames
+from ..media.video import iter_frames, probe_video
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
 from ..timeline import TimelineBuilder
@@ -122,6 +122,7 @@ def _open(source: str) -> tuple[str, Iterator[Frame], str]:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{source} is neither the number of a camera nor a file.")
+    probe_video(path)  # what is no video, or not to be opened, is refused as one
     return path.stem, iter_frames(path), sha256_of(path)
 
 

@@ -13,7 +13,7 @@ from ..draw import DrawOptions
 from ..errors import EmotionError, InputError
 from ..export import photo_table, to_csv
 from ..faces import DEFAULT_DETECTOR, load_detector
-from ..files import atomic_write, check_writable, unique_name
+from ..files import atomic_write, check_target, unique_name
 from ..photos import export_photo, read_photo_file
 from ..registry import DEFAULT_MODEL
 from ..serving import load_recognizer
@@ -70,6 +70,8 @@ def photo(
         with progress_bar() as progress:
             for path in progress.track(paths, description="photos"):
                 try:
+                    if path.is_dir():
+                        raise InputError(say("error.photo_folder", name=path))
                     result = read_photo_file(path, faces, recognizer, options=options)
                     stem = unique_name(path.stem, taken)
                     export_photo(result, out, stem=stem, drawing=drawing)
@@ -87,8 +89,6 @@ def _expanded(paths: list[Path]) -> list[Path]:
     """Return the paths with those of a pattern in its place, as shells of Windows leave them."""
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            raise InputError(say("error.photo_folder", name=path))
         matches = [] if path.exists() else sorted(map(Path, glob(str(path))))
         found += matches or [path]
     return found
@@ -98,8 +98,10 @@ def _check_table(path: Path) -> None:
     """Refuse a table that cannot be written, or is the first photo where its name was forgotten."""
     if path.suffix.lower() != ".csv":
         raise InputError(say("error.table_name", name=path))
-    check_writable(path.parent)
+    check_target(path)
 
 
 def _write_table(path: Path, found: list[tuple[str, Reading]], model_id: str) -> None:
-    atomic_write(path, to_csv(photo_table(found, model_id=model_id, name_all=True)))
+    """Write the table; where no photo was read, one of before stays as it is."""
+    if found:
+        atomic_write(path, to_csv(photo_table(found, model_id=model_id, name_all=True)))

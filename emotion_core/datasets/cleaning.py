@@ -82,7 +82,7 @@ class DatasetRecipe:
             to leave their pictures out.
         rules: Names of outlier rules that drop pictures, with their thresholds.
         exact: What is done with exact copies, `leave` or `one`.
-        near: What is done with near copies, `leave` or `one`.
+        near: What is done with near copies, `leave` or `one`; `one` holds for exact copies, too.
         conflicts: What is done with exact copies whose labels differ, and with near ones where
             they are not left: `leave`, `majority` or `drop`.
         decisions: What people decided, by path. They outrank all rules; what cannot be read is out

@@ -232,7 +232,7 @@ def _robustness(
         for name in hits:
             shown = degrade(faces, name, first=first) if name in DEGRADATIONS else faces
             probs = label_probs(recipe, answer(shown), data.labels)
-            hits[name] += int((probs.argmax(axis=1) == truth).sum())
+            hits[name] += int((metrics.leading(probs) == truth).sum())
     shares = {name: round(count / max(1, len(rows)), 4) for name, count in hits.items()}
     return {
         "split": "validation",

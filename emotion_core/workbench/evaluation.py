@@ -15,6 +15,7 @@ from ..affect import affect_of
 from ..classify import Committee, Recognizer, measure_latency
 from ..datasets.cleaning import clean_rows, kept_rows, split_cleaned
 from ..datasets.outputs import removed_counts
+from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
 from ..labels import UNCERTAIN, LabelSet, class_ids
@@ -151,6 +152,12 @@ def evaluate(
     )
 
 
+def is_unlabelled(index: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which pictures of an index nobody labelled; one on which people differ is none."""
+    votes = index[[column for column in map(str, index) if column.startswith(VOTE)]]
+    return index["raw_label"].isna() & ~votes.gt(0).any(axis=1)
+
+
 def submission(
     dataset: Dataset,
     recognizer: Recognizer,
@@ -179,7 +186,7 @@ def submission(
             among them, or one that is wanted cannot be read: a submission has to have them all.
     """
     index = load_index(dataset)
-    rows = index[index["raw_label"].isna()]
+    rows = index[is_unlabelled(index)]
     names = rows["path"].map(lambda path: PurePosixPath(path).name)
     if names.duplicated().any():
         name = names[names.duplicated()].iloc[0]
@@ -258,12 +265,12 @@ def _labelled(dataset: Dataset, split: str) -> tuple[pd.DataFrame, dict[str, int
     check_readable(dataset, table)
     if split != ALL:
         table = split_cleaned(table, recipe.split)
-    rows = kept_rows(table)
-    rows = rows if split == ALL else rows[rows["split"] == split]
-    removed, taught = removed_counts(table), rows["by_model"]
+    kept = kept_rows(table)
+    rows = kept if split == ALL else kept[kept["split"] == split]
+    removed, taught = removed_counts(table), kept["by_model"]
     if taught.any():  # what a model said is no truth to measure one by
         removed["labelled by a model"] = int(taught.sum())
-    return rows[~taught], removed
+    return rows[~rows["by_model"]], removed
 
 
 def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def probabilities(rows: pd.DataFrame, *, start_s: float, end_s: float, at_s: flo
 def affect_path(rows: pd.DataFrame, *, at_s: float, coordinates: str) -> go.Figure:
     """The way of one person through valence and arousal, and where it is at the moment."""
     figure = affect_ground(coordinates)
-    path = _thinned(rows).dropna(subset=["valence"])
+    path = _thinned(rows)
     figure.add_scatter(
         x=path["valence"],
         y=path["arousal"],
@@ -113,9 +113,11 @@ def affect_path(rows: pd.DataFrame, *, at_s: float, coordinates: str) -> go.Figu
         marker={"size": 4, "color": path["time_s"], "colorscale": "Viridis"},
         customdata=[moment(t) for t in path["time_s"]],
         hovertemplate="%{customdata}: %{x:.2f}, %{y:.2f}<extra></extra>",
+        connectgaps=False,
     )
-    if len(path):
-        here = path.iloc[(path["time_s"] - at_s).abs().argmin()]
+    seen = path.dropna(subset=["valence"])
+    if len(seen):
+        here = seen.iloc[(seen["time_s"] - at_s).abs().argmin()]
         figure.add_scatter(
             x=[here["valence"]],
             y=[here["arousal"]],

@@ -76,7 +76,7 @@ def films(tmp_path: Path) -> Path:
         (folder / "images" / name).write_bytes(sample_photo())
     empty = np.full((200, 200, 3), 90, np.uint8)
     (folder / "images" / "nobody.png").write_bytes(encode(empty, "PNG"))
-    rows = ["one,happy", "two,sad", "two,happy", "sad,sad", "nobody,happy"]
+    rows = ["one,happy", "two,sad", "two,happy", "sad,sad", "nobody,happy", "one-more,"]
     lines = [f"images/{row.replace(',', '.png,')}" for row in rows]
     (folder / "labels.csv").write_text("\n".join(["image,emotion", *lines]) + "\n")
     return folder

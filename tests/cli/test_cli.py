@@ -56,6 +56,13 @@ def test_good_photos_are_done_and_bad_ones_named(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "does not end in .csv" in complaints(refused)[0]
     assert portrait.read_bytes() == sample_photo(), "a photo in place of the table stays"
+    before = joint.read_bytes()
+    assert called("photo", tmp_path / "typo.png", "--out", out, "--table", joint).returncode == 2
+    assert joint.read_bytes() == before, "where nothing was read, the table stays"
+    (tmp_path / "d.csv").mkdir()
+    refused = called("photo", portrait, "--out", tmp_path / "o", "--table", tmp_path / "d.csv")
+    assert "d.csv is a folder" in complaints(refused)[0]
+    assert not (tmp_path / "o").exists(), "it is refused before any photo is read"
     assert json.loads((out / "portrait.json").read_text())["provenance"]["versions"]["python"]
 
 
@@ -103,6 +110,11 @@ def test_a_folder_is_no_photo_and_a_pattern_is_looked_up(tmp_path: Path) -> None
     refused = called("photo", tmp_path / "d", "--out", tmp_path / "out")
     assert refused.returncode == 2
     assert "d is a folder. Name the photos in it" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "b.png").write_bytes(sample_photo())
+    beside = called("photo", tmp_path / "*", "--out", tmp_path / "beside")
+    assert (beside.returncode, len(complaints(beside))) == (2, 1)
+    assert (tmp_path / "beside" / "b.csv").is_file(), "other photos are done all the same"
     done = called("photo", tmp_path / "d" / "*.png", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "a.csv").is_file()

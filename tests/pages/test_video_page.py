@@ -322,6 +322,14 @@ def test_the_last_minute_has_no_line_through_a_time_without_anybody() -> None:
     assert list(figure.data[0].y) == [0.9, 0.8, None, 0.1, 0.2]
 
 
+def test_the_path_through_valence_and_arousal_breaks_where_a_person_was_away() -> None:
+    times = [0.0, 0.5, 1.0, 30.0, 30.5]
+    rows = pd.DataFrame({"time_s": times, "valence": [0.9, 0.8, 0.8, -0.7, -0.8], "arousal": 0.1})
+    path, now = timeline_charts.affect_path(rows, at_s=30.6, coordinates="rays").data[-2:]
+    assert np.isnan(np.asarray(path.x, float)).tolist() == [False] * 3 + [True] + [False] * 2
+    assert list(now.x) == [-0.8]
+
+
 @pytest.mark.parametrize(
     ("start_s", "end_s", "marks"),
     [

@@ -92,6 +92,8 @@ def test_who_learned_a_table_of_faces_is_named(
     without = evaluate(made, model)
     assert len(without.table) == len(measured.table) - 1
     assert without.removed["labelled by a model"] == 1
+    tested = evaluate(made, model, split="test")
+    assert tested.removed["labelled by a model"] == 1, "whatever its split"
     made.decisions.undo()
     radius = np.hypot(measured.table["valence"], measured.table["arousal"])
     assert 0 <= radius.min() < radius.max() <= 1
@@ -270,6 +272,13 @@ def test_a_submission_knows_pictures_by_their_bare_names(tmp_path: Path) -> None
     said = submission(made, model)
     assert said["image_path"].tolist() == ["60.png", "61.png"]
     assert "uncertain" not in said["emotion"].tolist()
+    rows = ["0.png,happy", "0.png,sad", "1.png,happy", "2.png,"]
+    for name in ("0", "1", "2"):
+        shutil.copy(folder / "test_kaggle" / "60.png", tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    voted = new_dataset("voted", SourceSpec(str(tmp_path / "t.csv")), owner="me")
+    build_index(voted, with_faces=False)
+    assert submission(voted, model)["image_path"].tolist() == ["2.png"], "the first is disputed"
     unsure = submission(made, model, threshold=1.0)
     assert unsure["emotion"].tolist() == ["uncertain"] * 2
     (folder / "test").mkdir()
