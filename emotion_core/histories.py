@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,8 @@ def read_history(name: str, content: bytes) -> pd.DataFrame:
             event file of TensorBoard.
 
     Returns:
-        A row per epoch: `epoch` from 1, and a column per figure; missing where there is none.
+        A row per epoch, or part of one: `epoch` from 1, and a column per figure; missing where
+        there is none.
 
     Raises:
         BadTable: It is neither, or holds no figure.
@@ -48,26 +50,28 @@ def read_history(name: str, content: bytes) -> pd.DataFrame:
 
 def _from_csv(name: str, content: bytes) -> pd.DataFrame:
     head = content.partition(b"\n")[0]
-    sep = b";" if b";" in head else b","
-    _check_amount(name, content.count(b"\n"), head.count(sep) + 1)
+    sep = next((sign for sign in (";", "\t") if sign.encode() in head), ",")
+    _check_amount(name, content.count(b"\n"), head.count(sep.encode()) + 1)
     try:
-        # where a semicolon parts the cells, a comma may part a number
-        table = pd.read_csv(io.BytesIO(content), sep=sep.decode(), dtype=str)
+        # where no comma parts the cells, it may part a number
+        table = pd.read_csv(io.BytesIO(content), sep=sep, dtype=str)
         if not isinstance(table.index, pd.RangeIndex) and table.iloc[:, -1].isna().all():
             # a mark behind the last cell of each row is no further cell
             names = [*table.columns, ""]
             table = table.reset_index().set_axis(names, axis=1).iloc[:, :-1]
-        if sep == b";":
+        if sep != ",":
             table = table.apply(lambda cells: cells.str.replace(",", ".", regex=False))
     except (ValueError, UnicodeError, pd.errors.ParserError) as error:
         raise BadTable(say("error.history_none", name=name)) from error
     named = {str(column).strip().lower(): column for column in table}
     found = next((named[one] for one in (*_EPOCHS, "unnamed: 0") if one in named), None)
     numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce").dropna(axis=1, how="all")
-    epochs: NDArray[np.int64] = np.arange(len(table), dtype=np.int64)
+    epochs: NDArray[Any] = np.arange(len(table), dtype=np.int64)
     if found in numbers:
         counted = numbers[found].replace([np.inf, -np.inf], np.nan).ffill().fillna(0)
-        epochs = counted.clip(-_EPOCHS_MAX, _EPOCHS_MAX).to_numpy(np.int64)
+        epochs = counted.clip(-_EPOCHS_MAX, _EPOCHS_MAX).to_numpy(np.float64)
+        if (epochs % 1 == 0).all():  # others log within epochs, too
+            epochs = epochs.astype(np.int64)
     counters = [one for one in numbers if one == found or str(one).strip().lower() == "epoch"]
     numbers = numbers.drop(columns=counters)
     # Keras counts from 0 in some of its files and from 1 in others

@@ -51,6 +51,12 @@ def test_semicolons_and_epochs_from_one() -> None:
     assert table["loss"].tolist() == [1.5, 1.0]
 
 
+def test_tabs_and_logs_within_epochs() -> None:
+    table = read_history("h.tsv", b"epoch\tloss\n0.5\t1.5\n1.0\t1,25\n1.5\t1.0\n")
+    assert table["epoch"].tolist() == [0.5, 1.0, 1.5]
+    assert table["loss"].tolist() == [1.5, 1.25, 1.0]
+
+
 def test_commas_part_numbers_where_semicolons_part_cells() -> None:
     table = read_history("h.csv", b"epoch;loss;val_loss\n0;0,5;1.25\n1;1,5e-1;\n")
     assert table["loss"].tolist() == [0.5, 0.15]
