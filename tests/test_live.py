@@ -264,7 +264,8 @@ def test_a_model_that_changes_while_recording_stands_in_its_rows(
         seen = len(gate.seen)
         feed(session, portrait, lambda seen=seen: len(gate.seen) > seen + 4)
     session.stop_recording()
-    files = jobs.load_job(job.id, "me").results()
+    done = jobs.load_job(job.id, "me")
+    files = done.results()
     table = pd.read_csv(files["camera.timeline.csv"])
     assert set(table["model_id"]) == {"vgg-s", "vgg-xs"}
     assert table["frame"].min() == 0
@@ -274,6 +275,7 @@ def test_a_model_that_changes_while_recording_stands_in_its_rows(
     assert [one["model_id"] for one in changes][-2:] == ["vgg-s", "vgg-xs"]
     assert changes[0]["from_s"] <= changes[-1]["from_s"] < held["video"]["seconds"]
     assert {one["prior"] for one in changes} == {"balanced"}
+    assert done.summary["readers"] == len(changes), "the page names none of them alone"
 
 
 def test_a_recording_ends_when_the_camera_goes_though_nothing_could_be_read(

@@ -141,6 +141,7 @@ class Recording:
             "seconds": round(self._last_s, 3),
             "video_start_s": self._first_s,
             "ended_by": ended_by,
+            "readers": len(self._changes),
         }
         end_job(self.job.folder, "done", summary=summary)
 

@@ -18,7 +18,17 @@ from ..datasets.cleaning import fingerprint_of
 from ..datasets.naming import in_label_order
 from ..errors import EmotionError, InputError, JobCancelled, StorageError, TrainingError
 from ..files import atomic_write, write_json
-from ..jobs import Job, JobRun, cancel_job, delete_job, load_job, new_job, owner_hash, start_job
+from ..jobs import (
+    Job,
+    JobRun,
+    cancel_job,
+    delete_job,
+    list_jobs,
+    load_job,
+    new_job,
+    owner_hash,
+    start_job,
+)
 from ..registry import ADDER_FILE, list_models, model_being_added
 from ..runs import (
     DONE,
@@ -312,7 +322,8 @@ def export_run(run: Run, kind: str, target: Path) -> "Exported":
 
 
 def start_export(run: Run, form: str, *, owner: str) -> Job:
-    """Start a job that writes the model of a finished run in another form.
+    """Start a job that writes the model of a finished run in another form, or return the same one
+    that is under way.
 
     Args:
         run: A run that is done.
@@ -322,7 +333,11 @@ def start_export(run: Run, form: str, *, owner: str) -> Job:
     Raises:
         StorageError: It cannot be started.
     """
-    job = new_job(EXPORT, run.name, owner=owner, settings={"run": run.id, "form": form})
+    asked = {"run": run.id, "form": form}
+    for job in list_jobs(owner):
+        if (job.kind, job.settings, job.is_over) == (EXPORT, asked, False):
+            return job
+    job = new_job(EXPORT, run.name, owner=owner, settings=asked)
     start_job(job)
     return job
 

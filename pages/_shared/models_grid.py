@@ -12,7 +12,7 @@ from emotion_core.registry import DEFAULT_MODEL, ModelEntry, committee_records, 
 from emotion_core.texts import say
 
 from . import resources
-from .errors import plain
+from .errors import error_box, plain
 
 _COLUMNS = 3
 #: How wide a figure and a source are, so that both can be read.
@@ -28,7 +28,8 @@ def show(entries: Sequence[ModelEntry]) -> None:
         for entry, column in zip(
             entries[start : start + _COLUMNS], st.columns(_COLUMNS), strict=False
         ):
-            with column, st.container(border=True, height="stretch", key=f"tile-{entry.id}"):
+            tile = st.container(border=True, height="stretch", key=f"tile-{entry.id}")
+            with column, tile, error_box(ends=False):  # it may have been removed meanwhile
                 _show_tile(entry)
     _show_benchmarks([entry.card for entry in entries if entry.card])
 

@@ -149,7 +149,7 @@ def choose_prior(model_ids: Sequence[str], *, key: str) -> str:
     by_id = {entry.id: entry.card for entry in resources.models() if entry.card}
     unknown = [by_id[one].title for one in model_ids if one in by_id and not by_id[one].prior]
     if prior == "balanced" and unknown:
-        st.caption(say("options.prior_unknown", names=", ".join(unknown)))
+        st.caption(say("options.prior_unknown", names=plain(", ".join(unknown))))
     return str(prior)
 
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from emotion_core.cards import SYSTEMS
-from emotion_core.jobs import Job
+from emotion_core.errors import InputError
+from emotion_core.jobs import Job, load_job
 from emotion_core.texts import say
 from emotion_core.training.recipes import recipe_names
 from emotion_core.workbench.imports import ENDINGS, PIXELS, ImportRequest, id_of, start_import
@@ -31,7 +32,7 @@ def show() -> None:
     # who trusts one file has said nothing of the next
     key = f"bring_trust-{upload.file_id if upload else ''}"
     is_trusted = st.checkbox(say("training.bring_trust"), key=key)
-    is_ready = upload is not None and is_trusted
+    is_ready = upload is not None and is_trusted and not _is_reading()
     if st.button(
         say("training.bring_start"), type="primary", key="bring_start", disabled=not is_ready
     ):
@@ -41,6 +42,13 @@ def show() -> None:
         st.session_state["bring_job"] = job.id
         st.rerun()  # My jobs begins to move
     follow("bring_job", _show_model)
+
+
+def _is_reading() -> bool:
+    try:
+        return not load_job(st.session_state.get("bring_job", ""), visitor.owner()).is_over
+    except InputError:  # none was begun, or it is off the list
+        return False
 
 
 def _ask(file: str) -> ImportRequest:

@@ -54,7 +54,9 @@ def show_result(job: Job) -> None:
     if shown:
         _show_summary(people)
     _show_downloads(files)
-    if len(cards) == len(task["model_ids"]):
+    if (job.summary or {}).get("readers", 1) > 1:
+        st.caption(say("video.several_readers"))
+    elif len(cards) == len(task["model_ids"]):
         show_model_note(cards, task.get("vote", "soft"), task.get("prior", DEFAULT_PRIOR))
 
 

@@ -135,6 +135,18 @@ def test_a_broken_model_is_a_box_and_the_others_stay(copied: Path) -> None:
     assert any("committees.json" in error.value for error in app.error)
 
 
+def test_a_model_that_was_removed_meanwhile_hides_no_other(copied: Path) -> None:
+    shutil.copytree(copied / DEFAULT_MODEL, copied / "mine")
+    path = copied / "mine" / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id": "mine", "title": "A mine"}))
+    app = opened()
+    shutil.rmtree(copied / "mine")
+    app.run()
+    assert not app.exception
+    assert [box.value.startswith("There is no model 'mine'") for box in app.error] == [True]
+    assert [frame.value for frame in app.dataframe], "the page ends there"
+
+
 def test_committees_of_one_size_stand_beside_each_other(copied: Path) -> None:
     held = json.loads((ROOT / "models" / "committees.json").read_text(encoding="utf-8"))
     (figures,) = held["figures"].values()
