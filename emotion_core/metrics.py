@@ -156,7 +156,7 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     share = hits / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return float(centre - half), float(centre + half)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def cohens_kappa(probs: Floats, truth: Ints) -> float:

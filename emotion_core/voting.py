@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import CardMismatch
 from .labels import LabelSet, canonical_name
-from .types import Affect, Scores
+from .types import Affect, Scores, flat_rows
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,10 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     # most votes first, then the earlier turn: one integer that orders both
     class_id = (counts * (len(members) + 1) - first_seen).argmax(axis=1).astype(np.int64)
     shares = np.where(cast, counts / np.maximum(cast, 1), 1 / k).astype(np.float32)
+    # a tie of all labels that was cast has a winner, too, and is not as where nobody voted
+    is_tie = (cast[:, 0] > 0) & flat_rows(shares)
+    shares[is_tie, class_id[is_tie]] += 1e-4
+    shares /= shares.sum(axis=1, keepdims=True)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
     alike = np.ones(len(members))
     return Vote(Scores(shares, labels, _mean_affect(members, alike)), class_id, confidence)

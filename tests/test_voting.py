@@ -5,7 +5,7 @@ import pytest
 
 from emotion_core.errors import CardMismatch
 from emotion_core.labels import LabelSet
-from emotion_core.types import Affect
+from emotion_core.types import Affect, Scores
 from emotion_core.voting import hard_vote, soft_vote
 from tests.builders import LABELS, make_scores
 
@@ -29,6 +29,18 @@ def test_shares_of_a_tie_still_name_its_winner() -> None:
     probs = vote.as_probs()
     assert probs.argmax() == LABELS.index("sad")
     assert probs.sum() == pytest.approx(1)
+
+
+def test_a_tie_of_all_labels_has_a_winner_and_no_votes_have_none() -> None:
+    labels = LabelSet(("happy", "sad"))
+    rows = [[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]]
+    sad, happy, nothing = (Scores(np.array([row], np.float32), labels) for row in rows)
+    vote = hard_vote([sad, happy])
+    assert not vote.scores.is_flat.any()
+    assert labels.names[int(vote.as_probs().argmax())] == "sad"
+    assert vote.scores.probs[0] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert vote.confidence[0] == 0.5
+    assert hard_vote([nothing, nothing]).scores.is_flat.all()
 
 
 def test_who_answers_valence_and_arousal_is_averaged() -> None:

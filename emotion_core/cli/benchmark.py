@@ -17,6 +17,7 @@ from ..registry import committees, like_minded, shipped_models
 from ..serving import load_recognizer
 from ..texts import say
 from .shared import cancellable, counting, quiet_natives, refusals
+from .source import check_apart
 
 #: Figures that a terminal shows, in this order; JSON and CSV have all.
 _SHOWN = ("accuracy", "mean_recall", "subtle", "ece", "nll", "brier")
@@ -52,6 +53,7 @@ def show_benchmark(
             raise InputError(say("error.benchmark_keep", split=split))
         check_target(json)
         check_target(out)
+        check_apart([data], json, out)
         recognizers = _recognizers(models, vote)
         with counting("faces", terminal) as tell:
             found = run_benchmark(name, data, recognizers, split=split, on_progress=tell)

@@ -63,7 +63,7 @@ def index(
 ) -> None:
     """Measure every picture; what has not changed since is not measured again."""
     with refusals(), cancellable(_CANCELLED):
-        check_apart(source, out)
+        check_apart([source, votes], out)
         dataset, new = measured(source, kind, votes, by_votes, with_faces=not no_faces)
         table = load_index(dataset)
         if out:
@@ -173,7 +173,7 @@ def crop(
     """Cut out the face of every picture by the default model's rule; say which have none."""
     with refusals(), cancellable(_CANCELLED):
         check_target(out)
-        check_apart(source, out)
+        check_apart([source, votes, recipe], out)
         chosen = _recipe_at(recipe)
         dataset, _ = measured(source, kind, votes, by_votes, with_faces=chosen.needs_faces)
         chosen = _with_labels(chosen, dataset, recipe, label)
@@ -207,7 +207,7 @@ def noise(
     """Find labels that are probably wrong, by networks that never saw the picture they judge."""
     with refusals(), cancellable("Cancelled. Finished epochs are kept; start again to go on."):
         check_target(out)
-        check_apart(source, out)
+        check_apart([source, votes], out)
         dataset, _ = measured(source, kind, votes, by_votes)
         keep_labels(dataset, label)
         with counting("pictures") as tell:
@@ -235,9 +235,11 @@ def fer2013(
     ] = None,
 ) -> None:
     """Join FER2013 with the FER+ votes into the arrays that models are trained on."""
-    with refusals():
-        faces = read_csv(csv, votes)
+    with refusals(), cancellable():
         target = out or work_folder() / "datasets" / "fer2013.npz"
+        check_target(target)
+        check_apart([csv, votes], target)
+        faces = read_csv(csv, votes)
         save_arrays(faces, target)
     print(f"{len(faces)} faces, {len(clean_training_faces(faces))} to train on")
     print(f"sha256 of the content: {faces.content_hash()}")
@@ -251,7 +253,7 @@ def drawn(
     seed: Annotated[int, typer.Option(min=0, help="Decides everything.")] = 0,
 ) -> None:
     """Draw a small data set with planted faults, to try things on; no person is in it."""
-    with refusals(), counting("faces") as tell:
+    with refusals(), cancellable(), counting("faces") as tell:
         planted = write_drawn_dataset(out, n=n, seed=seed, on_progress=tell)
     print(f"{n} pictures, {len(planted)} of them with a planted fault: {out / 'planted.csv'}")
 

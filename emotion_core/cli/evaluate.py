@@ -77,7 +77,7 @@ def evaluate(
         refuse_options("a data set", keep=keep)
         check_target(json)
         check_target(out)
-        check_apart(data, json, out)
+        check_apart([data, votes], json, out)
         dataset, _ = measured(data, kind, votes, by_votes)
         keep_labels(dataset, label)
         recognizer = _recognizer(model, vote, weights, prior)
@@ -108,7 +108,7 @@ def submit(
     """Write what a model says of unlabelled pictures, in the form of the competition."""
     with refusals(), cancellable(), quiet_natives() as terminal:
         check_target(out)
-        check_apart(data, out)
+        check_apart([data, sample], out)
         dataset, _ = measured(data, "", None, False)
         recognizer = _recognizer(model, vote, weights, prior)
         order = _order(sample) if sample else []
@@ -142,7 +142,10 @@ def _order(sample: Path) -> list[str]:
         reason = os_reason(error)
         raise InputError(say("error.unreadable_file", name=sample.name, reason=reason)) from error
     table = read_table(content, sample.name)
-    return table[column_of(table, PATH_COLUMNS, sample.name)].astype(str).tolist()
+    names: list[str] = table[column_of(table, PATH_COLUMNS, sample.name)].astype(str).tolist()
+    if not names or len(set(names)) < len(names):
+        raise InputError(say("error.sample_names", name=sample.name))
+    return names
 
 
 def _print(found: Evaluation) -> None:

@@ -1,5 +1,6 @@
 """Which data set a command works on: what several commands ask for alike."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -72,19 +73,26 @@ def measured(
     return dataset, new
 
 
-def check_apart(source: Path, *targets: Path | None) -> None:
-    """Check that no file that a command writes is what it reads from, or lies in it.
+def check_apart(sources: Iterable[Path | None], *targets: Path | None) -> None:
+    """Check that no file that a command writes is what it reads from, lies in it, or is another
+    one that it writes.
 
     A table of answers among the pictures would be read as their labels by the next command.
 
     Raises:
-        StorageError: One does.
+        StorageError: One is.
     """
-    for target in targets:
-        if target is not None and target.resolve().is_relative_to(source.resolve()):
-            inside = target.resolve() != source.resolve()
-            text = "error.in_source" if inside else "error.is_source"
-            raise StorageError(say(text, name=target, source=source))
+    held = [source.resolve() for source in sources if source is not None]
+    written: set[Path] = set()
+    for target in filter(None, targets):
+        place = target.resolve()
+        for source in held:
+            if place.is_relative_to(source):
+                text = "error.in_source" if place != source else "error.is_source"
+                raise StorageError(say(text, name=target, source=source))
+        if place in written:
+            raise StorageError(say("error.one_target", name=target))
+        written.add(place)
 
 
 def tell_removed(dataset: Dataset) -> None:

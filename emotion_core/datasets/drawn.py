@@ -6,6 +6,7 @@ and clutter only vary. Nothing in it shows a person.
 
 import csv
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,16 @@ def write_drawn_dataset(
         raise StorageError(
             f"{folder} is not empty, or a file. Choose another folder for the drawn faces."
         )
+    try:
+        return _write_drawn(folder, n, seed, on_progress)
+    except BaseException:  # half a set would be taken for a whole one
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write_drawn(
+    folder: Path, n: int, seed: int, on_progress: Callable[[int, int], None] | None
+) -> list[Planted]:
     planted: list[Planted] = []
     for done, (name, content, fault) in enumerate(_files(n, seed), start=1):
         atomic_write(folder / name, content)

@@ -76,7 +76,7 @@ class ImportRequest:
         """Raise `ModelError` for what can be known to be wrong before the file is opened."""
         if not NAME.fullmatch(self.id):
             raise ModelError(say("error.bad_model_name", name=self.id))
-        if self.id in {entry.id for entry in list_models()}:
+        if self.id.casefold() in {entry.id.casefold() for entry in list_models()}:
             raise ModelError(say("error.model_exists", name=self.id))
         if len(set(self.names)) < 2 or len(set(self.names)) != len(self.names):
             raise ModelError(say("error.import_labels", labels=", ".join(self.labels) or "-"))

@@ -414,7 +414,7 @@ def promote_run(run: Run, model_id: str = "", *, threshold: float | None = None)
     name = model_id or str(run.recipe["name"])
     if not NAME.fullmatch(name):
         raise TrainingError(say("error.bad_model_name", name=name))
-    if name in {entry.id for entry in list_models()}:
+    if name.casefold() in {entry.id.casefold() for entry in list_models()}:
         raise TrainingError(say("error.model_exists", name=name))
     card = replace(read_card(run.model_folder / "card.json"), id=name)
     if name != run.recipe["name"]:

@@ -39,7 +39,7 @@ def test_what_is_read_from_is_never_written_over(folder: Path, tmp_path: Path) -
     packed = Path(shutil.make_archive(str(tmp_path / "own"), "zip", folder))
     before = packed.read_bytes()
     refused = called("data", "crop", packed, "--out", packed, "--side", 16)
-    assert (refused.returncode, "is what the pictures come from" in refused.stderr) == (2, True)
+    assert (refused.returncode, "is what is read from" in refused.stderr) == (2, True)
     assert packed.read_bytes() == before
     answers = folder / "answers.csv"  # which the next command would take for labels
     refused = called("evaluate", "--data", folder, "--out", answers)
@@ -54,6 +54,28 @@ def test_what_is_read_from_is_never_written_over(folder: Path, tmp_path: Path) -
     (tmp_path / "report" / "report.html").write_text("mine")
     refused = called("data", "report", folder, "--out", tmp_path / "report")
     assert (refused.returncode, "report.html already exists" in refused.stderr) == (2, True)
+
+
+def test_no_other_input_and_no_other_result_is_written_over(folder: Path, tmp_path: Path) -> None:
+    held = tmp_path / "held.csv"
+    held.write_text("file,expected_emotion\n")
+    for command in (
+        ("data", "index", folder, "--votes", held),
+        ("data", "crop", folder, "--recipe", held),
+        ("data", "fer2013", "--csv", held, "--votes", tmp_path / "other.csv"),
+        ("submit", "--data", folder, "--sample", held),
+        ("evaluate", "--benchmark", "film", "--data", held),
+    ):
+        refused = called(*command, "--out", held)
+        told = (refused.returncode, "is what is read from" in refused.stderr)
+        assert told == (2, True), (command, refused.stderr)
+    assert held.read_text() == "file,expected_emotion\n"
+    both = called("evaluate", "--data", folder, "--json", tmp_path / "e", "--out", tmp_path / "e")
+    assert (both.returncode, "named for two results" in both.stderr) == (2, True)
+    for rows in ("", "60.png\n60.png\n"):
+        held.write_text(f"image_path\n{rows}")
+        refused = called("submit", "--data", folder, "--out", tmp_path / "s.csv", "--sample", held)
+        assert (refused.returncode, "names no picture" in refused.stderr) == (2, True)
 
 
 def test_what_a_label_means_is_checked_before_it_is_kept(folder: Path, tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_set_that_is_not_drawn_to_its_end_is_none(tmp_path: Path) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_drawn_dataset(tmp_path / "a", n=20, on_progress=stop)
+    assert not (tmp_path / "a").exists()
+
+
 def test_pixels_alone_do_not_tell_the_labels() -> None:
     """Multinomial logistic regression on grey pixels, fitted by gradient descent."""
     n, held = 2400, 400
