@@ -28,8 +28,8 @@ def show(entries: Sequence[ModelEntry]) -> None:
         for entry, column in zip(
             entries[start : start + _COLUMNS], st.columns(_COLUMNS), strict=False
         ):
-            tile = st.container(border=True, height="stretch", key=f"tile-{entry.id}")
-            with column, tile, error_box(ends=False):  # it may have been removed meanwhile
+            tile = column.container(border=True, height="stretch", key=f"tile-{entry.id}")
+            with tile, error_box(ends=False):  # it may have been removed meanwhile
                 _show_tile(entry)
     _show_benchmarks([entry.card for entry in entries if entry.card])
 

@@ -52,6 +52,8 @@ def test_all_models_stand_beside_each_other_and_others() -> None:
     shown = [element.value for element in app.subheader]
     titles = [entry.card.title for entry in list_models() if entry.card]
     assert [title for title in titles if title in shown] == titles
+    beside = [element.value for column in app.columns for element in column.subheader]
+    assert set(titles) <= set(beside)
     told = [caption.value for caption in app.caption]
     for entry in list_models():
         held = entry.card.metrics["test"]
