@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import flat_rows
+from .types import leading
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -119,7 +119,7 @@ def abstain_threshold(probs: Floats, truth: Ints, *, accuracy_goal: float) -> fl
         goal is out of reach.
     """
     top = probs.max(axis=1)
-    hit = _is_right(probs, truth)
+    hit = leading(probs) == truth
     best = 0.0
     for threshold in np.arange(0.0, 1.0, 0.01):
         answered = top >= threshold
@@ -134,13 +134,8 @@ def abstain_threshold(probs: Floats, truth: Ints, *, accuracy_goal: float) -> fl
 def is_reached(probs: Floats, truth: Ints, threshold: float, *, accuracy_goal: float) -> bool:
     """Return whether the rows that are answered at a threshold reach an accuracy."""
     answered = probs.max(axis=1) >= threshold
-    hit = _is_right(probs, truth)
+    hit = leading(probs) == truth
     return bool(answered.any()) and float(hit[answered].mean()) >= accuracy_goal
-
-
-def _is_right(probs: Floats, truth: Ints) -> NDArray[np.bool_]:
-    """Return bool (n,); where no label leads, the answer is none and so wrong."""
-    return np.asarray((probs.argmax(axis=1) == truth) & ~flat_rows(probs), np.bool_)
 
 
 def calibrate(probs: Floats, truth: Ints, clear: NDArray[np.bool_]) -> tuple[float, float, float]:

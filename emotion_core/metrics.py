@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import flat_rows
+from .types import leading
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
-
-
-def leading(probs: Floats) -> NDArray[np.int64]:
-    """Return the class that leads each row, int64 (n,); -1 where none does."""
-    return np.where(flat_rows(probs), -1, probs.argmax(axis=1)).astype(np.int64)
 
 
 def accuracy(probs: Floats, truth: Ints) -> float:

@@ -175,6 +175,11 @@ def flat_rows(probs: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.ptp(probs, axis=1) < 1e-6, np.bool_)
 
 
+def leading(probs: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the class that leads each row, int64 (n,); -1 where none does."""
+    return np.where(flat_rows(probs), -1, probs.argmax(axis=1)).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Affect:
     """Estimated valence and arousal of each face.

@@ -10,6 +10,9 @@ from .errors import CardMismatch
 from .labels import LabelSet, canonical_name
 from .types import Affect, Scores, flat_rows
 
+#: What the winner of a tie leads by.
+_STEP = 1e-4
+
 
 @dataclass(frozen=True)
 class Vote:
@@ -34,7 +37,7 @@ class Vote:
         probs = self.scores.probs.copy()
         rows = np.arange(len(probs))
         is_hidden = (probs.argmax(axis=1) != self.class_id) & ~self.scores.is_flat
-        probs[rows[is_hidden], self.class_id[is_hidden]] += 1e-4
+        probs[rows[is_hidden], self.class_id[is_hidden]] += _STEP
         return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
 
 
@@ -90,7 +93,7 @@ def hard_vote(members: Sequence[Scores]) -> Vote:
     shares = np.where(cast, counts / np.maximum(cast, 1), 1 / k).astype(np.float32)
     # a tie of all labels that was cast has a winner, too, and is not as where nobody voted
     is_tie = (cast[:, 0] > 0) & flat_rows(shares)
-    shares[is_tie, class_id[is_tie]] += 1e-4
+    shares[is_tie, class_id[is_tie]] += _STEP
     shares /= shares.sum(axis=1, keepdims=True)
     confidence = (counts.max(axis=1, initial=0) / len(members)).astype(np.float32)
     alike = np.ones(len(members))

@@ -41,7 +41,6 @@ def film(
         InputError: The folder holds no such table.
     """
     table = _table(data / "labels.csv", ("image", "emotion"))
-    table = table[table["emotion"].fillna("") != ""]
     grouped = table.groupby("image", sort=False)["emotion"].agg(lambda names: "/".join(names))
     return _measured("film", data, grouped, recognizers, split, on_progress)
 
@@ -57,17 +56,17 @@ def photos(
         InputError: The folder holds no such table.
     """
     table = _table(data / "manifest.csv", ("file", "expected_emotion"))
-    table = table[table["expected_emotion"].fillna("") != ""]
     chosen = table.set_index("file")["expected_emotion"]
     return _measured("photos", data, chosen, recognizers, split, on_progress)
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _table(path: Path, columns: tuple[str, str]) -> pd.DataFrame:
+    """Return the rows of a table that name a picture and, in the second column, an emotion."""
     table = read_table(load_bytes(path), path.name)
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(say("error.benchmark_table", name=path.name, column=missing[0]))
-    return table
+    return table[table[columns[1]].fillna("") != ""]
 
 
 def _measured(

@@ -23,7 +23,7 @@ from ..datasets.fer2013 import (
 from ..errors import CardMismatch, InputError
 from ..labels import FER2013, LabelSet
 from ..texts import say
-from ..types import Scores
+from ..types import Scores, leading
 from ..voting import Vote
 from .contract import (
     Benchmark,
@@ -66,7 +66,7 @@ def ferplus(
     rows: list[dict[str, Any]] = []
     for row, vote in read_votes(faces, recognizers, on_progress):
         probs = among(vote, EMOTIONS)
-        answer, clear = metrics.leading(probs), probs[is_clear]
+        answer, clear = leading(probs), probs[is_clear]
         mean, high = metrics.calibration_error_by_chance(clear)
         rows.append(
             {

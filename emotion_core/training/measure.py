@@ -13,7 +13,7 @@ from ..affect import scores_from_affect
 from ..degrade import DEGRADATIONS, degrade
 from ..errors import TrainingError
 from ..labels import LabelSet
-from ..types import Affect
+from ..types import Affect, leading
 from .examples import Examples, TrainingData, class_weights, label_prior
 from .feed import answers_of
 from .mixing import draw_weights
@@ -232,7 +232,7 @@ def _robustness(
         for name in hits:
             shown = degrade(faces, name, first=first) if name in DEGRADATIONS else faces
             probs = label_probs(recipe, answer(shown), data.labels)
-            hits[name] += int((metrics.leading(probs) == truth).sum())
+            hits[name] += int((leading(probs) == truth).sum())
     shares = {name: round(count / max(1, len(rows)), 4) for name, count in hits.items()}
     return {
         "split": "validation",

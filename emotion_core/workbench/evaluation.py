@@ -15,14 +15,14 @@ from ..affect import affect_of
 from ..classify import Committee, Recognizer, measure_latency
 from ..datasets.cleaning import clean_rows, kept_rows, split_cleaned
 from ..datasets.outputs import removed_counts
-from ..datasets.sources import VOTE
 from ..datasets.splits import TEST, TRAIN, VAL
 from ..errors import InputError
 from ..labels import UNCERTAIN, LabelSet, class_ids
 from ..texts import say
+from ..types import leading
 from ..voting import Vote
 from .faces import read_both_ways, read_probs
-from .index import OnProgress, check_readable, load_index
+from .index import OnProgress, check_readable, load_index, load_unlabelled
 from .store import Dataset
 from .teachers import learned_here
 
@@ -152,12 +152,6 @@ def evaluate(
     )
 
 
-def is_unlabelled(index: pd.DataFrame) -> "pd.Series[bool]":
-    """Return which pictures of an index nobody labelled; one on which people differ is none."""
-    votes = index[[column for column in map(str, index) if column.startswith(VOTE)]]
-    return index["raw_label"].isna() & ~votes.gt(0).any(axis=1)
-
-
 def submission(
     dataset: Dataset,
     recognizer: Recognizer,
@@ -185,8 +179,7 @@ def submission(
         InputError: No picture is without a label, two of them bear one name, one of `order` is not
             among them, or one that is wanted cannot be read: a submission has to have them all.
     """
-    index = load_index(dataset)
-    rows = index[is_unlabelled(index)]
+    rows = load_unlabelled(dataset)
     names = rows["path"].map(lambda path: PurePosixPath(path).name)
     if names.duplicated().any():
         name = names[names.duplicated()].iloc[0]
@@ -279,7 +272,7 @@ def _figures(vote: Vote, truth: NDArray[np.int64], labels: LabelSet) -> dict[str
 
 
 def _accuracy_of(probs: NDArray[np.float32], labels: LabelSet, truth: pd.Series) -> float:
-    answered = np.array([*labels.names, UNCERTAIN], object)[metrics.leading(probs)]
+    answered = np.array([*labels.names, UNCERTAIN], object)[leading(probs)]
     return round(float((answered == truth.to_numpy(object)).mean()), 6)
 
 

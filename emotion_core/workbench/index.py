@@ -160,6 +160,19 @@ def load_index(dataset: Dataset, columns: list[str] | None = None) -> pd.DataFra
     return table
 
 
+def load_unlabelled(dataset: Dataset) -> pd.DataFrame:
+    """Return `path` and `is_readable` of the pictures that nobody labelled: one about which people
+    differ is none of them.
+
+    Raises:
+        InputError, StorageError: As `load_index`.
+    """
+    votes = _vote_columns(dataset)
+    index = load_index(dataset, ["path", "is_readable", "raw_label", *votes])
+    is_unlabelled = index["raw_label"].isna() & ~index[votes].gt(0).any(axis=1)
+    return index.loc[is_unlabelled, ["path", "is_readable"]]
+
+
 def load_readings(dataset: Dataset, name: str) -> pd.DataFrame | None:
     """Return what a job read of the pictures, `map` or `noise`; None before it has run.
 
@@ -288,12 +301,20 @@ def _index_of(dataset: Dataset, items: pd.DataFrame, *columns: str) -> pd.DataFr
         return None
     if index is None or not items.equals(index[list(items.columns)]):
         return None
+    votes_of_before = set(_vote_columns(dataset)) - set(items.columns)
+    return None if votes_of_before else index
+
+
+def _vote_columns(dataset: Dataset) -> list[str]:
+    """Return the names of an index's votes; none where it cannot be read."""
     # not at the top: reading faces goes without it
     from pyarrow.parquet import read_schema
 
-    held = read_schema(dataset.folder / "index.parquet").names
-    votes_of_before = {one for one in held if one.startswith(VOTE)} - set(items.columns)
-    return None if votes_of_before else index
+    try:
+        held: list[str] = read_schema(dataset.folder / "index.parquet").names
+    except (OSError, ValueError):
+        return []
+    return [one for one in held if one.startswith(VOTE)]
 
 
 def _measure_all(

@@ -15,8 +15,8 @@ from emotion_core.files import read_json
 from emotion_core.jobs import Job
 from emotion_core.registry import like_minded, reads_faces
 from emotion_core.texts import label_name, say
-from emotion_core.workbench.evaluation import ALL, is_unlabelled
-from emotion_core.workbench.index import load_index
+from emotion_core.workbench.evaluation import ALL
+from emotion_core.workbench.index import load_unlabelled
 from emotion_core.workbench.store import Dataset
 from emotion_core.workbench.tasks import start_task
 
@@ -38,8 +38,7 @@ def show() -> None:
     if dataset is None:
         return
     asked = _ask()
-    index = load_index(dataset)
-    unlabelled = int((index["is_readable"] & is_unlabelled(index)).sum())
+    unlabelled = int(load_unlabelled(dataset)["is_readable"].sum())
     flip = bool(unlabelled) and st.checkbox(
         say("training.measure_flip"),
         help=say("options.tta_help"),

@@ -358,6 +358,19 @@ def test_a_video_whose_terminal_is_closed_leaves_nothing(
     assert list(out.iterdir()) == []
 
 
+def test_a_file_in_place_of_a_camera_is_looked_into_before_it_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> str:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr("emotion_core.cli.camera.sha256_of", closed)
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    refused = called("camera", "--source", tmp_path / "a.mp4", "--out", tmp_path / "out")
+    assert (refused.returncode, len(complaints(refused))) == (2, 1)
+    assert not (tmp_path / "out").exists()
+
+
 def end_with_q(process: subprocess.Popen, terminal: int) -> None:
     os.write(terminal, b"xq")  # whatever was typed before
 

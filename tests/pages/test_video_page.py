@@ -108,6 +108,12 @@ def test_a_part_of_a_video_begins_where_it_begins(video_page: AppTest, content: 
     run_until(video_page, say("photo.downloads"))
     moment = video_page.slider(key=f"moment-{job.id}")
     assert (moment.min, moment.max) == (3.0, 4.96)
+    several = say("video.several_readers")  # as of a recording whose options were changed
+    assert several not in [caption.value for caption in video_page.caption]
+    done = jobs.load_job(job.id, "tester")
+    jobs.store.write_status(job.folder, summary={**(done.summary or {}), "readers": 2})
+    video_page.run()
+    assert several in [caption.value for caption in video_page.caption]
     moment.set_value(4.0).run()
     assert not video_page.exception
 
